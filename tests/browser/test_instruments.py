@@ -1,0 +1,139 @@
+"""Both instruments, moved with the keyboard in a real JupyterLab."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "build" / "screenshots"
+WAIT = 60_000  # ms
+
+# Requests that JupyterLab itself makes for things that a new server lacks.
+HARMLESS = (
+    re.compile(r"404.*/api/workspaces|404.*/lab/api/workspaces"),
+    re.compile(r"404.*/static/favicons"),
+)
+
+SETUP = """
+import torch
+from workbench.feedback.annotator import Annotator
+from workbench.feedback.pairs import sample_pairs
+from workbench.views.instruments import beta_explorer, token_microscope
+from workbench.views.instruments.token_state import token_frame
+from workbench.worlds import exact
+from workbench.worlds.reviews import Reviews
+
+world = Reviews(max_words=3)
+generator = torch.Generator().manual_seed(0)
+noise = torch.randn(world.gold.shape, generator=generator, dtype=torch.float64)
+ref, proxy = world.author, 0.5 * world.gold + noise
+"""
+EXPLORER = "explorer = beta_explorer(world, ref, proxy)\nexplorer"
+MICROSCOPE = """
+pairs = sample_pairs(world, ref, 8, Annotator(), generator)
+after = exact.optimal_policy(ref, world.gold, 3.0)
+frame = token_frame(world, pairs, ref, ref, after, world.gold, beta=1.0)
+microscope = token_microscope(frame)
+microscope
+"""
+ERRORS = "print('errors', explorer.last_error, microscope.last_error)"
+
+
+@pytest.fixture(scope="module")
+def page(lab, watched):
+    """The notebook, run to its end in JupyterLab."""
+    address, served = lab
+    cells = [new_code_cell(c.strip()) for c in (SETUP, EXPLORER, MICROSCOPE, ERRORS)]
+    nbformat.write(new_notebook(cells=cells), served / "instruments.ipynb")
+    page = watched.page
+    page.set_default_timeout(WAIT)
+    page.goto(f"{address}/lab/tree/instruments.ipynb?reset")
+    page.wait_for_function("() => window.jupyterapp !== undefined")
+    page.evaluate("async () => { await jupyterapp.started; await jupyterapp.restored }")
+    page.wait_for_function(
+        "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+        " === 'idle'"
+    )
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.get_by_text("errors None None").last.wait_for()
+    return page
+
+
+def cell(page, number: int):
+    """The number-th cell of the notebook."""
+    return page.locator(".jp-Notebook .jp-CodeCell").nth(number)
+
+
+def changed(page, read, before: str) -> str:
+    """What `read()` gives once it is no longer `before`."""
+    for _ in range(200):
+        now = read()
+        if now != before:
+            return now
+        page.wait_for_timeout(50)
+    raise AssertionError(f"nothing changed: still {before!r}")
+
+
+def test_a_key_press_on_the_beta_slider_moves_text_picture_and_aria(page):
+    explorer = cell(page, 1)
+    handle = explorer.get_by_role("slider").first
+    status = explorer.get_by_role("status")
+    assert "At β = 1 " in status.inner_text()
+    assert "β (log scale)" in explorer.inner_text()
+    place = float(handle.get_attribute("aria-valuenow"))
+    said = status.inner_text()
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    now = changed(page, status.inner_text, said)
+    assert "At β = 1.12 " in now
+    assert float(handle.get_attribute("aria-valuenow")) > place
+    image = explorer.locator("img[alt*='β = 1.12']")
+    image.wait_for()
+    assert image.evaluate("image => image.naturalWidth") > 500
+
+
+def test_the_prompt_of_the_beta_explorer_can_be_chosen(page):
+    explorer = cell(page, 1)
+    status = explorer.get_by_role("status")
+    said = status.inner_text()
+    explorer.get_by_role("combobox").select_option("music")
+    changed(page, status.inner_text, said)
+    explorer.locator("img[alt*='music, β']").wait_for()
+
+
+def test_a_key_press_on_the_microscope_shows_the_next_pair(page):
+    microscope = cell(page, 2)
+    handle = microscope.get_by_role("slider").first
+    status = microscope.get_by_role("status")
+    said = status.inner_text()
+    place = float(handle.get_attribute("aria-valuenow"))
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    changed(page, status.inner_text, said)
+    assert float(handle.get_attribute("aria-valuenow")) == place + 1
+    microscope.locator("img[alt*='Pair 1']").wait_for()
+
+
+def test_the_static_figure_stands_first_and_becomes_live_under_the_pointer(page):
+    first = cell(page, 1).locator(".jp-OutputArea-output").first
+    first.locator("img").first.wait_for()
+    first.hover()
+    first.locator(".js-plotly-plot .main-svg").first.wait_for()
+    assert "β = 1" in first.locator(".gtitle").first.inner_text()
+
+
+def test_nothing_left_the_machine_and_nothing_was_logged_as_an_error(page, watched):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / "instruments.png")
+    assert watched.requests, "the recorder heard nothing: it is broken"
+    assert watched.elsewhere == []
+    strange = [
+        complaint
+        for complaint in watched.complaints
+        if not any(pattern.search(complaint) for pattern in HARMLESS)
+    ]
+    assert strange == []
+    assert cell(page, 1).get_by_role("alert").count() == 0

@@ -1,0 +1,260 @@
+"""Tokenizers and token pairs: what is read is what was written, boundary included."""
+
+import json
+
+import pytest
+import torch
+
+from workbench.core.errors import BadCheckpoint, MissingInput
+from workbench.feedback.records import Message, PreferenceRecord, ThumbRecord
+from workbench.models import checkpoint, tiny, tokenizer
+
+TEXTS = ["the film is good .", "the plot , not so good", "the cast is dull"]
+
+
+def pair(prompt, chosen, rejected):
+    return PreferenceRecord(prompt, chosen, rejected)
+
+
+def words(kind="word", **options):
+    return tokenizer.build(TEXTS, kind, **options)
+
+
+def test_a_word_tokenizer_has_the_words_of_the_texts_and_four_more():
+    made = words()
+    known = {w for text in TEXTS for w in text.split()}
+    assert set(made.get_vocab()) == known | {"<pad>", "<bos>", "<eos>", "<unk>"}
+    assert (
+        made.decode(made("the cast", add_special_tokens=False).input_ids) == "the cast"
+    )
+    assert made("zebra", add_special_tokens=False).input_ids == [made.unk_token_id]
+
+
+def test_the_rarest_words_are_unknown_and_ties_are_broken_by_spelling():
+    made = words(max_words=3)
+    # the 3, good 2, is 2; the others once
+    kept = set(made.get_vocab()) - {"<pad>", "<bos>", "<eos>", "<unk>"}
+    assert kept == {"the", "good", "is"}
+    shuffled = tokenizer.build(TEXTS[::-1], "word", max_words=3)
+    assert shuffled.get_vocab() == made.get_vocab()
+
+
+def test_a_byte_tokenizer_loses_nothing():
+    made = words("byte")
+    for text in ("naïve — 日本 \n\n  x\t", "<eos> is <pad>", "\x00 🎬"):
+        ids = made(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        assert len(ids) == len(text.encode())
+        assert made.decode(ids) == text
+
+
+def test_auto_takes_words_while_they_are_few_and_bytes_beyond():
+    assert "film" in tokenizer.build(TEXTS).get_vocab()
+    assert len(tokenizer.build(TEXTS, max_words=5)) == 256 + 3
+
+
+@pytest.mark.parametrize("kind", ["word", "byte"])
+def test_a_saved_tokenizer_is_the_same_when_loaded_and_saves_the_same_bytes(
+    tmp_path, kind
+):
+    from transformers import AutoTokenizer
+
+    made = words(kind)
+    made.save_pretrained(tmp_path / "a")
+    words(kind).save_pretrained(tmp_path / "b")
+    back = AutoTokenizer.from_pretrained(tmp_path / "a", local_files_only=True)
+    text = "the plot , dull"
+    assert back(text).input_ids == made(text).input_ids
+    assert back.get_vocab() == made.get_vocab()
+    assert (back.pad_token, back.eos_token) == ("<pad>", "<eos>")
+    assert back.pad_token_id != back.eos_token_id
+    assert back.chat_template == made.chat_template
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_a_row_is_start_prompt_response_and_end_with_the_mask_on_the_response():
+    made = words()
+    one, two = pair("the film", "good", "not so good"), pair("cast", "is good", "dull")
+    pairs = tokenizer.encode_pairs(made, [one, two]).pairs
+    ids = made.get_vocab()
+
+    def row(*names):
+        return [ids[name] for name in names]
+
+    chosen, rejected = pairs.chosen, pairs.rejected
+    assert chosen.ids.tolist() == [
+        row("<bos>", "the", "film", "good", "<eos>"),
+        row("<bos>", "cast", "is", "good", "<eos>"),
+    ]
+    assert rejected.ids.tolist() == [
+        row("<bos>", "the", "film", "not", "so", "good", "<eos>"),
+        row("<bos>", "cast", "dull", "<eos>", "<pad>", "<pad>", "<pad>"),
+    ]
+    assert chosen.mask.int().tolist() == [[0, 0, 0, 1, 1], [0, 0, 1, 1, 1]]
+    assert rejected.mask.int().tolist() == [
+        [0, 0, 0, 1, 1, 1, 1],
+        [0, 0, 1, 1, 0, 0, 0],
+    ]
+    assert rejected.attention.int().tolist() == [[1] * 7, [1] * 4 + [0] * 3]
+    assert chosen.lengths.tolist() == [2, 3]
+    assert pairs.weight.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["word", "byte"])
+def test_the_tokens_of_a_prompt_do_not_depend_on_the_response(kind):
+    made = words(kind)
+    prompt = "the fil"  # "the film" is one word more if the two are glued
+    records = [pair(prompt, "m is good", "dull"), pair(prompt, "good", "m")]
+    encoded = tokenizer.encode_pairs(made, records).pairs
+    starts = set()
+    for tokens in (encoded.chosen, encoded.rejected):
+        for i in range(len(tokens)):
+            lead = tokens.attention[i] & ~tokens.mask[i]
+            starts.add(tuple(tokens.ids[i][lead].tolist()))
+    assert len(starts) == 1
+
+
+def test_a_special_token_written_in_a_text_is_plain_text():
+    made = words("byte")
+    encoded = tokenizer.encode_pairs(made, [pair("a <eos> b", "c <eos> d", "<pad>")])
+    ids, mask = encoded.pairs.chosen.ids[0], encoded.pairs.chosen.mask[0]
+    assert (ids == made.eos_token_id).nonzero().tolist() == [[len(ids) - 1]]
+    assert made.decode(ids[mask][:-1]) == "c <eos> d"
+    assert made.pad_token_id not in encoded.pairs.rejected.ids[0][:10].tolist()
+
+
+def test_a_long_prompt_keeps_its_start_sign_and_its_end_on_both_sides_and_is_counted():
+    made = words("byte")
+    records = [pair("0123456789", "abc", "wxyz"), pair("0", "ab", "c")]
+    encoded = tokenizer.encode_pairs(made, records, max_length=10)
+    # longest response: 4 bytes and the end, so 5 tokens are left for the prompt
+    for tokens, response in (
+        (encoded.pairs.chosen, "abc"),
+        (encoded.pairs.rejected, "wxyz"),
+    ):
+        ids = tokens.ids[0][tokens.attention[0]]
+        assert ids[0] == made.bos_token_id
+        assert made.decode(ids[1:-1]) == "6789" + response
+        assert ids[-1] == made.eos_token_id
+    assert encoded.cut == {"prompts shortened": 1}
+    assert encoded.summary() == "2 pairs as tokens, 1 prompts shortened"
+
+
+def test_a_response_longer_than_all_loses_its_end_and_is_counted():
+    made = words("byte")
+    encoded = tokenizer.encode_pairs(made, [pair("p", "a" * 30, "b")], max_length=8)
+    ids = encoded.pairs.chosen.ids[0]
+    assert len(ids) == 8
+    assert made.decode(ids[2:]) == "a" * 6
+    assert made.eos_token_id not in ids
+    assert encoded.cut["responses shortened"] == 1
+
+
+def test_pairs_that_become_equal_tokens_are_left_out_and_counted():
+    made = words()
+    records = [pair("the film", "zebra", "giraffe"), pair("cast", "good", "dull")]
+    encoded = tokenizer.encode_pairs(made, records)
+    assert encoded.kept == (1,)
+    assert encoded.cut == {"pairs left out: the same tokens on both sides": 1}
+    with pytest.raises(MissingInput, match="no pair is left"):
+        tokenizer.encode_pairs(made, records[:1])
+
+
+def test_thumbs_are_no_pairs():
+    with pytest.raises(MissingInput, match="thumbs"):
+        tokenizer.encode_pairs(words(), [ThumbRecord("p", "good", True)])
+
+
+def test_a_conversation_is_rendered_by_the_template_up_to_the_answer():
+    made = words("byte")
+    talk = (Message("system", "be short"), Message("user", "{{ 7 * 7 }} <eos>"))
+    answer = (Message("assistant", "good"),)
+    record = PreferenceRecord(talk, answer, (Message("assistant", "bad"),))
+    tokens = tokenizer.encode_pairs(made, [record]).pairs.chosen
+    ids, mask = tokens.ids[0], tokens.mask[0]
+    lead = made.decode(ids[~mask][1:])
+    assert lead == "\n\nSystem: be short\n\nHuman: {{ 7 * 7 }} <eos>\n\nAssistant: "
+    turns = [{"role": m.role, "content": m.content} for m in talk + answer]
+    whole = made.apply_chat_template(turns, tokenize=False)
+    assert lead + made.decode(ids[mask][:-1]) == whole
+    assert list(tokenizer.texts_of(None, [record]))[0] == lead
+
+
+def test_an_empty_prompt_still_has_a_token_to_predict_from():
+    tokens = tokenizer.encode_pairs(words(), [pair("", "good", "dull")]).pairs.chosen
+    assert tokens.mask.int().tolist() == [[0, 1, 1]]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small checkpoint with its tokenizer."""
+    made = words()
+    policy = tiny.decoder(tokenizer.vocab_of(made), width=16, layers=1)
+    policy.save(tmp_path / "model")
+    made.save_pretrained(tmp_path / "model")
+    return policy, tmp_path / "model"
+
+
+def test_a_checkpoint_gives_back_the_same_log_probs(saved):
+    policy, folder = saved
+    loaded, made = checkpoint.load(folder)
+    tokens = tokenizer.encode_pairs(made, [pair("the film", "is good", "dull")]).pairs
+    old, new = (p.token_logps(tokens.chosen) for p in (policy, loaded))
+    assert torch.equal(old, new)
+    assert (old[tokens.chosen.mask] < 0).all()
+
+
+def test_a_checkpoint_of_another_family_without_padding_is_read_too(tmp_path):
+    """GPT-2 has no ``model.model`` and calls its start and end by one name."""
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    end = "<|endoftext|>"
+    core = words("byte").backend_tokenizer
+    core.post_processor = None
+    made = PreTrainedTokenizerFast(tokenizer_object=core, bos_token=end, eos_token=end)
+    size = GPT2Config(
+        vocab_size=len(made), n_embd=16, n_layer=1, n_head=2, n_positions=64
+    )
+    model = GPT2LMHeadModel(size).eval()
+    model.save_pretrained(tmp_path)
+    made.save_pretrained(tmp_path)
+    policy, made = checkpoint.load(tmp_path)
+    tokens = tokenizer.encode_pairs(made, [pair("the film", "good", "dull")]).pairs
+    ids, mask = tokens.chosen.ids, tokens.chosen.mask
+    with torch.no_grad():
+        logps = model(ids).logits.log_softmax(-1)[:, :-1]
+    by_hand = logps.gather(-1, ids[:, 1:, None])[..., 0] * mask[:, 1:]
+    torch.testing.assert_close(policy.token_logps(tokens.chosen)[:, 1:], by_hand)
+    assert ids[0, -1] == made.eos_token_id != policy.network.config.pad_token_id
+
+
+def test_a_folder_that_is_no_safe_checkpoint_is_refused_with_its_reason(
+    saved, tmp_path
+):
+    _, folder = saved
+
+    def reason(path):
+        with pytest.raises(BadCheckpoint) as caught:
+            checkpoint.load(path)
+        return caught.value.reason
+
+    assert reason(tmp_path / "nothing") == "no checkpoint"
+    assert reason("gpt2") == "no checkpoint"
+    (tmp_path / "empty").mkdir()
+    assert reason(tmp_path / "empty") == "no checkpoint"
+    config = json.loads((folder / "config.json").read_text())
+    code = config | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}
+    (folder / "config.json").write_text(json.dumps(code))
+    assert reason(folder) == "needs remote code"
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert reason(folder) == "cannot be loaded"
+    weights.rename(folder / "pytorch_model.bin")
+    assert reason(folder) == "no safetensors"
+
+
+def test_a_checkpoint_without_tokenizer_is_refused(tmp_path):
+    tiny.decoder(tokenizer.vocab_of(words()), width=16, layers=1).save(tmp_path)
+    with pytest.raises(BadCheckpoint, match="cannot be loaded"):
+        checkpoint.load(tmp_path)

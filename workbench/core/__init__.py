@@ -1,0 +1,1 @@
+"""The vocabulary: log-probs, KL estimators, advantages, batches, seeds, cards."""

@@ -1,0 +1,67 @@
+"""Errors with names: what went wrong, where, and what to do about it.
+
+Every one of them is a ``WorkbenchError``, so the command line shows its message and
+no traceback.
+"""
+
+from pathlib import Path
+
+
+class WorkbenchError(Exception):
+    """Any error whose message is meant for the person who runs the workbench."""
+
+
+class BadInput(WorkbenchError, ValueError):
+    """A file the user gave cannot be used as it is.
+
+    Attributes:
+        file: the file.
+        line: line (JSONL) or row (parquet), counted from 1; None for the whole file.
+        reason: one short phrase, the same for every case of its kind.
+        detail: what was found and what was expected.
+    """
+
+    def __init__(self, file: str | Path, line: int | None, reason: str, detail: str):
+        self.file, self.line = Path(file), line
+        self.reason, self.detail = reason, detail
+        where = f"{self.file}" if line is None else f"{self.file}, line {line}"
+        super().__init__(
+            f"{where}: {reason}: {detail}" if detail else f"{where}: {reason}"
+        )
+
+
+class BadRecord(BadInput):
+    """One line of a preference file cannot be used; the others may be."""
+
+
+class BadFile(BadInput):
+    """A whole file cannot be used: missing, empty, of an unknown kind, unreadable."""
+
+    def __init__(self, file: str | Path, reason: str, detail: str = ""):
+        super().__init__(file, None, reason, detail)
+
+
+class BadCheckpoint(BadFile):
+    """A folder is no Hugging Face checkpoint that can be loaded safely."""
+
+
+class BadRun(BadFile):
+    """A run folder cannot be resumed or written."""
+
+
+class MissingInput(WorkbenchError, ValueError):
+    """A method needs something that the data at hand does not have."""
+
+
+class NonFiniteLoss(WorkbenchError, ArithmeticError):
+    """A loss became NaN or infinite; training stops before it reaches the weights.
+
+    Attributes:
+        step: loop step.
+        rows: rows of the batch whose loss is not finite.
+    """
+
+    def __init__(self, step: int, rows: list[int], losses):
+        self.step, self.rows = step, rows
+        shown = ", ".join(f"row {r}: {losses[r].item()}" for r in rows[:4])
+        super().__init__(f"step {step}: {len(rows)} losses are not finite ({shown})")

@@ -1,0 +1,75 @@
+"""Preference records: what one line of a preference file says, once it is clean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation.
+
+    Attributes:
+        role: who speaks ("user", "assistant", "system").
+        content: what is said.
+        extra: the other keys of the message, verbatim.
+    """
+
+    role: str
+    content: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Plain text, or a conversation; a response in conversational form is one message.
+Text = str | tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class PreferenceRecord:
+    """A prompt with two responses, the first preferred.
+
+    Attributes:
+        prompt: what both responses answer.
+        chosen: the preferred response.
+        rejected: the other one.
+        extra: columns beyond these three, verbatim.
+    """
+
+    prompt: Text
+    chosen: Text
+    rejected: Text
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ThumbRecord:
+    """A prompt with one response and a thumb.
+
+    Attributes:
+        prompt: what the response answers.
+        completion: the response.
+        label: True for thumbs up.
+        extra: columns beyond these three, verbatim.
+    """
+
+    prompt: Text
+    completion: Text
+    label: bool
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record = PreferenceRecord | ThumbRecord
+
+
+def text_of(text: Text) -> str:
+    """The words of a text, whoever speaks: contents joined by blank lines."""
+    if isinstance(text, str):
+        return text
+    return "\n\n".join(message.content for message in text)
+
+
+def responses_of(record: Record) -> tuple[Text, ...]:
+    """The responses of a record, the preferred one first."""
+    if isinstance(record, PreferenceRecord):
+        return record.chosen, record.rejected
+    return (record.completion,)

@@ -1,0 +1,55 @@
+"""Single responses to learn from: demonstrations, corpora, chosen responses."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.core.batches import ResponseLogps, Tokens
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Responses with a weight each.
+
+    Attributes:
+        tokens: the responses.
+        weight: how much each counts.
+    """
+
+    tokens: Tokens
+    weight: Float[Tensor, " batch"]
+
+    @staticmethod
+    def of(tokens: Tokens) -> "Responses":
+        """Every response counts once."""
+        return Responses(tokens, torch.ones(len(tokens), dtype=torch.float64))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, rows: slice | Tensor) -> "Responses":
+        return Responses(self.tokens[rows], self.weight[rows])
+
+    @staticmethod
+    def cat(parts: "list[Responses]") -> "Responses":
+        """Data sets below each other; for a stack of seeds, member-major."""
+        return Responses(
+            Tokens.cat([part.tokens for part in parts]),
+            torch.cat([part.weight for part in parts]),
+        )
+
+    @torch.no_grad()
+    def reference_logps(self, reference, chunk: int = 2048) -> Tensor:
+        """Reference log-probs of every response; zeros where there is no reference."""
+        if reference is None:
+            return torch.zeros(self.tokens.ids.shape)
+        rows = torch.arange(len(self)).split(chunk)
+        return torch.cat([reference.token_logps(self.tokens[r]) for r in rows])
+
+    def batch(self, policy, rows: Tensor, ref: Tensor) -> ResponseLogps:
+        """What a supervised loss reads, for some of the rows."""
+        batch = self.tokens[rows]
+        values = policy.token_logps(batch)
+        return ResponseLogps(values, ref[rows].to(values.dtype), batch.mask)

@@ -1,0 +1,1 @@
+"""The only training loops. Each reads like the pseudocode of its papers."""

@@ -1,0 +1,44 @@
+"""What a loop returns, and how it reads from disk."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+
+@dataclass
+class Run:
+    """A finished training run.
+
+    Attributes:
+        policy: what was trained.
+        metrics: one row a seed and measured step.
+        config: method, settings, seed, versions.
+        critic: the value model trained beside it, if there was one.
+        seconds: wall-clock time of the loop; never written to disk.
+    """
+
+    policy: nn.Module
+    metrics: "pandas.DataFrame"  # noqa: F821
+    config: dict
+    critic: nn.Module | None = None
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def last(self):
+        """The metrics of the last step, one row a seed."""
+        return self.metrics[self.metrics["step"] == self.metrics["step"].max()]
+
+
+def read(folder: str | Path):
+    """Configuration and metrics of a run folder.
+
+    Returns:
+        (config, metrics DataFrame), every float as it was written.
+    """
+    import pandas as pd
+
+    folder = Path(folder)
+    config = json.loads((folder / "run.json").read_text())
+    return config, pd.read_csv(folder / "metrics.csv", float_precision="round_trip")

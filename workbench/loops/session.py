@@ -1,0 +1,176 @@
+"""What every loop shares: optimiser steps, a schedule of measures, progress, resuming.
+
+A loop is ``for step in session: ...; session.step(losses)``. Randomness of a step comes
+from ``(seed, step)`` alone, so a resumed run continues bit for bit.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from workbench.core.errors import NonFiniteLoss
+from workbench.core.seeds import generator
+from workbench.loops.checkpoint import Checkpoint
+from workbench.loops.run import Run
+
+Measure = Callable[[nn.Module], "pandas.DataFrame"]
+
+
+class Session:
+    """One training run of one module (and perhaps its critic).
+
+    Args:
+        policy: what is trained and measured; may be a stack of seeds.
+        critic: trained beside it, or None.
+        steps: optimiser schedule length, in loop steps.
+        lr: Adam's step size.
+        seed: member m of a stack uses ``seed + m``.
+        measures: called on the policy at step 0, every ``every`` steps and at the end;
+            each returns a frame with one row a seed.
+        every: steps between measures, and between checkpoints.
+        out: run folder, or None to keep nothing.
+        resume: continue from the last checkpoint in ``out``.
+        decay: shrink the step size linearly to 0.
+        config: what to write into run.json.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        critic: nn.Module | None = None,
+        *,
+        steps: int,
+        lr: float,
+        seed: int,
+        measures: Sequence[Measure] = (),
+        every: int = 50,
+        out: str | Path | None = None,
+        resume: bool = False,
+        decay: bool = False,
+        config: dict | None = None,
+    ):
+        self.policy, self.critic = policy, critic
+        self.steps, self.lr, self.seed, self.decay = steps, lr, seed, decay
+        self.measures, self.every = measures, max(1, every)
+        self.members = policy.members
+        modules = {"policy": policy} | ({"critic": critic} if critic else {})
+        trained = [p for m in modules.values() for p in m.parameters()]
+        trained = [p for p in trained if p.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, lr=lr)
+        self.config = (config or {}) | {
+            "steps": steps, "lr": lr, "seed": seed, "members": self.members,
+            "every": self.every, "decay": decay,
+        }  # fmt: skip
+        self.rows: list[dict] = []
+        self.losses: list[Tensor] = []
+        self.at, self.seconds = 0, 0.0
+        self.checkpoint = Checkpoint(out, modules, self.optimizer, self.config)
+        if resume:
+            self.at, self.rows = self.checkpoint.restore()
+
+    def __iter__(self) -> Iterator[int]:
+        """Steps still to do, measuring and saving on schedule."""
+        from tqdm.auto import tqdm
+
+        quiet = os.environ.get("WORKBENCH_PROGRESS") == "0"
+        started = time.perf_counter()
+        bar = tqdm(total=self.steps, initial=self.at, disable=quiet, leave=False)
+        with bar:
+            while self.at < self.steps:
+                if self.at % self.every == 0:
+                    self._record()
+                if self.decay:
+                    self.optimizer.param_groups[0]["lr"] = self.lr * (
+                        1 - self.at / self.steps
+                    )
+                yield self.at
+                self.at += 1
+                bar.update()
+        self._record()
+        self.seconds = time.perf_counter() - started
+
+    def draw(self, step: int, total: int, size: int) -> Int[Tensor, " rows"]:
+        """Row numbers of one batch: every epoch a new order, no row twice in it.
+
+        Args:
+            step: loop step.
+            total: rows of the data set; a stack's data lies member-major.
+            size: rows a member; the last, smaller batch of an epoch is left out.
+        """
+        each = total // self.members
+        size = min(size, each)
+        epoch, batch = divmod(step, each // size)
+        chosen = []
+        for member in range(self.members):
+            stream = generator(self.seed + member, "epoch", epoch)
+            order = torch.randperm(each, generator=stream)
+            chosen.append(member * each + order[batch * size : (batch + 1) * size])
+        return torch.cat(chosen)
+
+    def generator(self, step: int, name: str = "sample") -> torch.Generator:
+        """Randomness of one step."""
+        return generator(self.seed, name, step)
+
+    def step(
+        self,
+        losses: Float[Tensor, " batch"],
+        weight: Float[Tensor, " batch"] | None = None,
+    ) -> None:
+        """One optimiser step on the mean loss of every member.
+
+        Members share no parameter, so the sum of their means has each one's gradient.
+
+        Raises:
+            NonFiniteLoss: a loss is NaN or infinite; nothing has been updated.
+        """
+        if weight is not None:
+            losses = losses * weight.to(losses)
+        means = losses.unflatten(0, (self.members, -1)).mean(-1)
+        if not means.isfinite().all():
+            bad = (~losses.isfinite()).nonzero().flatten().tolist()
+            raise NonFiniteLoss(self.at, bad, losses.detach())
+        self.optimizer.zero_grad(set_to_none=True)
+        means.sum().backward()
+        self.optimizer.step()
+        self.losses.append(means.detach())
+
+    def finish(self) -> Run:
+        """Write the run folder, if there is one, and return the run."""
+        import pandas as pd
+
+        run = Run(self.policy, pd.DataFrame(self.rows), self.config, self.critic)
+        run.seconds = self.seconds
+        self.checkpoint.finish(self.rows, self.policy)
+        return run
+
+    def _record(self) -> None:
+        """Append one row a seed, unless a resumed run has them already."""
+        if any(row["step"] == self.at for row in self.rows):
+            return
+        was_training = self.policy.training
+        self.policy.eval()
+        rows = [{"step": self.at, "seed": self.seed + m} for m in range(self.members)]
+        if self.losses:
+            means = torch.stack(self.losses).mean(0).tolist()
+            for row, loss in zip(rows, means, strict=True):
+                row["loss"] = loss
+        with torch.no_grad():
+            for measure in self.measures:
+                frame = measure(self.policy)
+                for row, (_, extra) in zip(rows, frame.iterrows(), strict=True):
+                    row.update(extra.drop("seed", errors="ignore").to_dict())
+        self.policy.train(was_training)
+        self.rows += rows
+        self.losses = []
+        self.checkpoint.save(self.at, self.rows)
+
+
+def describe(method, cfg) -> dict:
+    """The part of run.json that names the method and its settings."""
+    return {"method": method.card.key, "method_config": asdict(cfg)}

@@ -1,0 +1,126 @@
+"""How far a policy has moved from its reference: sampled estimates of KL(π‖π_ref).
+
+The estimators read responses drawn from π at temperature 1. k1 and k3 have the KL as
+their mean, k2 has not; ``rao-blackwell`` adds the whole-vocabulary KL at every sampled
+prefix: the same mean as k1 and less noise. Where a world can be enumerated, the exact
+value stands beside them.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.core import kl
+from workbench.core.batches import Tokens
+from workbench.core.statistics import interval
+from workbench.measure.exact import law
+from workbench.models.policy import Policy
+from workbench.worlds import exact
+
+_ESTIMATORS = {"k1": kl.k1, "k2": kl.k2, "k3": kl.k3}
+
+
+def _prefix_kl(
+    policy, reference, tokens: Tokens, world
+) -> Float[Tensor, "batch"] | None:
+    """Σ_t KL(π(·|s_t)‖π_ref(·|s_t)) along each response; None if it cannot be had."""
+    if isinstance(policy, Policy) and isinstance(reference, Policy):
+        logps = [p.logits(tokens.ids).double().log_softmax(-1) for p in (policy, reference)]
+        at_prefix = kl.categorical_kl(*logps)[:, :-1]
+        return torch.where(tokens.mask[:, 1:], at_prefix, 0.0).sum(-1)
+    if world is None:
+        return None
+    tables = []
+    for each in (policy, reference):
+        table = world.tree.conditionals(law(each, world))
+        tables.append(table.expand(policy.members, -1, -1, -1))
+    at_node = kl.categorical_kl(*tables)
+    nodes, actions = world.tree.paths(tokens.response)
+    member = torch.arange(len(tokens)) // (len(tokens) // policy.members)
+    picked = at_node[member[:, None], tokens.prompt[:, None], nodes.clamp(min=0)]
+    return torch.where(actions >= 0, picked, 0.0).sum(-1)
+
+
+@torch.no_grad()
+def sequence_values(
+    policy, reference, tokens: Tokens, world=None
+) -> dict[str, Float[Tensor, "member sample"]]:
+    """Each estimator's value of each response, in nats a sequence."""
+    gap = policy.token_logps(tokens).double() - reference.token_logps(tokens).double()
+    logratio = torch.where(tokens.mask, gap, 0.0).sum(-1)
+    values = {name: estimator(logratio) for name, estimator in _ESTIMATORS.items()}
+    prefix = _prefix_kl(policy, reference, tokens, world)
+    if prefix is not None:
+        values["rao-blackwell"] = prefix
+    return {k: v.cpu().unflatten(0, (policy.members, -1)) for k, v in values.items()}
+
+
+def estimates(policy, reference, tokens: Tokens, *, world=None):
+    """KL(π‖π_ref) estimated from samples, with 95 % intervals.
+
+    Args:
+        policy: a policy, or a stack of them.
+        reference: one policy.
+        tokens: responses drawn FROM THE POLICY at temperature 1, prompts in equal
+            shares; member-major for a stack. Others estimate neither KL.
+        world: an enumerable world; asks for the exact value.
+
+    Returns:
+        DataFrame[seed, estimator, mean, stderr, low, high, n(, exact)] in nats a
+        sequence, means over prompts; a row an estimator (k1, k2, k3, rao-blackwell).
+    """
+    import pandas as pd
+
+    values = sequence_values(policy, reference, tokens, world)
+    if world is not None:
+        ref = law(reference, world)[0]
+        truth = exact.kl(law(policy, world), ref).mean(-1).tolist()
+    rows = []
+    for seed in range(policy.members):
+        for name, value in values.items():
+            mean, low, high = interval(value[seed])
+            n = value.shape[1]
+            row = {"seed": seed, "estimator": name, "mean": mean}
+            row["stderr"] = value[seed].std().item() / n**0.5
+            row |= {"low": low, "high": high, "n": n}
+            rows.append(row | ({} if world is None else {"exact": truth[seed]}))
+    return pd.DataFrame(rows)
+
+
+class DriftTracker:
+    """``estimates`` on fresh samples, for a loop's ``measures``.
+
+    Args:
+        reference: one policy.
+        draw: ``policy -> Tokens``, samples of the policy it is given.
+        world: an enumerable world; asks for the exact value.
+    """
+
+    def __init__(self, reference, draw, world=None):
+        self.reference, self.draw, self.world = reference, draw, world
+
+    def __call__(self, policy):
+        """Rows of ``estimates`` for this policy."""
+        tokens = self.draw(policy)
+        return estimates(policy, self.reference, tokens, world=self.world)
+
+
+def drift_curve(policies: dict, reference, draw, *, world=None):
+    """``estimates`` along training.
+
+    Args:
+        policies: step to policy (checkpoints of one run).
+        reference, draw, world: as in ``DriftTracker``.
+
+    Returns:
+        DataFrame[step, seed, estimator, mean, stderr, low, high, n(, exact)].
+    """
+    import pandas as pd
+
+    track = DriftTracker(reference, draw, world)
+    parts = []
+    for step, policy in policies.items():
+        frame = track(policy)
+        frame.insert(0, "step", step)
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True)

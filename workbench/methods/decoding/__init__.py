@@ -1,0 +1,1 @@
+"""Methods that leave the weights alone and choose what is written."""

@@ -1,0 +1,1 @@
+"""Methods that learn a policy from a preference oracle, transitive or not."""

@@ -1,0 +1,1 @@
+"""Methods that learn a policy from preference pairs, without sampling."""

@@ -1,0 +1,1 @@
+"""Methods that learn a policy from its own samples and a reward."""

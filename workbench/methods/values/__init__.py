@@ -1,0 +1,1 @@
+"""What the rest of a response is worth: values on the prefix tree."""

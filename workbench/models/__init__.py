@@ -1,0 +1,1 @@
+"""Small decoders on transformers: policies, score and value heads, sampling."""

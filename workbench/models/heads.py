@@ -1,0 +1,113 @@
+"""A number instead of a next token: rewards of responses, values of prefixes."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from workbench.core.batches import Tokens
+from workbench.models import tiny
+from workbench.models.network import Network, Stacked
+
+
+def _scalar_network(vocab, width: int, layers: int, seed: int, spread: float):
+    from transformers import LlamaForSequenceClassification
+
+    shape = tiny.config(vocab, width, layers)
+    shape.num_labels = 1
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForSequenceClassification(shape)
+        nn.init.normal_(model.score.weight, std=spread)
+    return Network(model)
+
+
+class ScoreModel(nn.Module):
+    """A reward model: the head's value at the last response token, reward units.
+
+    Args:
+        network: a network with one output a position.
+    """
+
+    def __init__(self, network: Network | Stacked):
+        super().__init__()
+        self.network = network
+
+    @classmethod
+    def tiny(cls, vocab, width: int = 64, layers: int = 2, seed: int = 0):
+        """A fresh reward model; the head starts N(0, 1/(d + 1)) as in InstructGPT."""
+        return cls(_scalar_network(vocab, width, layers, seed, (width + 1) ** -0.5))
+
+    @property
+    def members(self) -> int:
+        """Seeds that train side by side."""
+        return self.network.members
+
+    def scores(self, tokens: Tokens) -> Float[Tensor, " batch"]:
+        """Reward of each response, read at its last token (never at padding)."""
+        values = self.network(tokens.ids)[..., 0]
+        position = torch.arange(values.shape[1], device=values.device)
+        # an empty response without an end token is read at the prompt
+        last = torch.where(tokens.attention, position, 0).argmax(-1)
+        return values.gather(1, last[:, None])[:, 0]
+
+    @torch.no_grad()
+    def score_all(self, world, chunk: int = 8192) -> Float[Tensor, "*lead response"]:
+        """Reward of every response, float64, [prompt, response] (or stacked)."""
+        rows = []
+        for prompt in range(world.n_prompts):
+            for response in torch.arange(world.n_responses).split(chunk):
+                tokens = world.tokens(torch.full_like(response, prompt), response)
+                many = Tokens.cat([tokens] * self.members)
+                scores = self.scores(many).double()
+                rows.append(scores.unflatten(0, (self.members, -1)))
+        flat = torch.cat(rows, dim=1)
+        table = flat.unflatten(1, (world.n_prompts, world.n_responses))
+        return table if self.members > 1 else table[0]
+
+    @staticmethod
+    def stack(models: "list[ScoreModel]") -> "ScoreModel":
+        """Several reward models as one batched model."""
+        return ScoreModel(Stacked([model.network for model in models]))
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights and configuration in Hugging Face format (safetensors)."""
+        for index in range(self.members):
+            alone = self.members == 1
+            network = self.network if alone else self.network.member(index)
+            target = Path(folder) if alone else Path(folder) / f"member-{index}"
+            network.save(target)
+
+
+class ValueModel(nn.Module):
+    """A critic: the expected reward before each response token, reward units."""
+
+    def __init__(self, network: Network | Stacked):
+        super().__init__()
+        self.network = network
+
+    @classmethod
+    def tiny(cls, vocab, width: int = 64, layers: int = 2, seed: int = 0):
+        """A fresh critic whose head starts at 0, as in OpenAI's code."""
+        return cls(_scalar_network(vocab, width, layers, seed, 0.0))
+
+    @property
+    def members(self) -> int:
+        """Seeds that train side by side."""
+        return self.network.members
+
+    def values(self, tokens: Tokens) -> Float[Tensor, "batch time"]:
+        """V(s_t) of the prefix before token t on response tokens, 0 elsewhere."""
+        after = self.network(tokens.ids)[..., 0]
+        before = nn.functional.pad(after[:, :-1], (1, 0))
+        return torch.where(tokens.mask, before, torch.zeros_like(before))
+
+    def after(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
+        """Value of the prefix that ends with each token."""
+        return self.network(ids)[..., 0]
+
+    @staticmethod
+    def stack(models: "list[ValueModel]") -> "ValueModel":
+        """Several critics as one batched model."""
+        return ValueModel(Stacked([model.network for model in models]))

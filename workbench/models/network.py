@@ -1,0 +1,91 @@
+"""Transformers models as plain functions of token ids, one seed or several at once."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """A transformers model reduced to ``ids -> outputs`` of every position.
+
+    Args:
+        model: a causal language model (outputs are logits) or a sequence classifier
+            (outputs are its head, applied at every position).
+
+    Sequences are right-padded and attention is causal, so no position that counts can
+    see padding and no attention mask is needed.
+    """
+
+    members = 1
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    @property
+    def config(self):
+        """The transformers configuration."""
+        return self.model.config
+
+    def forward(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time out"]:
+        """Outputs after each token."""
+        if self.config.model_type != "llama":
+            # other families scale or cap their logits, or name their parts otherwise
+            return self.model(input_ids=ids, use_cache=False).logits
+        head = self.model.score if hasattr(self.model, "score") else self.model.lm_head
+        return head(self.model.model(input_ids=ids, use_cache=False)[0])
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights and configuration in Hugging Face format (safetensors)."""
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # a bar for 300 kB, on stderr
+        self.model.save_pretrained(folder, safe_serialization=True)
+
+
+class Stacked(nn.Module):
+    """Several networks of one shape, run as one batched model (``torch.func.vmap``).
+
+    Rows are member-major: the first ``batch / members`` rows belong to member 0. Each
+    member's parameters see only its own rows, so training the stack is training each
+    member alone, at a fraction of the overhead.
+
+    Args:
+        networks: networks of the same configuration.
+    """
+
+    def __init__(self, networks: list[Network]):
+        super().__init__()
+        params, _ = torch.func.stack_module_state(networks)
+        self.members = len(networks)
+        self.names = list(params)
+        self.stacked = nn.ParameterList(params[n].detach().clone() for n in self.names)
+        # hidden in a tuple: the template lends its code, not its parameters
+        self._template = (networks[0],)
+
+    @property
+    def config(self):
+        """The configuration shared by all members."""
+        return self._template[0].config
+
+    def forward(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time out"]:
+        """Outputs after each token; rows are member-major."""
+        template = self._template[0]
+
+        def one(params, rows):
+            return torch.func.functional_call(template, params, (rows,))
+
+        params = dict(zip(self.names, self.stacked, strict=True))
+        rows = ids.unflatten(0, (self.members, -1))
+        return torch.func.vmap(one)(params, rows).flatten(0, 1)
+
+    def member(self, index: int) -> Network:
+        """A copy of one member as a network of its own."""
+        import copy
+
+        network = copy.deepcopy(self._template[0])
+        state = {n: p[index] for n, p in zip(self.names, self.stacked, strict=True)}
+        network.load_state_dict(state, strict=False)
+        return network

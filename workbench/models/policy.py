@@ -1,0 +1,212 @@
+"""Policies: what a method trains and a measure reads.
+
+``Policy`` is a transformer, ``TabularPolicy`` a table of float64 logits over all
+responses. Both answer the same questions.
+"""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from workbench.core.batches import Tokens
+from workbench.core.logps import token_logps
+from workbench.models.network import Network, Stacked
+from workbench.models.sampling import sample
+
+
+class Policy(nn.Module):
+    """A causal language model, or several seeds of it stacked.
+
+    Args:
+        network: logits of every position; ``config.forbidden_token_ids`` are never
+            written (padding, prompt words) and get no probability.
+    """
+
+    def __init__(self, network: Network | Stacked):
+        super().__init__()
+        self.network = network
+        forbidden = getattr(network.config, "forbidden_token_ids", None) or []
+        ban = torch.zeros(network.config.vocab_size)
+        ban[forbidden] = -torch.inf
+        self.register_buffer("ban", ban, persistent=False)
+
+    @property
+    def members(self) -> int:
+        """Seeds that train side by side."""
+        return self.network.members
+
+    def logits(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
+        """Next-token logits after each token, −inf at forbidden tokens."""
+        return self.network(ids) + self.ban
+
+    def token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time"]:
+        """log π(token | before) in nats on response tokens, 0 elsewhere."""
+        return token_logps(self.logits(tokens.ids), tokens.ids, tokens.mask)
+
+    def conditionals(self, world) -> Float[Tensor, "*lead node action"]:
+        """Next-token log-probabilities at every prefix, float64.
+
+        Only prefixes of ``max_words − 1`` words are run: each of them passes through
+        all the shorter ones.
+
+        Returns:
+            [prompt, node, action], with a leading member axis for a stack.
+        """
+        tree = world.tree
+        words = world.action_ids[tree.words(tree.depth - 1)]
+        rows = []
+        for prompt in world.prompt_tokens:
+            ids = torch.cat([prompt.expand(len(words), -1), words], dim=1)
+            ids = ids.to(self.ban.device)
+            logits = self.logits(ids.repeat(self.members, 1))
+            logps = logits[..., world.action_ids].double().log_softmax(-1).cpu()
+            logps = logps[:, len(prompt) - 1 :].unflatten(0, (self.members, -1))
+            # prefix number c of n words first appears in row c · n_words^(depth − 1 − n)
+            rows.append(
+                torch.cat(
+                    [
+                        logps[:, :: tree.n_words ** (tree.depth - 1 - n), n]
+                        for n in range(tree.depth)
+                    ],
+                    dim=1,
+                )
+            )
+        stacked = torch.stack(rows, dim=1)
+        return stacked if self.members > 1 else stacked[0]
+
+    def response_logps(self, world) -> Float[Tensor, "*lead response"]:
+        """log π(y|x) of every response, float64, [prompt, response] (or stacked)."""
+        return world.tree.response_logps(self.conditionals(world))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        world,
+        prompt: Int[Tensor, " batch"],
+        generator: torch.Generator,
+        temperature: float = 1.0,
+    ) -> Tokens:
+        """One response to each prompt, by number; a stack samples member-major.
+
+        A stack in an exact world draws from the enumerated law; everything else writes
+        token by token with a key-value cache.
+        """
+        if self.members > 1:
+            return sample_enumerated(self, world, prompt, generator, temperature)
+        ids, mask = sample(
+            self, world.prompt_tokens[prompt], world.max_words, generator, temperature
+        )
+        response = world.response_index(ids, mask)
+        return Tokens(ids, mask, mask | _lead(mask), prompt, response)
+
+    def member(self, index: int) -> "Policy":
+        """A copy of one member of a stack (of the policy itself if it is alone)."""
+        import copy
+
+        if self.members == 1:
+            return copy.deepcopy(self)
+        return Policy(self.network.member(index))
+
+    def copies(self, members: int) -> "Policy":
+        """A stack of trainable copies of this policy, one a seed."""
+        stack = Policy.stack([self] * members)
+        return stack.requires_grad_(True)
+
+    @staticmethod
+    def stack(policies: "list[Policy]") -> "Policy":
+        """Several policies of one shape as one batched model."""
+        return Policy(Stacked([policy.network for policy in policies]))
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights and configuration in Hugging Face format (safetensors)."""
+        if self.members > 1:
+            for index in range(self.members):
+                self.member(index).save(Path(folder) / f"member-{index}")
+            return
+        self.network.save(folder)
+
+    @staticmethod
+    def load(folder: str | Path) -> "Policy":
+        """Read a causal language model from a local folder, safetensors only.
+
+        Raises:
+            OSError: the folder holds no such model; nothing is ever downloaded.
+        """
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # a bar for 300 kB, on stderr
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            attn_implementation="eager",
+        )
+        return Policy(Network(model))
+
+
+def _lead(mask: Tensor) -> Tensor:
+    """True before the first response token: the prompt."""
+    return mask.cumsum(-1) == 0
+
+
+def sample_enumerated(
+    policy, world, prompt: Tensor, generator: torch.Generator, temperature: float
+) -> Tokens:
+    """Responses drawn from the law over all of them, ``prompt`` for every member."""
+    if temperature != 1.0:
+        conditionals = (policy.conditionals(world) / temperature).log_softmax(-1)
+        logps = world.tree.response_logps(conditionals)
+    else:
+        logps = policy.response_logps(world)
+    logps = logps.reshape(-1, world.n_prompts, world.n_responses)
+    return Tokens.cat([world.draw_for(member, prompt, generator) for member in logps])
+
+
+class TabularPolicy(nn.Module):
+    """Float64 logits over all responses of an exact world.
+
+    Args:
+        world: an enumerable world.
+        logps: log π(y|x) to start from, [prompt, response]; uniform if none.
+    """
+
+    members = 1
+
+    def __init__(self, world, logps: Float[Tensor, "prompt response"] | None = None):
+        super().__init__()
+        start = torch.zeros(world.n_prompts, world.n_responses, dtype=torch.float64)
+        self.world = world
+        self.table = nn.Parameter(start if logps is None else logps.detach().clone())
+
+    def response_logps(self, world=None) -> Float[Tensor, "prompt response"]:
+        """log π(y|x) of every response."""
+        return self.table.log_softmax(-1)
+
+    def conditionals(self, world=None) -> Float[Tensor, "prompt node action"]:
+        """Next-token log-probabilities at every prefix."""
+        return self.world.tree.conditionals(self.response_logps())
+
+    def token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time"]:
+        """log π(token | before) in nats on response tokens, 0 elsewhere."""
+        nodes, actions = self.world.tree.paths(tokens.response)
+        table = self.conditionals()[tokens.prompt[:, None], nodes.clamp(min=0)]
+        picked = table.gather(-1, actions.clamp(min=0)[..., None])[..., 0]
+        picked = torch.where(actions >= 0, picked, torch.zeros_like(picked))
+        return nn.functional.pad(picked, (1, 0))
+
+    @torch.no_grad()
+    def sample(self, world, prompt, generator, temperature: float = 1.0) -> Tokens:
+        """One response to each prompt, drawn from the table."""
+        return sample_enumerated(self, world, prompt, generator, temperature)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the table of logits (safetensors); there is no transformer to save."""
+        from safetensors.torch import save_file
+
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        table = self.table.detach().contiguous()
+        save_file({"table": table}, Path(folder) / "table.safetensors")

@@ -1,0 +1,59 @@
+"""Decoders small enough to train while a student watches."""
+
+from pathlib import Path
+
+import torch
+
+from workbench.models.network import Network
+from workbench.models.policy import Policy
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+
+
+def config(vocab, width: int = 64, layers: int = 2, max_tokens: int = 64):
+    """The transformers configuration of a tiny Llama-style decoder.
+
+    Args:
+        vocab: the world's vocabulary.
+        width: hidden size; heads are 16 wide, the MLP twice the width.
+        layers: decoder blocks.
+        max_tokens: longest sequence, prompt included.
+    """
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=len(vocab.tokens),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, width // 16),
+        max_position_embeddings=max_tokens,
+        pad_token_id=vocab.pad,
+        bos_token_id=None,
+        eos_token_id=vocab.eos,
+        tie_word_embeddings=False,
+        attn_implementation="eager",  # fastest for sequences of ten tokens
+        forbidden_token_ids=list(vocab.forbidden),
+    )
+
+
+def decoder(vocab, width: int = 64, layers: int = 2, seed: int = 0, **size) -> Policy:
+    """A freshly initialised policy; the same seed gives the same weights."""
+    from transformers import LlamaForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config(vocab, width, layers, **size))
+    return Policy(Network(model))
+
+
+def reference(world) -> Policy:
+    """The shipped π_ref of a world, frozen: a tiny decoder trained on its corpus.
+
+    ``data/make_reference.py`` is its recipe.
+
+    Raises:
+        OSError: no reference is shipped for this world.
+    """
+    policy = Policy.load(DATA / "reference" / f"{world.name}-{world.max_words}")
+    return policy.requires_grad_(False).eval()

@@ -1,0 +1,289 @@
+"""Tokenizers built from the texts at hand, and preference records as tokens.
+
+Both kinds are ordinary Hugging Face fast tokenizers and are saved as such. A sequence
+is ``<bos> prompt response <eos>``. Prompt and response are tokenised apart, so the
+boundary between them never depends on what follows it, and special tokens written
+inside a text are plain text.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from workbench.core.batches import Tokens
+from workbench.core.errors import MissingInput
+from workbench.feedback.pairs import Pairs
+from workbench.feedback.records import (
+    PreferenceRecord,
+    Record,
+    Text,
+    responses_of,
+    text_of,
+)
+from workbench.worlds.vocab import Vocab
+
+Kind = Literal["auto", "word", "byte"]
+PAD, BOS, EOS, UNKNOWN = "<pad>", "<bos>", "<eos>", "<unk>"
+
+# The form of HH-RLHF. The generation prompt ends with the blank after the colon, so
+# prompt + response is what the whole conversation renders to, character for character.
+CHAT_TEMPLATE = (
+    "{%- set names = {'user': 'Human', 'assistant': 'Assistant', "
+    "'system': 'System'} -%}"
+    "{%- for m in messages -%}"
+    "{{ '\n\n' + names.get(m['role'], m['role']) + ': ' + m['content'] }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '\n\nAssistant: ' }}{%- endif -%}"
+)
+
+
+def build(texts: Iterable[str], kind: Kind = "auto", max_words: int = 4096):
+    """Make a tokenizer from texts; the same texts give the same tokenizer.
+
+    Args:
+        texts: every text it will have to write or, at least, a fair share of them.
+        kind: ``"word"`` splits at blanks and before punctuation, and writes words with
+            single blanks between them; ``"byte"`` has the 256 bytes and loses nothing;
+            ``"auto"`` takes words if there are at most ``max_words`` of them.
+        max_words: most words a word-level tokenizer knows; the rarest are unknown.
+
+    Returns:
+        a ``PreTrainedTokenizerFast`` whose padding and end of sequence differ.
+    """
+    if kind not in ("auto", "word", "byte"):
+        raise ValueError(f"kind is auto, word or byte, not {kind!r}")
+    if kind == "byte":
+        return _byte_level()
+    counts = _word_counts(texts)
+    if kind == "auto" and len(counts) > max_words:
+        return _byte_level()
+    return _word_level(counts, max_words)
+
+
+def texts_of(tokenizer, records: Iterable[Record]) -> Iterable[str]:
+    """Every text of the records as the tokenizer will see it.
+
+    Args:
+        tokenizer: for its chat template; None is the template of ``build``.
+        records: preferences or thumbs.
+    """
+    for record in records:
+        yield _prompt_text(tokenizer, record.prompt)
+        yield from map(text_of, responses_of(record))
+
+
+def vocab_of(tokenizer) -> Vocab:
+    """The tokens in the form that ``models.tiny.decoder`` takes.
+
+    Padding and the start are never written; an unknown word may be.
+    """
+    by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    pad, bos = tokenizer.pad_token_id, tokenizer.bos_token_id
+    words = tuple(word for word, _ in by_id)
+    return Vocab(words, pad=pad, eos=tokenizer.eos_token_id, forbidden=(pad, bos))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Preference records as tokens, and what had to be cut.
+
+    Attributes:
+        pairs: chosen and rejected responses, one row a record that was kept.
+        kept: index of the record of each row.
+        cut: number of prompts and responses that were shortened, and of pairs left out
+            because both responses became the same tokens.
+    """
+
+    pairs: Pairs
+    kept: tuple[int, ...]
+    cut: Counter[str]
+
+    def summary(self) -> str:
+        """One sentence: how many pairs, and what was cut."""
+        told = ", ".join(f"{n} {what}" for what, n in sorted(self.cut.items()))
+        return f"{len(self.kept)} pairs as tokens, {told or 'nothing cut'}"
+
+
+def encode_pairs(
+    tokenizer, records: Sequence[Record], max_length: int = 512
+) -> Encoded:
+    """Turn preference records into token pairs.
+
+    Args:
+        tokenizer: of ``build`` or of a checkpoint.
+        records: preferences.
+        max_length: longest sequence in tokens, prompt, response and end together. A
+            response is shortened at its end only if it alone is longer, and then has
+            no end of sequence; a prompt keeps its end.
+
+    Raises:
+        MissingInput: the tokenizer has no end of sequence, or no pair is left.
+    """
+    if tokenizer.eos_token_id is None:
+        raise MissingInput("the tokenizer has no end-of-sequence token")
+    if max_length < 4:
+        raise ValueError(f"max_length is at least 4 tokens, not {max_length}")
+    if any(not isinstance(r, PreferenceRecord) for r in records):
+        raise MissingInput("pairs need chosen and rejected; these records are thumbs")
+    prompts = _prompt_ids(tokenizer, [r.prompt for r in records])
+    sides = [
+        _response_ids(tokenizer, [text_of(responses_of(r)[side]) for r in records])
+        for side in (0, 1)
+    ]
+    return _cut_to_fit(tokenizer, prompts, sides, max_length)
+
+
+def _cut_to_fit(tokenizer, prompts, sides, max_length: int) -> Encoded:
+    cut: Counter[str] = Counter()
+    kept, rows = [], ([], [])
+    for i, (prompt, *pair) in enumerate(zip(prompts, *sides, strict=True)):
+        # both responses see the same prompt: it is cut for the longer of them
+        pair = [response[: max_length - 2] for response in pair]
+        room = max_length - max(map(len, pair))
+        if pair[0] == pair[1]:
+            cut["pairs left out: the same tokens on both sides"] += 1
+            continue
+        short = _shorten(prompt, room, tokenizer.bos_token_id)
+        cut["prompts shortened"] += len(short) < len(prompt)
+        for side, response in enumerate(pair):
+            cut["responses shortened"] += len(response) < len(sides[side][i])
+            rows[side].append((short, response))
+        kept.append(i)
+    if not kept:
+        raise MissingInput("no pair is left: both sides become the same tokens")
+    chosen, rejected = (_right_padded(side, pad_id(tokenizer)) for side in rows)
+    pairs = Pairs(chosen, rejected, torch.ones(len(kept), dtype=torch.float64))
+    return Encoded(pairs, tuple(kept), Counter({k: n for k, n in cut.items() if n}))
+
+
+def _shorten(prompt: list[int], room: int, bos: int | None) -> list[int]:
+    if len(prompt) <= room:
+        return prompt
+    lead = prompt[:1] if prompt[0] == bos and room > 1 else []
+    return lead + prompt[len(prompt) - (room - len(lead)) :]
+
+
+def _prompt_ids(tokenizer, prompts: Sequence[Text]) -> list[list[int]]:
+    start = _start_ids(tokenizer)
+    rows = []
+    for prompt in prompts:
+        text = _prompt_text(tokenizer, prompt)
+        # a chat template writes special tokens on purpose; a plain prompt does not
+        plain = isinstance(prompt, str) or tokenizer.chat_template is None
+        ids = _ids(tokenizer, text, plain)
+        rows.append(ids if start and ids[: len(start)] == start else start + ids)
+    # a response needs one token before it to be predicted from
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    return [row or [eos if bos is None else bos] for row in rows]
+
+
+def _start_ids(tokenizer) -> list[int]:
+    """What the tokenizer itself puts before a text, without an end of sequence."""
+    bos = tokenizer.bos_token_id
+    return [bos] if bos is not None and bos in tokenizer("").input_ids[:1] else []
+
+
+def _response_ids(tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    end = [tokenizer.eos_token_id]
+    return [_ids(tokenizer, text, True) + end for text in texts]
+
+
+def _ids(tokenizer, text: str, plain: bool) -> list[int]:
+    coded = tokenizer(text, add_special_tokens=False, split_special_tokens=plain)
+    return list(coded.input_ids)
+
+
+def _prompt_text(tokenizer, prompt: Text) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    messages = [{"role": m.role, "content": m.content} for m in prompt]
+    if tokenizer is None or tokenizer.chat_template is None:
+        return _render(messages)
+    return tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True
+    )
+
+
+def _render(messages: list[dict[str, str]]) -> str:
+    """``CHAT_TEMPLATE`` with a generation prompt, rendered by hand."""
+    names = {"user": "Human", "assistant": "Assistant", "system": "System"}
+    turns = [f"\n\n{names.get(m['role'], m['role'])}: {m['content']}" for m in messages]
+    return "".join(turns) + "\n\nAssistant: "
+
+
+def pad_id(tokenizer) -> int:
+    """Padding; without one any other id does, since masks tell padding, not ids."""
+    if tokenizer.pad_token_id is not None:
+        return tokenizer.pad_token_id
+    return 0 if tokenizer.eos_token_id != 0 else 1
+
+
+def _right_padded(rows: list[tuple[list[int], list[int]]], pad: int) -> Tokens:
+    lead = torch.tensor([len(prompt) for prompt, _ in rows])
+    total = torch.tensor([len(prompt) + len(response) for prompt, response in rows])
+    ids = torch.full((len(rows), int(total.max())), pad)
+    for row, (prompt, response) in zip(ids, rows, strict=True):
+        row[: len(prompt) + len(response)] = torch.tensor(prompt + response)
+    position = torch.arange(ids.shape[1])
+    attention = position < total[:, None]
+    mask: Tensor = attention & (position >= lead[:, None])
+    none = torch.full((len(rows),), -1)
+    return Tokens(ids, mask, attention, prompt=none, response=none.clone())
+
+
+def _word_counts(texts: Iterable[str]) -> Counter[str]:
+    from tokenizers import pre_tokenizers
+
+    split = pre_tokenizers.Whitespace()
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(word for word, _ in split.pre_tokenize_str(text))
+    return counts
+
+
+def _word_level(counts: Counter[str], max_words: int):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    special = [PAD, BOS, EOS, UNKNOWN]
+    # ties by spelling, so that the order of the texts does not matter
+    common = sorted(counts, key=lambda word: (-counts[word], word))[:max_words]
+    words = special + sorted(set(common) - set(special))
+    ids = {word: i for i, word in enumerate(words)}
+    core = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    return _wrapped(core, unk_token=UNKNOWN)
+
+
+def _byte_level():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    signs = [PAD, BOS, EOS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    core = Tokenizer(models.BPE({sign: i for i, sign in enumerate(signs)}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=False, use_regex=False
+    )
+    core.decoder = decoders.ByteLevel()
+    return _wrapped(core)
+
+
+def _wrapped(core, **special: str):
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    bos = (BOS, core.token_to_id(BOS))
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[bos]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        **special,
+    )

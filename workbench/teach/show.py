@@ -1,0 +1,93 @@
+"""Render library source in a notebook, so that it is read and never pasted."""
+
+import html
+import inspect
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+BACKGROUND = "#f8f8f8"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A piece of source code and the place it stands.
+
+    Attributes:
+        name: qualified name, e.g. ``workbench.methods.offline.dpo.loss``.
+        place: file below the package's folder, with its lines.
+        code: the text, unindented.
+    """
+
+    name: str
+    place: str
+    code: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._html()}
+
+    def __repr__(self) -> str:
+        return f"# {self.name} ({self.place})\n{self.code}"
+
+    def _html(self) -> str:
+        # the background is fixed: the colours must stay readable on a dark theme
+        box = f"background:{BACKGROUND};color:#000;padding:8px;overflow-x:auto"
+        head = f"{html.escape(self.name)} · {html.escape(self.place)}"
+        return (
+            f'<div style="{box}"><div style="color:#555;font-size:85%">{head}</div>'
+            f'<pre style="margin:4px 0 0;background:{BACKGROUND};color:#000">'
+            f"{_coloured(self.code)}</pre></div>"
+        )
+
+
+def _coloured(code: str) -> str:
+    """Inline HTML of Python code; plain escaped text where pygments is missing."""
+    try:
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
+    except ModuleNotFoundError:
+        return html.escape(code)
+    formatter = HtmlFormatter(noclasses=True, nowrap=True, style="friendly")
+    return highlight(code, PythonLexer(stripnl=False), formatter)
+
+
+def _place(obj: object, first: int, lines: int) -> str:
+    module = obj.__name__ if isinstance(obj, ModuleType) else obj.__module__
+    if module == "__main__":
+        return "this notebook"
+    path = Path(inspect.getfile(obj))
+    # a path from the package's name on: absolute paths differ between machines
+    depth = module.count(".") + (path.name == "__init__.py")
+    shown = "/".join(path.parts[-depth - 1 :])
+    return f"{shown}, lines {first}–{first + lines - 1}"
+
+
+def show(obj: object) -> Source:
+    """The source of a function, class or module, whole, with syntax colours.
+
+    Args:
+        obj: what to show. Of a function or class only its own lines are shown, with
+            its docstring and comments; of a module, the file.
+
+    Returns:
+        an object that Jupyter renders with colours and a terminal as text.
+
+    Raises:
+        TypeError: the object has no Python source (a value, a builtin).
+    """
+    target = inspect.unwrap(obj) if callable(obj) else obj
+    try:
+        lines, start = inspect.getsourcelines(target)
+        place = _place(target, max(start, 1), len(lines))
+    except (TypeError, OSError, AttributeError) as error:
+        kind = type(obj).__name__
+        raise TypeError(
+            f"show needs a function, class or module with Python source, got a {kind}"
+        ) from error
+    name = target.__name__
+    if not isinstance(target, ModuleType):
+        name = f"{target.__module__}.{target.__qualname__}"
+    code = textwrap.dedent("".join(lines)).rstrip("\n")
+    return Source(name=name, place=place, code=code)

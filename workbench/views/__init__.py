@@ -1,0 +1,49 @@
+"""DataFrame in, figure out: one `Fig` shown everywhere, one colour a role."""
+
+from workbench.views.calibration import reliability
+from workbench.views.chart import Chart, Panels
+from workbench.views.drift import kl_drift
+from workbench.views.fig import Fig
+from workbench.views.layers import (
+    Band,
+    Bars,
+    Heat,
+    HLine,
+    Line,
+    Points,
+    Text,
+    VLine,
+)
+from workbench.views.overoptimisation import frontier, overoptimisation
+from workbench.views.plain import bars, distribution, training_curves
+from workbench.views.rewards import implicit_rewards, token_rewards
+from workbench.views.simplex import simplex
+from workbench.views.style import Style, method, role, series
+
+__all__ = [
+    "Band",
+    "Bars",
+    "Chart",
+    "Fig",
+    "HLine",
+    "Heat",
+    "Line",
+    "Panels",
+    "Points",
+    "Style",
+    "Text",
+    "VLine",
+    "bars",
+    "distribution",
+    "frontier",
+    "implicit_rewards",
+    "kl_drift",
+    "method",
+    "overoptimisation",
+    "reliability",
+    "role",
+    "series",
+    "simplex",
+    "token_rewards",
+    "training_curves",
+]

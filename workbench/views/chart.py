@@ -1,0 +1,104 @@
+"""A small declarative chart: what is drawn, not how.
+
+One specification, two renderers: `draw_matplotlib.render` and
+`draw_plotly.render` read the same `Panels`, so the picture in print and the live
+one cannot disagree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.views.layers import Bars, Heat, Layer, legend_entry
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One pair of axes.
+
+    Args:
+        title: what is shown.
+        x_label, y_label: quantity and unit, such as "KL (nats per sequence)".
+        layers: drawn in order.
+        note: what bands or error bars are; stands in the legend, with a grey patch
+            when it begins with "band".
+        horizontal: bars lie along x, first name on top.
+        x_names: names of the places 0, 1, 2 … on x, for points without a scale.
+        bare: no axes, equal scales (the simplex).
+        width: this panel's share of the row, against the other panels'.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    layers: Sequence[Layer]
+    note: str = ""
+    x_log: bool = False
+    y_log: bool = False
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+    horizontal: bool = False
+    x_names: Sequence[str] = ()
+    bare: bool = False
+    width: float = 1.0
+
+    @property
+    def bar_layers(self) -> list[Bars]:
+        """The bar layers, in order."""
+        return [layer for layer in self.layers if isinstance(layer, Bars)]
+
+    @property
+    def notes_band(self) -> bool:
+        """Whether the note is about bands."""
+        return self.note.startswith("band")
+
+    @property
+    def has_heat(self) -> bool:
+        """Whether a layer is a heat table."""
+        return any(isinstance(layer, Heat) for layer in self.layers)
+
+    @property
+    def legend(self) -> list[str]:
+        """The labels the legend shows, note included."""
+        labels = [legend_entry(layer) for layer in self.layers]
+        return [text for text in [*labels, self.note] if text]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Charts side by side under one heading."""
+
+    charts: Sequence[Chart]
+    title: str = ""
+    height: float = 3.3  # inches of the plotting area and its title
+
+    def __post_init__(self) -> None:
+        if not self.charts:
+            raise ValueError("Panels needs at least one chart")
+
+    @property
+    def widths(self) -> list[float]:
+        """Each panel's share of the width; they sum to 1."""
+        total = sum(chart.width for chart in self.charts)
+        return [chart.width / total for chart in self.charts]
+
+    @property
+    def legend_columns(self) -> int:
+        """A single panel has room for two columns of legend entries."""
+        return 2 if len(self.charts) == 1 and len(self.charts[0].legend) > 3 else 1
+
+    @property
+    def legend_rows(self) -> int:
+        """Rows of the longest legend."""
+        longest = max(len(chart.legend) for chart in self.charts)
+        return -(-longest // self.legend_columns)
+
+    @property
+    def legend_height(self) -> float:
+        """Inches that the longest legend needs."""
+        return 0.06 + 0.19 * self.legend_rows
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height in inches, legends included."""
+        width = {1: 5.8, 2: 8.4}.get(len(self.charts), 9.6)
+        return width, self.height + self.legend_height + (0.3 if self.title else 0.0)

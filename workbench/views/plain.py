@@ -1,0 +1,142 @@
+"""General views: training curves, bars, distributions."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from workbench.views.chart import Chart, Panels
+from workbench.views.fig import Fig
+from workbench.views.layers import Bars, HLine, Layer, Line, VLine
+from workbench.views.spread import curve, need, note, summary
+from workbench.views.style import ROLES, Style, method, role, series
+
+
+def look(name: str, index: int = 0) -> Style:
+    """The look of a role if `name` is one, of a method otherwise, else the index-th."""
+    from workbench.views.style import METHODS
+
+    if name in ROLES:
+        return role(name)
+    return method(name) if name in METHODS else series(index)
+
+
+def training_curves(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str],
+    *,
+    caption: str,
+    x: str = "step",
+    by: str | None = None,
+    title: str = "",
+    spread: str = "range",
+    log_y: bool = False,
+    log_x: bool = False,
+) -> Fig:
+    """One panel a column, a line a value of `by`.
+
+    Args:
+        frame: tidy rows, a seed and step each.
+        columns: column to axis label with unit, such as {"loss": "loss (nats)"}.
+        caption: one sentence that could be false.
+        x: column on the x axis.
+        by: column whose values (methods, settings) become separate lines.
+        title: heading over all panels.
+        spread: what the band over seeds is, "range" or "interval".
+        log_y, log_x: logarithmic axes.
+    """
+    need(frame, x, *columns, *([by] if by else []))
+    groups = {"": frame} if by is None else dict(iter(frame.groupby(by, sort=False)))
+    charts = []
+    for column, label in columns.items():
+        layers: list[Layer] = []
+        for i, (name, group) in enumerate(groups.items()):
+            style = look(str(name), i) if by else look(column, i)
+            layers += curve(group, x, column, str(name), style, spread)
+        said, head = note(list(groups.values()), spread), column.replace("_", " ")
+        scale = {"x_log": log_x, "y_log": log_y}
+        charts.append(Chart(head, x, label, layers, said, **scale))
+    return Fig(Panels(charts, title), caption, frame)
+
+
+def bars(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    caption: str,
+    label: str,
+    by: str | None = None,
+    title: str = "",
+    spread: str = "range",
+    exact: float | None = None,
+    horizontal: bool = False,
+) -> Fig:
+    """Bars of the mean of `y` for each value of `x`, error bars over seeds.
+
+    Args:
+        frame: tidy rows.
+        x: column that names the bars.
+        y: column that is averaged.
+        caption: one sentence that could be false.
+        label: quantity and unit of `y`.
+        by: column whose values stand side by side in each group.
+        title: heading.
+        spread: what the error bars are, "range" or "interval".
+        exact: a known value, drawn dashed in black (upright bars only).
+        horizontal: bars lie along x (long names); no error bars.
+    """
+    need(frame, x, y, *([by] if by else []))
+    places = list(dict.fromkeys(frame[x]))
+    groups = {y: frame} if by is None else dict(iter(frame.groupby(by, sort=False)))
+    layers: list[Layer] = (
+        [] if exact is None else [HLine(exact, "exact", role("exact"))]
+    )
+    for i, (name, group) in enumerate(groups.items()):
+        table = summary(group, x, y, spread).set_index(x).reindex(places)
+        many = not horizontal and bool((table["high"] > table["low"]).any())
+        ends = {k: table[k].tolist() for k in ("low", "high")} if many else {}
+        tag, style = str(name) if by else "", look(str(name), i)
+        names = [str(place) for place in places]
+        layers.append(Bars(names, table["mean"].tolist(), tag, style, **ends))
+    said = note(list(groups.values()), spread).replace("band", "error bars")
+    axes = (label, x) if horizontal else (x, label)
+    chart = Chart(
+        title, *axes, layers, "" if horizontal else said, horizontal=horizontal
+    )
+    rows = len(places) * 0.26 + 1.0 if horizontal else 3.2
+    return Fig(Panels([chart], height=rows), caption, frame)
+
+
+def distribution(
+    values: Mapping[str, Sequence[float]],
+    *,
+    caption: str,
+    label: str,
+    bins: int = 30,
+    title: str = "",
+    marks: Mapping[str, float] | None = None,
+) -> Fig:
+    """Histograms as outlines on common bins, each scaled to an area of 1.
+
+    Args:
+        values: name (a role or method key keeps its colour) to samples.
+        caption: one sentence that could be false.
+        label: quantity and unit of the samples.
+        bins: how many equal bins over the range of all samples.
+        title: heading.
+        marks: name to value, vertical lines (a known mean, a threshold).
+    """
+    every = np.concatenate([np.asarray(v, dtype=float) for v in values.values()])
+    edges = np.histogram_bin_edges(every[np.isfinite(every)], bins)
+    layers: list[Layer] = [
+        VLine(float(at), name, role("exact")) for name, at in (marks or {}).items()
+    ]
+    table = {"bin": (edges[:-1] + edges[1:]) / 2}
+    for i, (name, sample) in enumerate(values.items()):
+        share, _ = np.histogram(np.asarray(sample, dtype=float), edges, density=True)
+        steps = np.repeat(edges, 2)[1:-1], np.repeat(share, 2)
+        layers.append(Line(steps[0].tolist(), steps[1].tolist(), name, look(name, i)))
+        table[name] = share
+    chart = Chart(title, label, "density (1 / unit of x)", layers)
+    return Fig(Panels([chart]), caption, pd.DataFrame(table))

@@ -1,0 +1,110 @@
+"""Colours, dashes and markers: one look for one role, everywhere.
+
+The palette is Okabe and Ito's, which stays distinct under the common forms of
+colour blindness; dash and marker repeat the distinction for greyscale print.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+BLACK = "#000000"
+GREY = "#7f7f7f"
+ORANGE = "#e69f00"
+SKY = "#56b4e9"
+GREEN = "#009e73"
+YELLOW = "#f0e442"
+BLUE = "#0072b2"
+VERMILLION = "#d55e00"
+PURPLE = "#cc79a7"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one series looks.
+
+    Args:
+        colour: hex colour.
+        dash: "solid", "dash", "dot" or "dashdot" (plotly's names).
+        marker: "circle", "square", "diamond", "triangle-up", "triangle-down",
+            "cross", "x" or "star" (plotly's names).
+    """
+
+    colour: str
+    dash: str = "solid"
+    marker: str = "circle"
+
+
+ROLES: dict[str, Style] = {
+    "exact": Style(BLACK, "dash", "x"),
+    "policy": Style(BLUE),
+    "reference": Style(GREY, "solid", "square"),
+    "gold": Style(ORANGE, "solid", "star"),
+    "proxy": Style(PURPLE, "dashdot", "diamond"),
+    "chosen": Style(GREEN, "solid", "triangle-up"),
+    "rejected": Style(VERMILLION, "solid", "triangle-down"),
+    "margin": Style(SKY, "solid", "diamond"),
+    "before": Style(GREY, "solid", "square"),
+    "after": Style(BLUE),
+    "estimate": Style(BLUE, "dot", "circle"),
+    "law": Style("#555555", "dot", "cross"),
+    "guide": Style("#bbbbbb", "solid", "circle"),
+}
+
+# Every method keeps its look in every notebook. No two share colour and marker.
+METHODS: dict[str, Style] = {
+    "sft": Style(GREY, "solid", "square"),
+    "bt": Style(PURPLE, "dashdot", "diamond"),
+    "dpo": Style(BLUE, "solid", "circle"),
+    "ipo": Style(SKY, "solid", "square"),
+    "rloo": Style(GREEN, "solid", "triangle-up"),
+    "ppo": Style(VERMILLION, "solid", "diamond"),
+    "nash_md": Style(PURPLE, "solid", "star"),
+    "best_of_n": Style(ORANGE, "solid", "triangle-down"),
+    "vas": Style(ORANGE, "dash", "cross"),
+    "soft_backup": Style(BLACK, "dash", "x"),
+}
+
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY)
+_MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
+_DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def role(name: str) -> Style:
+    """The look of a role ("policy", "gold", "exact" …).
+
+    Raises:
+        KeyError: the name is no role; the message lists the roles.
+    """
+    if name not in ROLES:
+        raise KeyError(f"unknown role {name!r}; roles: {', '.join(sorted(ROLES))}")
+    return ROLES[name]
+
+
+def method(key: str) -> Style:
+    """The look of a method; unknown keys get a stable one from their name."""
+    if key in METHODS:
+        return METHODS[key]
+    code = zlib.crc32(key.encode())
+    colour = _COLOURS[code % len(_COLOURS)]
+    marker = _MARKERS[(code // len(_COLOURS)) % len(_MARKERS)]
+    return Style(colour, "dash", marker)
+
+
+def series(index: int, of: Style | None = None) -> Style:
+    """The look of the index-th series of its kind.
+
+    Args:
+        index: 0, 1, 2 …
+        of: keep this style's colour and vary dash and marker (several curves of
+            one role); None varies the colour too.
+    """
+    marker = _MARKERS[index % len(_MARKERS)]
+    if of is not None:
+        return Style(of.colour, _DASHES[index % len(_DASHES)], marker)
+    return Style(_COLOURS[index % len(_COLOURS)], "solid", marker)
+
+
+def tint(colour: str, alpha: float) -> str:
+    """`colour` as an `rgba(…)` string with opacity `alpha`."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
