@@ -230,7 +230,7 @@ def method_is_pure(path: str, source: str) -> list[str]:
     """No model, optimiser, device, logging or item() in a method."""
     banned = re.compile(
         r"\b(torch\.optim|nn\.Module|AutoModel|tqdm|logging|print)\b"
-        r"|\.(item|cuda|to|backward)\("
+        r"|\.(item|cuda|backward)\(|\.to\([\"']"
     )
     tree = ast.parse(source)
     spans = [
@@ -327,8 +327,7 @@ LIBRARY = sorted(p for p in PACKAGE.rglob("*.py"))
 METHODS = [p for p in LIBRARY if p.parent.parent.name == "methods"]
 METHODS = [p for p in METHODS if not p.stem.startswith("_")]
 LOOPS = [p for p in LIBRARY if p.parent.name == "loops"]
-BINARY = {".png", ".safetensors", ".parquet", ".gz", ".woff2", ".ico"}
-TEXTS = [p for p in tracked() if p.suffix not in BINARY]
+TEXTS = [p for p in tracked() if b"\0" not in p.read_bytes()]
 
 Rule = Callable[[str, str], list[str]]
 RULES: dict[Rule, list[Path]] = {

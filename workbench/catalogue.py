@@ -32,7 +32,7 @@ FAMILIES = {
     "decoding": "Decoding",
 }
 # a method is used through one of these; a loop or a sampler calls it
-ENTRY_POINTS = ("loss", "law", "next_token_logits", "backup")
+ENTRY_POINTS = ("loss", "log_law", "next_token_logits", "backup")
 HEADINGS = (
     ("Objective", r"^Objective:"),
     ("Compared with", r"^Compared with [^\n:]+:"),
@@ -50,7 +50,7 @@ def _modules(package: ModuleType) -> Iterator[ModuleType]:
 
 
 def methods(package: ModuleType | None = None) -> dict[str, ModuleType]:
-    """Every method module by its key, by family and then by name.
+    """Every method module by its key, by family and then by notebook.
 
     Args:
         package: where to look; ``workbench.methods`` unless told.
@@ -70,10 +70,10 @@ def methods(package: ModuleType | None = None) -> dict[str, ModuleType]:
             raise ValueError(f"key {card.key} is in {there} and {module.__name__}")
         found[card.key] = module
 
-    def place(module: ModuleType) -> tuple[int, str]:
+    def place(module: ModuleType) -> tuple[int, str, str]:
         family = module.card.family
         rank = order.index(family) if family in order else len(order)
-        return rank, module.__name__
+        return rank, module.card.notebook, module.__name__
 
     return {m.card.key: m for m in sorted(found.values(), key=place)}
 
@@ -86,15 +86,12 @@ def section(module: ModuleType, heading: str) -> str:
         heading: how the heading begins, e.g. ``"Objective"`` or ``"Compared with"``.
     """
     doc = inspect.getdoc(module) or ""
-    starts = {
-        match.start(): match.end()
-        for _, pattern in HEADINGS
-        for match in re.finditer(pattern, doc, flags=re.M)
-    }
-    stops = [*sorted(starts)[1:], len(doc)]
-    for start, stop in zip(sorted(starts), stops, strict=True):
-        if doc.startswith(heading, start):
-            return " ".join(doc[starts[start] : stop].split())
+    found = [m for _, pattern in HEADINGS for m in re.finditer(pattern, doc, re.M)]
+    found.sort(key=lambda match: match.start())
+    for place, match in enumerate(found):
+        if match.group().startswith(heading):
+            after = found[place + 1].start() if place + 1 < len(found) else len(doc)
+            return " ".join(doc[match.end() : after].split())
     return ""
 
 
@@ -146,7 +143,7 @@ def _mistake_problems(module: ModuleType) -> list[str]:
     found = []
     if numbers != list(range(1, len(numbers) + 1)) or not numbers:
         found.append(f"the known mistakes are numbered {numbers}")
-    if "loss" not in vars(module):
+    if not {"loss", "mistakes"} & set(vars(module)):
         return found
     runnable = [
         int(m.group()) if (m := re.match(r"\d+", key)) else key
@@ -155,6 +152,11 @@ def _mistake_problems(module: ModuleType) -> list[str]:
     if runnable != numbers:
         found.append(f"mistakes has {runnable}, the docstring numbers {numbers}")
     return found
+
+
+def entry_point(module: ModuleType) -> str:
+    """The name of what a method is used through: its loss, law, logits or backup."""
+    return next(name for name in ENTRY_POINTS if name in vars(module))
 
 
 def all_problems(found: dict[str, ModuleType] | None = None) -> list[str]:
@@ -192,8 +194,12 @@ def claims(results: Path | None = None) -> list[dict[str, str]]:
 
 def _cell(text: object) -> str:
     """Text that cannot break a Markdown table or bring markup of its own."""
-    flat = " ".join(str(text).split())
-    return html.escape(flat, quote=False).replace("|", "\\|").replace("*", "\\*")
+    flat = html.escape(" ".join(str(text).split()), quote=False)
+    parts = re.split(r"(`+[^`]+`+)", flat.replace("|", "\\|"))
+    # inside a code span a backslash would be shown
+    plain = [re.sub(r"([*_])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = plain
+    return "".join(parts)
 
 
 def _markdown(header: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:

@@ -97,6 +97,12 @@ def lab(tmp_path_factory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("lab")
     served = home / "served"
     served.mkdir()
+    labconfig = home / "config" / "labconfig"
+    labconfig.mkdir(parents=True)
+    news = (
+        '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
+    )
+    (labconfig / "page_config.json").write_text(news)
     clean = {k: v for k, v in os.environ.items() if not k.startswith("WORKBENCH_")}
     places = {
         f"JUPYTER_{kind}_DIR": str(home / kind.lower())

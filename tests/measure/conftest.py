@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from workbench.core.seeds import generator
+from workbench.models.policy import TabularPolicy
 from workbench.worlds.reviews import Reviews
 
 
@@ -35,3 +36,26 @@ def other(ref):
     """A policy that is no tilt of the reference by any reward of the world."""
     noise = torch.randn(ref.shape, generator=generator(1, "other"), dtype=ref.dtype)
     return (ref + noise).log_softmax(-1)
+
+
+class Stack:
+    """Tables as one policy with member-major rows."""
+
+    def __init__(self, world, laws):
+        self.tables = [TabularPolicy(world, logps) for logps in laws]
+        self.members = len(laws)
+
+    def response_logps(self, world=None):
+        return torch.stack([t.response_logps() for t in self.tables])
+
+    def token_logps(self, tokens: Tokens):
+        n = len(tokens) // self.members
+        parts = [t.token_logps(tokens[i * n : (i + 1) * n])
+                 for i, t in enumerate(self.tables)]  # fmt: skip
+        return torch.cat(parts)
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """``stack(world, laws)``: one policy with a member a law."""
+    return Stack

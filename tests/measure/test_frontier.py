@@ -25,7 +25,9 @@ def test_the_table_agrees_with_bisection(max_words, nats):
     world = Reviews(max_words)
     frontier = Frontier(world.author, world.gold)
     found = frontier.gold(torch.tensor(nats)).item()
-    assert found == pytest.approx(by_bisection(world.author, world.gold, nats), abs=1e-6)
+    assert found == pytest.approx(
+        by_bisection(world.author, world.gold, nats), abs=1e-6
+    )
 
 
 def test_it_rises_from_the_reference_to_the_best_response(world, ref, gold):

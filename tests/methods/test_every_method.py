@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from tests.methods.caught import assert_caught
 from workbench.catalogue import methods, problems
 from workbench.core.batches import PairLogps, Rollouts
 from workbench.teach.check import other_values
@@ -122,14 +123,8 @@ def test_own_checks_pass_the_loss_and_catch_every_mistake(key):
     module, checks = METHODS[key], load_tests(key).CHECKS
     for check in checks:
         check(module.loss)
-    for name, wrong in module.mistakes.items():
-        caught = 0
-        for check in checks:
-            try:
-                check(wrong)
-            except (AssertionError, pytest.fail.Exception):
-                caught += 1
-        assert caught, f"no check of {key} catches mistake {name!r}"
+    for wrong in module.mistakes.values():
+        assert_caught(wrong, checks)
 
 
 # ---- each property can fail -------------------------------------------------------

@@ -112,7 +112,8 @@ def test_general_mistakes_are_named(mistake):
 
 def test_the_error_of_the_student_is_quoted():
     message = check.dpo(typo).message
-    assert "AttributeError" in message and "policy_choosen" in message
+    assert "AttributeError" in message
+    assert "return batch.policy_choosen.sum(-1)" in message, "the line that raised"
 
 
 def test_an_exit_in_the_student_is_a_verdict():

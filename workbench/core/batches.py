@@ -71,7 +71,7 @@ class Tokens:
 def _example_logps(
     generator: torch.Generator, batch: int, time: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Random token log-probs and a mask: one prompt column, then 1 to time − 1 tokens."""
+    """Random token log-probs and a mask: a prompt column, 1 to time − 1 tokens."""
     lengths = torch.randint(1, time, (batch, 1), generator=generator)
     position = torch.arange(time)[None]
     mask = (position >= 1) & (position <= lengths)

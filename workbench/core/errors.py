@@ -65,3 +65,7 @@ class NonFiniteLoss(WorkbenchError, ArithmeticError):
         self.step, self.rows = step, rows
         shown = ", ".join(f"row {r}: {losses[r].item()}" for r in rows[:4])
         super().__init__(f"step {step}: {len(rows)} losses are not finite ({shown})")
+
+
+class BadOption(WorkbenchError, ValueError):
+    """A setting has an unknown name or a value that it cannot take."""

@@ -1,0 +1,1 @@
+"""What an annotator tells us: pairs, thumbs, scores, and preference files."""

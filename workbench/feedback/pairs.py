@@ -117,7 +117,9 @@ def sample_pairs(
     prompt = torch.arange(n) % world.n_prompts
     first = world.draw_for(logps, prompt, generator).response
     second = first.clone()
+    # both are drawn again: a new partner alone would overrate the frequent responses
     while (same := first == second).any():
+        first[same] = world.draw_for(logps, prompt[same], generator).response
         second[same] = world.draw_for(logps, prompt[same], generator).response
     prefers = annotator.prefers_first(
         reward[prompt, first],

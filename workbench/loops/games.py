@@ -46,7 +46,8 @@ def fit(policy, reference, world, preference, method, cfg, *, steps, batch_size=
     for step in session:
         with torch.no_grad():
             tokens = policy.sample(world, prompt, session.generator(step))
-            law = method.opponent(policy.response_logps(world), ref_logps, cfg)
+            logps = policy.response_logps(world)
+            law = method.opponent(logps, ref_logps.expand_as(logps), cfg)
             law = law.reshape(-1, world.n_prompts, world.n_responses)
             stream = session.generator(step, "opponent")
             rivals = torch.cat(

@@ -24,9 +24,7 @@ def _beats(
     """Σ_y′ mass(y′) σ(r(y) − r(y′)), once for each distinct reward."""
     levels, which = reward.unique(return_inverse=True)
     held = torch.zeros_like(levels).index_add(0, which, mass)
-    parts = [
-        (part[:, None] - levels).sigmoid() @ held for part in levels.split(1024)
-    ]
+    parts = [(part[:, None] - levels).sigmoid() @ held for part in levels.split(1024)]
     return torch.cat(parts)[which]
 
 
@@ -43,7 +41,9 @@ def pair_laws(ref_logps: Law, reward: Law) -> tuple[Law, Law]:
     laws = []
     for sign in (1, -1):
         rows = []
-        for logps, values in zip(ref_logps.double(), sign * reward.double(), strict=True):
+        for logps, values in zip(
+            ref_logps.double(), sign * reward.double(), strict=True
+        ):
             mass = logps.exp()
             # a response does not meet itself: its own term is π_ref(y)/2
             rows.append(logps + (_beats(mass, values) - mass / 2).log())

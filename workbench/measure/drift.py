@@ -25,7 +25,9 @@ def _prefix_kl(
 ) -> Float[Tensor, "batch"] | None:
     """Σ_t KL(π(·|s_t)‖π_ref(·|s_t)) along each response; None if it cannot be had."""
     if isinstance(policy, Policy) and isinstance(reference, Policy):
-        logps = [p.logits(tokens.ids).double().log_softmax(-1) for p in (policy, reference)]
+        logps = [
+            p.logits(tokens.ids).double().log_softmax(-1) for p in (policy, reference)
+        ]
         at_prefix = kl.categorical_kl(*logps)[:, :-1]
         return torch.where(tokens.mask[:, 1:], at_prefix, 0.0).sum(-1)
     if world is None:

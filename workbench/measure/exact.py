@@ -7,7 +7,6 @@ from torch import Tensor
 from workbench.measure.frontier import Frontier
 from workbench.worlds import exact
 
-
 Logps = Float[Tensor, "prompt response"]
 
 
@@ -72,7 +71,9 @@ def evaluate(
     if beta is not None:
         reward = gold if proxy is None else proxy
         if reward is None:
-            raise ValueError("beta asks for the optimum of a reward: give gold or proxy")
+            raise ValueError(
+                "beta asks for the optimum of a reward: give gold or proxy"
+            )
         optimum = exact.optimal_policy(ref, reward.double(), beta)
         columns["kl_to_optimum"] = exact.kl(logps, optimum)
     columns = {name: value.mean(-1) for name, value in columns.items()}

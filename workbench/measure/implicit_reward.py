@@ -45,7 +45,7 @@ def of_pairs(
     rows = every.expand(members, -1) if shared else every.unflatten(0, (members, -1))
     parts = []
     for columns in rows.split(chunk, dim=1):
-        batch = pairs.logps(policy, columns.flatten(), ref)
+        batch = pairs.batch(policy, columns.flatten(), ref)
         gaps = torch.stack([batch.chosen.logratio(), batch.rejected.logratio()])
         parts.append(beta * gaps.double().cpu().unflatten(1, (members, -1)))
     chosen, rejected = torch.cat(parts, dim=-1)

@@ -9,7 +9,7 @@ Both are linear in (α, β). β is the law's coefficient, no KL weight.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,13 @@ from torch import Tensor
 from workbench.core.statistics import student_t
 
 Law = Literal["bon", "rl"]
+
+
+def _numbers(values: Iterable[float] | Tensor) -> Tensor:
+    """Float64, also from a column of a DataFrame, whose index may start anywhere."""
+    if not isinstance(values, Tensor):
+        values = torch.tensor([float(value) for value in values], dtype=torch.float64)
+    return values.double()
 
 
 def _columns(d: Float[Tensor, "point"], law: Law) -> Float[Tensor, "point 2"]:
@@ -57,9 +64,9 @@ class Fit:
         """Whether the law's peak lies inside the data: gold is seen to fall."""
         return self.peak is not None and self.range[0] < self.peak[0] < self.range[1]
 
-    def __call__(self, d: Sequence[float] | Tensor) -> Tensor:
+    def __call__(self, d: Iterable[float] | Tensor) -> Tensor:
         """Gold above the reference that the law gives at d = √KL."""
-        d = torch.as_tensor(d, dtype=torch.float64)
+        d = _numbers(d)
         return _columns(d, self.law) @ torch.tensor([self.alpha, self.beta]).double()
 
 
@@ -73,8 +80,8 @@ def _peak(law: Law, alpha: float, beta: float) -> tuple[float, float] | None:
 
 
 def fit(
-    d: Sequence[float] | Tensor,
-    gold: Sequence[float] | Tensor,
+    d: Iterable[float] | Tensor,
+    gold: Iterable[float] | Tensor,
     law: Law = "bon",
     *,
     start: float = 0.0,
@@ -92,8 +99,7 @@ def fit(
     """
     if law not in ("bon", "rl"):
         raise ValueError(f"law is 'bon' or 'rl', not {law!r}")
-    d = torch.as_tensor(d, dtype=torch.float64)
-    gain = torch.as_tensor(gold, dtype=torch.float64) - start
+    d, gain = _numbers(d), _numbers(gold) - start
     if len(d[d > 0].unique()) < 3:
         raise ValueError("two parameters and their intervals need three different √KL")
     x = _columns(d, law)

@@ -43,8 +43,8 @@ def best_of_n_curve(ref: Table, proxy: Table, gold: Table, ns: Sequence[int]):
             exact.expectation(law, gold.double()),
             exact.expectation(law, proxy.double()),
         )
-        bound = torch.tensor(float(n)).double().log().item() - (n - 1) / n
-        rows.append((n, *(value.mean().item() for value in values), bound))
+        means = (value.mean().item() for value in values)
+        rows.append((n, *means, best_of_n.kl_bound(n)))
     return pd.DataFrame(rows, columns=["n", "kl", "gold", "proxy", "bound"])
 
 

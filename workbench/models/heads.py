@@ -23,6 +23,12 @@ def _scalar_network(vocab, width: int, layers: int, seed: int, spread: float):
     return Network(model)
 
 
+def _outputs(network: Network | Stacked, tokens: Tokens) -> Float[Tensor, "batch time"]:
+    """The head at every position, on the CPU wherever the network lives."""
+    device = next(network.parameters()).device
+    return network(tokens.ids.to(device))[..., 0].cpu()
+
+
 class ScoreModel(nn.Module):
     """A reward model: the head's value at the last response token, reward units.
 
@@ -46,7 +52,7 @@ class ScoreModel(nn.Module):
 
     def scores(self, tokens: Tokens) -> Float[Tensor, " batch"]:
         """Reward of each response, read at its last token (never at padding)."""
-        values = self.network(tokens.ids)[..., 0]
+        values = _outputs(self.network, tokens)
         position = torch.arange(values.shape[1], device=values.device)
         # an empty response without an end token is read at the prompt
         last = torch.where(tokens.attention, position, 0).argmax(-1)
@@ -72,12 +78,8 @@ class ScoreModel(nn.Module):
         return ScoreModel(Stacked([model.network for model in models]))
 
     def save(self, folder: str | Path) -> None:
-        """Write weights and configuration in Hugging Face format (safetensors)."""
-        for index in range(self.members):
-            alone = self.members == 1
-            network = self.network if alone else self.network.member(index)
-            target = Path(folder) if alone else Path(folder) / f"member-{index}"
-            network.save(target)
+        """Write Hugging Face format; members of a stack as ``member-0``, ``member-1``."""
+        self.network.save(folder)
 
 
 class ValueModel(nn.Module):
@@ -99,7 +101,7 @@ class ValueModel(nn.Module):
 
     def values(self, tokens: Tokens) -> Float[Tensor, "batch time"]:
         """V(s_t) of the prefix before token t on response tokens, 0 elsewhere."""
-        after = self.network(tokens.ids)[..., 0]
+        after = _outputs(self.network, tokens)
         before = nn.functional.pad(after[:, :-1], (1, 0))
         return torch.where(tokens.mask, before, torch.zeros_like(before))
 

@@ -1,5 +1,6 @@
 """Transformers models as plain functions of token ids, one seed or several at once."""
 
+import copy
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ class Network(nn.Module):
     Args:
         model: a causal language model (outputs are logits) or a sequence classifier
             (outputs are its head, applied at every position).
+        bf16: run matrix products in bfloat16 (GPU); weights, outputs and everything
+            computed from them stay float32.
 
     Sequences are right-padded and attention is causal, so no position that counts can
     see padding and no attention mask is needed.
@@ -20,9 +23,9 @@ class Network(nn.Module):
 
     members = 1
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, bf16: bool = False):
         super().__init__()
-        self.model = model
+        self.model, self.bf16 = model, bf16
 
     @property
     def config(self):
@@ -35,7 +38,9 @@ class Network(nn.Module):
             # other families scale or cap their logits, or name their parts otherwise
             return self.model(input_ids=ids, use_cache=False).logits
         head = self.model.score if hasattr(self.model, "score") else self.model.lm_head
-        return head(self.model.model(input_ids=ids, use_cache=False)[0])
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
+            outputs = head(self.model.model(input_ids=ids, use_cache=False)[0])
+        return outputs.float()
 
     def save(self, folder: str | Path) -> None:
         """Write weights and configuration in Hugging Face format (safetensors)."""
@@ -43,6 +48,12 @@ class Network(nn.Module):
 
         logging.disable_progress_bar()  # a bar for 300 kB, on stderr
         self.model.save_pretrained(folder, safe_serialization=True)
+
+    def member(self, index: int) -> "Network":
+        """A copy; a single network is its own member 0."""
+        if index:
+            raise IndexError(f"a single network has no member {index}")
+        return copy.deepcopy(self)
 
 
 class Stacked(nn.Module):
@@ -83,9 +94,15 @@ class Stacked(nn.Module):
 
     def member(self, index: int) -> Network:
         """A copy of one member as a network of its own."""
-        import copy
-
         network = copy.deepcopy(self._template[0])
         state = {n: p[index] for n, p in zip(self.names, self.stacked, strict=True)}
         network.load_state_dict(state, strict=False)
-        return network
+        return network.requires_grad_(self.stacked[0].requires_grad)
+
+    def save(self, folder: str | Path) -> None:
+        """Write each member into ``member-0``, ``member-1``, …; one alone as itself."""
+        for index in range(self.members):
+            alone = self.members == 1
+            self.member(index).save(
+                folder if alone else Path(folder) / f"member-{index}"
+            )

@@ -42,8 +42,12 @@ class Policy(nn.Module):
         return self.network(ids) + self.ban
 
     def token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time"]:
-        """log π(token | before) in nats on response tokens, 0 elsewhere."""
-        return token_logps(self.logits(tokens.ids), tokens.ids, tokens.mask)
+        """log π(token | before) in nats on response tokens, 0 elsewhere.
+
+        The model may live on a GPU; tokens, log-probs and losses stay on the CPU.
+        """
+        at = tokens.to(self.ban.device)
+        return token_logps(self.logits(at.ids), at.ids, at.mask).cpu()
 
     def conditionals(self, world) -> Float[Tensor, "*lead node action"]:
         """Next-token log-probabilities at every prefix, float64.
@@ -102,11 +106,7 @@ class Policy(nn.Module):
         return Tokens(ids, mask, mask | _lead(mask), prompt, response)
 
     def member(self, index: int) -> "Policy":
-        """A copy of one member of a stack (of the policy itself if it is alone)."""
-        import copy
-
-        if self.members == 1:
-            return copy.deepcopy(self)
+        """A copy of one member of a stack; a single policy is its own member 0."""
         return Policy(self.network.member(index))
 
     def copies(self, members: int) -> "Policy":
@@ -120,11 +120,7 @@ class Policy(nn.Module):
         return Policy(Stacked([policy.network for policy in policies]))
 
     def save(self, folder: str | Path) -> None:
-        """Write weights and configuration in Hugging Face format (safetensors)."""
-        if self.members > 1:
-            for index in range(self.members):
-                self.member(index).save(Path(folder) / f"member-{index}")
-            return
+        """Write Hugging Face format; members of a stack as ``member-0``, ``member-1``."""
         self.network.save(folder)
 
     @staticmethod

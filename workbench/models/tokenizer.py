@@ -84,7 +84,13 @@ def vocab_of(tokenizer) -> Vocab:
     by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     pad, bos = tokenizer.pad_token_id, tokenizer.bos_token_id
     words = tuple(word for word, _ in by_id)
-    return Vocab(words, pad=pad, eos=tokenizer.eos_token_id, forbidden=(pad, bos))
+    unwritten = {pad, bos} - {None, tokenizer.eos_token_id}
+    return Vocab(
+        words,
+        pad=pad_id(tokenizer),
+        eos=tokenizer.eos_token_id,
+        forbidden=tuple(sorted(unwritten)),
+    )
 
 
 @dataclass(frozen=True)

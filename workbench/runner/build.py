@@ -1,4 +1,4 @@
-'''Build notebooks from their reviewed sources, deterministically.
+"""Build notebooks from their reviewed sources, deterministically.
 
 A source is `notebooks/src/NN_name.py` in jupytext's py:percent form. It opens with a
 YAML header whose `jupyter.workbench` mapping declares what the runner needs:
@@ -32,7 +32,7 @@ verdict: `parameters`, and `raises-exception` on a cell whose error is intended.
 
 `jupytext --to py:percent` of an edited notebook gives the header back: pyproject.toml
 keeps `workbench` in jupytext's metadata filter.
-'''
+"""
 
 import ast
 import hashlib

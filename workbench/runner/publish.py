@@ -39,7 +39,9 @@ def clean(notebook: Any, root: Path) -> Any:
 
     cleaned = copy.deepcopy(notebook)
     cleaned.cells = [
-        cell for cell in cleaned.cells if "injected-parameters" not in verdict.tags(cell)
+        cell
+        for cell in cleaned.cells
+        if "injected-parameters" not in verdict.tags(cell)
     ]
     count = 0
     for cell in cleaned.cells:
@@ -103,7 +105,7 @@ def publish(result: Result, settings: Settings) -> Path:
 
 
 def _publish_results(notebook: Any, result: Result, settings: Settings) -> None:
-    """Tables that the notebook wrote to OUT (claims.csv among them) and their origin."""
+    """Tables that the notebook wrote to OUT, claims.csv among them, and run.json."""
     folder = settings.root / "data" / "results" / result.name
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
@@ -149,7 +151,7 @@ def _clean_text(text: str, root: Path) -> str:
 
 
 def _machine_paths(root: Path) -> list[str]:
-    """Folders of this machine, the longest first; a bare `/` or `/root` says nothing."""
+    """Folders of this machine, the longest first; `/` or `/root` say nothing."""
     site = Path(os.__file__).parent
     packages = Path(sys.prefix) / "lib"
     paths = {str(p) for p in (root.resolve(), Path.home(), sys.prefix, packages, site)}

@@ -1,4 +1,4 @@
-"""What the runner says: progress lines, failures as text, JUnit XML, seconds per cell."""
+"""What the runner says: progress, failures as text, JUnit XML, seconds per cell."""
 
 import csv
 import io

@@ -345,7 +345,7 @@ class _Worker:
 
 
 def _environment(jobs: Path, root: Path) -> dict[str, str]:
-    """The environment of a worker and its kernel: one thread, no network, no display."""
+    """The environment of a worker and its kernel: one thread, no network, no bars."""
     return os.environ | {
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
@@ -370,7 +370,7 @@ def _environment(jobs: Path, root: Path) -> dict[str, str]:
 
 
 def _short_tmp() -> str | None:
-    """A folder with a short name: the path of a Unix socket has about 100 characters."""
+    """A folder with a short name: a Unix socket has about 100 characters of path."""
     return "/tmp" if os.name == "posix" and os.access("/tmp", os.W_OK) else None
 
 

@@ -1,8 +1,8 @@
 """The verdict on an executed notebook.
 
-papermill passes a notebook that called `sys.exit(0)` half-way, whose `interact` callback
-raised, or that ran over its time, and fails one whose error is intended. So it only
-executes; what counts as a failure is decided here, from the executed copy.
+papermill passes a notebook that called `sys.exit(0)` half-way, whose `interact`
+callback raised, or that ran over its time, and fails one whose error is intended. So it
+only executes; what counts as a failure is decided here, from the executed copy.
 """
 
 import re
@@ -227,7 +227,7 @@ def _missed_claims(notebook: Any) -> list[Failure]:
     for n, claim in _claims(notebook):
         if not claim.get("key"):
             found.append(Failure("no claim key", f"a claim without key: {claim}", n))
-        elif claim.get("missed"):
+        elif claim.get("missed", True):
             found.append(
                 Failure(
                     "missed claim",
@@ -251,9 +251,7 @@ def _claims(notebook: Any) -> list[tuple[int, dict[str, Any]]]:
 def _largest(notebook: Any) -> str:
     import json
 
-    sizes = {
-        f"cell {n}": len(json.dumps(cell.outputs)) for n, cell in _cells(notebook)
-    }
+    sizes = {f"cell {n}": len(json.dumps(cell.outputs)) for n, cell in _cells(notebook)}
     sizes["metadata (widgets)"] = len(json.dumps(notebook.metadata))
     name = max(sizes, key=lambda key: sizes[key])
     return f"{name} with {sizes[name] / 1e6:.2f} MB"

@@ -165,7 +165,8 @@ def _adapted(function: Callable) -> tuple[Callable, bool]:
 
 def _first_line(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    line = f" (line {frames[-1].lineno}: {frames[-1].line})" if len(frames) > 2 else ""
+    own = [frame for frame in frames if frame.filename != __file__]
+    line = f" (line {own[0].lineno}: {own[0].line})" if own else ""
     return f"{type(error).__name__}: {error}{line}"
 
 

@@ -91,10 +91,9 @@ class Claim:
         return {MIME: record, "text/html": self._html(), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        return (
-            f"{self.verdict}: {self.statement} "
-            f"[{self.paper}; expected {self.expected}; saw {self.seen}; {self.setting}]"
-        )
+        told = [self.paper, f"expected {self.expected}", f"saw {self.seen}"]
+        told += [self.setting] if self.setting else []
+        return f"{self.verdict}: {self.statement} [{'; '.join(told)}]"
 
     def _html(self) -> str:
         paint = f"color:{COLOUR[self.verdict]};font-weight:bold"

@@ -1,5 +1,6 @@
 """DataFrame in, figure out: one `Fig` shown everywhere, one colour a role."""
 
+from workbench.views.bars import bars
 from workbench.views.calibration import reliability
 from workbench.views.chart import Chart, Panels
 from workbench.views.drift import kl_drift
@@ -15,7 +16,7 @@ from workbench.views.layers import (
     VLine,
 )
 from workbench.views.overoptimisation import frontier, overoptimisation
-from workbench.views.plain import bars, distribution, training_curves
+from workbench.views.plain import distribution, training_curves
 from workbench.views.rewards import implicit_rewards, token_rewards
 from workbench.views.simplex import simplex
 from workbench.views.style import Style, method, role, series

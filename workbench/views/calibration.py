@@ -4,7 +4,7 @@ import pandas as pd
 
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.layers import Bars, Line, Points
+from workbench.views.layers import Bars, Line
 from workbench.views.spread import need
 from workbench.views.style import role
 
@@ -12,32 +12,29 @@ from workbench.views.style import role
 def reliability(
     frame: pd.DataFrame, *, caption: str, title: str = "Reliability"
 ) -> Fig:
-    """Stated probability against how often it came true, and how many pairs a bin.
+    """Predicted probability against how often it came true, and the bins' shares.
 
     Args:
-        frame: DataFrame[confidence, accuracy, count], a row a bin; with `low` and
-            `high` the accuracy has error bars (95 % intervals).
+        frame: DataFrame[low, high, predicted, observed, share], a row a bin, as
+            `measure.calibration.reliability` gives it; low and high are bin edges.
         caption: one sentence that could be false.
         title: heading of the left panel.
     """
-    need(frame, "confidence", "accuracy", "count")
-    rows = frame[frame["count"] > 0]
-    bounds = {}
-    if {"low", "high"} <= set(rows.columns):
-        bounds = {"low": rows["low"].tolist(), "high": rows["high"].tolist()}
-    x, y = rows["confidence"].tolist(), rows["accuracy"].tolist()
-    seen = Points(x, y, "bins of pairs", role("proxy"), **bounds)
+    need(frame, "low", "high", "predicted", "observed", "share")
+    rows = frame[frame["share"] > 0].sort_values("predicted")
+    x, y = rows["predicted"].tolist(), rows["observed"].tolist()
     ideal = Line([0.0, 1.0], [0.0, 1.0], "calibrated", role("exact"))
-    left = Chart(
-        title,
-        "stated P(first preferred) (probability)",
-        "share that came true",
-        [ideal, Line(x, y, "", role("proxy")), seen],
-        "error bars: 95 % intervals" if bounds else "",
-        x_range=(0.0, 1.0),
-        y_range=(0.0, 1.0),
+    seen = Line(x, y, "bins of pairs", role("proxy"), markers=True)
+    unit = {"x_range": (0.0, 1.0), "y_range": (0.0, 1.0)}
+    stated = "predicted P(first preferred) (probability)"
+    left = Chart(title, stated, "observed share preferred", [ideal, seen], **unit)
+    middles = (rows["low"] + rows["high"]) / 2
+    names = [f"{middle:.2f}" for middle in middles]
+    shares = Bars(names, rows["share"].tolist(), "", role("proxy"))
+    right = Chart(
+        "Where the pairs lie",
+        "middle of the bin (probability)",
+        "share of pairs",
+        [shares],
     )
-    names = [f"{value:.2f}" for value in rows["confidence"]]
-    counts = Bars(names, rows["count"].astype(float).tolist(), "", role("proxy"))
-    right = Chart("Pairs in each bin", "mean stated probability", "pairs", [counts])
     return Fig(Panels([left, right]), caption, frame)

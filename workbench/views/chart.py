@@ -100,5 +100,5 @@ class Panels:
     @property
     def size(self) -> tuple[float, float]:
         """Width and height in inches, legends included."""
-        width = {1: 5.8, 2: 8.4}.get(len(self.charts), 9.6)
+        width = {1: 6.0, 2: 8.4}.get(len(self.charts), 8.8)
         return width, self.height + self.legend_height + (0.3 if self.title else 0.0)

@@ -7,7 +7,7 @@ from workbench.views.chart import Chart, Panels
 from workbench.views.marks_matplotlib import Place, draw, plain
 from workbench.views.style import GREY
 
-DPI = 110
+DPI = 100  # two panels fit the 865 pixels of a notebook cell on a small screen
 COLOURS = 96  # a palette image is a third of a full-colour one
 _RC = {
     "font.size": 9.0,

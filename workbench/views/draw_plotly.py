@@ -11,6 +11,7 @@ from workbench.views.style import GREY, tint
 
 _GRID = {"gridcolor": "#e6e6e6", "zeroline": False, "linecolor": "#444", "ticks": ""}
 _LEGEND_ROW = 19  # pixels
+LONGEST = 32  # characters of a tick label
 
 
 def _note(chart: Chart, axes: Axes) -> list[dict]:
@@ -27,19 +28,35 @@ def _note(chart: Chart, axes: Axes) -> list[dict]:
     return [empty | {"marker": mark} | name | axes.names]
 
 
-def _domains(panels: Panels) -> list[tuple[float, float]]:
-    """The horizontal share of each panel, with room for the axis labels."""
-    gap = 0.11 if len(panels.charts) > 1 else 0.0
-    room = 1.0 - gap * (len(panels.charts) - 1)
+def _room(chart: Chart) -> int:
+    """Pixels left of a panel for its axis title and tick labels."""
+    if not (chart.has_heat or chart.horizontal):
+        return 20 if chart.bare else 62
+    names = [name for la in chart.bar_layers for name in la.names]
+    names += [name for la in chart.layers if isinstance(la, Heat) for name in la.rows]
+    longest = max((len(str(name)) for name in names), default=0)
+    return 34 + round(6.2 * min(longest, LONGEST))
+
+
+def _domains(panels: Panels, pixels: float) -> list[tuple[float, float]]:
+    """The horizontal share of each panel, with room for the axis labels.
+
+    Args:
+        panels: the charts.
+        pixels: width of the plotting area, the first panel's room not included.
+    """
+    rooms = [0.0, *(_room(chart) / pixels for chart in panels.charts[1:])]
+    free = 1.0 - sum(rooms)
     domains, left = [], 0.0
-    for share in panels.widths:
-        domains.append((round(left, 4), round(left + share * room, 4)))
-        left += share * room + gap
+    for share, room in zip(panels.widths, rooms, strict=True):
+        left += room
+        domains.append((round(left, 4), round(min(left + share * free, 1.0), 4)))
+        left += share * free
     return domains
 
 
 def _axis(label: str, log: bool, limits, hidden: bool) -> dict:
-    axis = {"title": {"text": plain(label)}, **_GRID, "automargin": True}
+    axis = {"title": {"text": plain(label), "standoff": 8}, **_GRID, "automargin": True}
     axis |= {"visible": not hidden}
     if log:
         axis["type"] = "log"
@@ -51,7 +68,10 @@ def _axis(label: str, log: bool, limits, hidden: bool) -> dict:
 
 
 def _ticks(names) -> dict:
-    text = [plain(name if len(name) <= 32 else name[:31] + "…") for name in names]
+    text = [
+        plain(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…")
+        for name in names
+    ]
     return {"tickvals": list(range(len(text))), "ticktext": text}
 
 
@@ -80,12 +100,14 @@ def _layout(panels: Panels, charts: list[tuple[Chart, Axes]]) -> dict:
     bottom = 48 + _LEGEND_ROW * panels.legend_rows
     plot = height * PIXELS - top - bottom
     layout = {"width": round(width * PIXELS), "height": round(height * PIXELS)}
-    layout |= {"margin": {"l": 62, "r": 12, "t": top, "b": bottom}}
+    left, right = _room(panels.charts[0]), 70 if panels.charts[-1].has_heat else 12
+    layout |= {"margin": {"l": left, "r": right, "t": top, "b": bottom}}
+    across = width * PIXELS - left - right
     layout |= {"plot_bgcolor": "#fff", "paper_bgcolor": "#fff", "barmode": "group"}
     layout |= {"font": {"size": 12}, "annotations": [], "shapes": []}
     if panels.title:
         layout["title"] = {"text": plain(panels.title), "x": 0.01, "font": {"size": 15}}
-    for (chart, axes), domain in zip(charts, _domains(panels), strict=True):
+    for (chart, axes), domain in zip(charts, _domains(panels, across), strict=True):
         layout |= _panel_axes(chart, axes, domain)
         at = {"x": domain[0], "y": -44 / plot, "xanchor": "left", "yanchor": "top"}
         if panels.legend_columns > 1:

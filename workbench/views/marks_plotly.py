@@ -7,7 +7,15 @@ from functools import singledispatch
 from workbench.views.layers import Band, Bars, Heat, HLine, Line, Points, Text, VLine
 from workbench.views.style import tint
 
-PIXELS = 96  # plotly pixels an inch
+# matplotlib's PuOr; plotly.js has no scale of that name.
+_PUOR = [
+    [0.0, "#7f3b08"],
+    [0.25, "#faae58"],
+    [0.5, "#f7f7f7"],
+    [0.75, "#a7a0cb"],
+    [1.0, "#2d004b"],
+]
+PIXELS = 100  # pixels an inch, as in the PNG
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def _(layer: Band, axes: Axes) -> list[dict]:
 @traces.register
 def _(layer: Points, axes: Axes) -> list[dict]:
     style = layer.style
-    mark = {"color": style.colour, "symbol": style.marker, "size": layer.size}
+    mark = {"color": style.colour, "symbol": style.marker, "size": 1.3 * layer.size}
     trace = {"type": "scatter", "x": column(layer.x), "y": column(layer.y)}
     trace |= {"mode": "markers", "marker": mark, "opacity": 0.4 if layer.faint else 1}
     if len(layer.low):
@@ -120,7 +128,7 @@ def _(layer: Heat, axes: Axes) -> list[dict]:
         for row in layer.text
     ]
     reach = max((abs(v) for row in table for v in row if v is not None), default=1.0)
-    look = {"colorscale": "PuOr", "reversescale": False, "zmin": -reach, "zmax": reach}
+    look = {"colorscale": _PUOR, "zmin": -reach, "zmax": reach}
     bar = {"title": {"text": plain(layer.label), "side": "right"}}
     heat = {"type": "heatmap", "z": table, "text": words, "texttemplate": "%{text}"}
     names = {key: axes.names[key] for key in ("xaxis", "yaxis")}
@@ -138,7 +146,7 @@ def _(layer: Text, axes: Axes) -> list[dict]:
 
 def _across(layer: HLine | VLine, axes: Axes, ends: dict) -> dict:
     look = {"color": layer.style.colour, "dash": layer.style.dash, "width": 1.2}
-    return {"type": "line", "line": look, "layer": "below"} | ends
+    return {"type": "line", "line": look, "layer": "above"} | ends
 
 
 @traces.register

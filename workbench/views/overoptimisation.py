@@ -13,6 +13,7 @@ from workbench.views.style import Style, method, role, series
 
 ROOT = "√KL(π‖π_ref) (√nats)"
 REWARD = "reward (reward units)"
+FEW = 20  # points of a curve that are marked one by one
 Law = Callable[[np.ndarray], np.ndarray]
 
 
@@ -21,6 +22,7 @@ def overoptimisation(
     *,
     caption: str,
     laws: Mapping[str, Law] | None = None,
+    start: float = 0.0,
     exact: pd.DataFrame | None = None,
     by: str = "step",
     spread: str = "range",
@@ -31,10 +33,13 @@ def overoptimisation(
         curves: DataFrame[kl, gold, proxy] in nats and reward units; column `curve`
             tells several curves apart, `seed` several seeds of one curve.
         caption: one sentence that could be false.
-        laws: name to fitted law, gold as a function of d = √KL.
+        laws: name to fitted law (`measure.laws.Fit`): gold above the reference's as
+            a function of d = √KL.
+        start: the reference's gold reward, added to the laws.
         exact: DataFrame[kl, gold] of the exact frontier, drawn dashed in black.
         by: the column along each curve that is the same in all seeds (step, n, beta);
-            seeds are averaged at equal values of it, KL included.
+            seeds are averaged at equal values of it, KL included. A curve without
+            it is drawn in the order of its rows.
         spread: what the band over seeds is, "range" or "interval".
     """
     need(curves, "kl", "gold", "proxy")
@@ -51,7 +56,7 @@ def overoptimisation(
             look = role(reward) if len(groups) == 1 else series(i, role(reward))
             label = f"{reward}, {name}" if name else reward
             layers += _curve(group, by, reward, label, look, spread)
-    layers += _laws(laws or {}, float(curves["kl"].max()))
+    layers += _laws(laws or {}, start, float(curves["kl"].max()))
     chart = Chart("Overoptimisation", ROOT, REWARD, layers, note(curves, spread))
     return Fig(Panels([chart], height=3.6), caption, curves)
 
@@ -103,8 +108,9 @@ def _curve(
     group: pd.DataFrame, by: str, reward: str, label: str, look: Style, spread: str
 ) -> list[Layer]:
     if seeds(group) < 2:
-        path = group.sort_values(by if by in group.columns else "kl")
-        return [Line(_root(path["kl"]), path[reward].tolist(), label, look)]
+        path = group.sort_values(by) if by in group.columns else group
+        few, y = len(path) <= FEW, path[reward].tolist()
+        return [Line(_root(path["kl"]), y, label, look, markers=few)]
     at = summary(group, by, "kl", spread)["mean"]
     table = summary(group, by, reward, spread)
     x = _root(at)
@@ -112,11 +118,11 @@ def _curve(
     return [band, Line(x, table["mean"].tolist(), label, look)]
 
 
-def _laws(laws: Mapping[str, Law], furthest: float) -> list[Layer]:
+def _laws(laws: Mapping[str, Law], start: float, furthest: float) -> list[Layer]:
     # The best-of-n law has log d: start a little right of 0.
     d = np.linspace(0.02, 1.0, 50) * np.sqrt(furthest)
     return [
-        Line(d.tolist(), np.asarray(law(d), dtype=float).tolist(), name, look)
+        Line(d.tolist(), (start + np.asarray(law(d), float)).tolist(), name, look)
         for i, (name, law) in enumerate(laws.items())
         for look in [series(i, role("law")) if len(laws) > 1 else role("law")]
     ]

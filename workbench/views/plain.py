@@ -1,4 +1,4 @@
-"""General views: training curves, bars, distributions."""
+"""General views: training curves and distributions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,18 +7,9 @@ import pandas as pd
 
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.layers import Bars, HLine, Layer, Line, VLine
-from workbench.views.spread import curve, need, note, summary
-from workbench.views.style import ROLES, Style, method, role, series
-
-
-def look(name: str, index: int = 0) -> Style:
-    """The look of a role if `name` is one, of a method otherwise, else the index-th."""
-    from workbench.views.style import METHODS
-
-    if name in ROLES:
-        return role(name)
-    return method(name) if name in METHODS else series(index)
+from workbench.views.layers import Layer, Line, VLine
+from workbench.views.spread import curve, need, note
+from workbench.views.style import look, role
 
 
 def training_curves(
@@ -57,55 +48,6 @@ def training_curves(
         scale = {"x_log": log_x, "y_log": log_y}
         charts.append(Chart(head, x, label, layers, said, **scale))
     return Fig(Panels(charts, title), caption, frame)
-
-
-def bars(
-    frame: pd.DataFrame,
-    x: str,
-    y: str,
-    *,
-    caption: str,
-    label: str,
-    by: str | None = None,
-    title: str = "",
-    spread: str = "range",
-    exact: float | None = None,
-    horizontal: bool = False,
-) -> Fig:
-    """Bars of the mean of `y` for each value of `x`, error bars over seeds.
-
-    Args:
-        frame: tidy rows.
-        x: column that names the bars.
-        y: column that is averaged.
-        caption: one sentence that could be false.
-        label: quantity and unit of `y`.
-        by: column whose values stand side by side in each group.
-        title: heading.
-        spread: what the error bars are, "range" or "interval".
-        exact: a known value, drawn dashed in black (upright bars only).
-        horizontal: bars lie along x (long names); no error bars.
-    """
-    need(frame, x, y, *([by] if by else []))
-    places = list(dict.fromkeys(frame[x]))
-    groups = {y: frame} if by is None else dict(iter(frame.groupby(by, sort=False)))
-    layers: list[Layer] = (
-        [] if exact is None else [HLine(exact, "exact", role("exact"))]
-    )
-    for i, (name, group) in enumerate(groups.items()):
-        table = summary(group, x, y, spread).set_index(x).reindex(places)
-        many = not horizontal and bool((table["high"] > table["low"]).any())
-        ends = {k: table[k].tolist() for k in ("low", "high")} if many else {}
-        tag, style = str(name) if by else "", look(str(name), i)
-        names = [str(place) for place in places]
-        layers.append(Bars(names, table["mean"].tolist(), tag, style, **ends))
-    said = note(list(groups.values()), spread).replace("band", "error bars")
-    axes = (label, x) if horizontal else (x, label)
-    chart = Chart(
-        title, *axes, layers, "" if horizontal else said, horizontal=horizontal
-    )
-    rows = len(places) * 0.26 + 1.0 if horizontal else 3.2
-    return Fig(Panels([chart], height=rows), caption, frame)
 
 
 def distribution(

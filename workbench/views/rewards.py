@@ -43,13 +43,17 @@ def token_rewards(frame: pd.DataFrame, *, caption: str, by: str | None = None) -
 
     Args:
         frame: DataFrame[position, token, reward], reward units; tokens may repeat.
+            Several seeds are averaged.
         caption: one sentence that could be false.
         by: column that tells several responses apart; they become the rows of a
             table of coloured cells. None: one response, as bars.
+
+    Raises:
+        ValueError: several responses and no column that tells them apart.
     """
     need(frame, "position", "token", "reward")
     if by is None:
-        rows = frame.sort_values("position")
+        rows = _one_response(frame)
         bars = Bars(rows["token"].tolist(), rows["reward"].tolist(), "", role("policy"))
         chart = Chart("Implicit reward by token", "token", UNIT, [HLine(0.0), bars])
         return Fig(Panels([chart], height=2.8), caption, frame)
@@ -59,9 +63,18 @@ def token_rewards(frame: pd.DataFrame, *, caption: str, by: str | None = None) -
     return Fig(Panels([chart], height=height), caption, frame)
 
 
+def _one_response(frame: pd.DataFrame) -> pd.DataFrame:
+    rows = frame.groupby(["position", "token"], as_index=False)["reward"].mean()
+    if rows["position"].duplicated().any():
+        raise ValueError("several tokens at one position: name the column in `by`")
+    return rows
+
+
 def token_heat(frame: pd.DataFrame, by: str) -> Heat:
     """A row a response, a cell a token: the token and its reward."""
     need(frame, by, "position", "token", "reward")
+    keys = [by, "position", "token"]
+    frame = frame.groupby(keys, as_index=False, sort=False)["reward"].mean()
     width = int(frame.groupby(by, sort=False).size().max())
     names, table, words = [], [], []
     for name, group in frame.groupby(by, sort=False):

@@ -7,7 +7,7 @@ import pandas as pd
 from workbench.views.layers import Band, Layer, Line
 from workbench.views.style import Style
 
-SPREADS = ("range", "interval")
+SPREADS = {"range": "min–max", "interval": "95 % interval of the mean"}
 
 
 def need(frame: pd.DataFrame, *columns: str) -> None:
@@ -67,8 +67,7 @@ def note(frames: pd.DataFrame | Sequence[pd.DataFrame], spread: str = "range") -
     count = max(map(seeds, frames))
     if count < 2:
         return ""
-    what = "min–max" if spread == "range" else "95 % interval of the mean"
-    return f"band: {what} over {count} seeds"
+    return f"band: {SPREADS[spread]} over {count} seeds"
 
 
 def curve(

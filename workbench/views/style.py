@@ -104,6 +104,13 @@ def series(index: int, of: Style | None = None) -> Style:
     return Style(_COLOURS[index % len(_COLOURS)], "solid", marker)
 
 
+def look(name: str, index: int = 0) -> Style:
+    """The look of a role if `name` is one, of a method otherwise, else the index-th."""
+    if name in ROLES:
+        return role(name)
+    return method(name) if name in METHODS else series(index)
+
+
 def tint(colour: str, alpha: float) -> str:
     """`colour` as an `rgba(…)` string with opacity `alpha`."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))

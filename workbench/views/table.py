@@ -25,20 +25,22 @@ def table(frame: pd.DataFrame, rows: int = 12) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def folded(frame: pd.DataFrame, rows: int = 12) -> str:
+    """`table` behind a disclosure triangle that says how many rows there are."""
+    shown = min(rows, len(frame))
+    of = f"{shown} rows" if shown == len(frame) else f"{shown} of {len(frame)} rows"
+    return f"<details><summary>Data ({of})</summary>{table(frame, rows)}</details>"
+
+
 def below_figure(caption: str, frame: pd.DataFrame, rows: int = 12) -> str:
     """A caption and, folded, the numbers behind the figure.
 
     Args:
         caption: one sentence.
         frame: the figure's data.
-        rows: rows shown at most; the summary says how many there are.
+        rows: rows shown at most.
 
     Returns:
         HTML in which all text from data is escaped.
     """
-    shown = min(rows, len(frame))
-    of = f"{shown} rows" if shown == len(frame) else f"{shown} of {len(frame)} rows"
-    return (
-        f"<p><em>{html.escape(caption.strip())}</em></p>"
-        f"<details><summary>Data ({of})</summary>{table(frame, rows)}</details>"
-    )
+    return f"<p><em>{html.escape(caption.strip())}</em></p>{folded(frame, rows)}"

@@ -4,16 +4,15 @@ Objective:
     the game P(π ≻ π′) − τ KL(π‖π_ref) + τ KL(π′‖π_ref) for any preference p.
     One step of mirror descent: μ_t ∝ π_t^(1 − η_t τ) π_ref^(η_t τ), and
     π_{t+1} ∝ μ_t exp(η_t p(y ≻ μ_t)), with η_t = 2/(τ(t + 2)).
-    On samples: L = −sg[p(y ≻ y′) − 1/2 − τ l(y)] log π(y|x), l = log π/π_ref, with y
-    from π and y′ from the ``mixture`` of π and π_ref.
+    On samples: L = −sg[p(y ≻ y′) − 1/2 − τ log π(y|x)/π_ref(y|x)] log π(y|x), with
+    y from π and y′ from the ``mixture`` of π and π_ref.
 
 Compared with RLOO:
     the reward is the chance to beat a moving opponent, and the baseline is 1/2.
 
 Valid only if:
-    the opponent is the mixture (a matter of the loop, which mixes next-token laws); y′
-    carries no gradient. A constant η is biased: the mixture of its limit is the Nash
-    policy of temperature τ/(1 − ητ), not of τ.
+    the loop draws y′ from the mixture, without gradient. A constant η is biased: the
+    mixture of its limit is the Nash policy of temperature τ/(1 − ητ), not of τ.
 
 Fixed point:
     the Nash policy π*_τ ∝ π_ref exp(p(y ≻ π*_τ)/τ), with
@@ -25,7 +24,6 @@ Known mistakes:
     (3) the KL left out.
     (4) the reference left out of the KL: an entropy bonus.
     (5) the preference of the opponent: p(y′ ≻ y).
-    (6) a mean over tokens.
 """
 
 from collections.abc import Callable
@@ -51,9 +49,7 @@ card = Card(
     notebook="40",
 )
 
-
 Law = Float[Tensor, "*lead choice"]
-Reference = Float[Tensor, "*#lead choice"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def schedule(t: int, cfg: Config) -> float:
     return 2 / (cfg.tau * (t + 2))
 
 
-def mixture(logps: Law, ref: Reference, weight: float) -> Law:
+def mixture(logps: Law, ref: Law, weight: float) -> Law:
     """Geometric mixture π^(1 − weight) π_ref^weight, normalised, as log-probs.
 
     Args:
@@ -96,7 +92,7 @@ def opponent(
 
 def step(
     logps: Law,
-    ref: Reference,
+    ref: Law,
     preference: Float[Tensor, "*#lead choice choice"],
     eta: float,
     cfg: Config,
@@ -145,15 +141,10 @@ def _opponent_preferred(batch: GameRollouts, cfg: Config) -> Tensor:
     return loss(replace(batch, preference=1 - batch.preference), cfg)
 
 
-def _mean_over_tokens(batch: GameRollouts, cfg: Config) -> Tensor:
-    return loss(batch, cfg) / batch.mask.sum(-1)
-
-
 mistakes: dict[str, Callable[[GameRollouts, Config], Tensor]] = {
     "1 KL token by token": _token_by_token,
     "2 gradient into the bracket": _not_stopped,
     "3 no KL": _no_kl,
     "4 no reference": _no_reference,
     "5 preference of the opponent": _opponent_preferred,
-    "6 mean over tokens": _mean_over_tokens,
 }

@@ -5,8 +5,8 @@ Objective:
     with log-probabilities summed over response tokens.
 
 Compared with BT:
-    the score r(x, y) is replaced by the implicit reward β log π(y|x)/π_ref(y|x), and the
-    log Z(x) that this leaves out cancels in the difference.
+    the score r(x, y) is replaced by the implicit reward β log π(y|x)/π_ref(y|x); the
+    β log Z(x) that this leaves out cancels in the difference.
 
 Valid only if:
     both responses answer the same prompt; the reference is where the policy starts;

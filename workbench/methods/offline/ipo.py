@@ -23,7 +23,7 @@ Known mistakes:
     (4) always a mean over tokens: TRL and HALOs, whatever ``reduce`` says.
     (5) prompt or padding tokens counted: the mask ignored.
     (6) a gradient through the reference: the values agree, the training does not.
-    (7) length counted as tokens whose log-ratio is not 0 (HALOs): 0/0 at the first step.
+    (7) length counted by non-zero log-ratios (HALOs): 0/0 at the first step.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ card = Card(
     parents=("dpo",),
     needs=("pairs", "reference"),
     paper="Azar et al. 2023 (2310.12036)",
-    check="For any preference matrix the minimiser is π_ref exp(p(y ≻ μ)/τ), normalised.",
+    check="For any preference matrix the minimiser is ∝ π_ref exp(p(y ≻ μ)/τ).",
     claim="On deterministic preferences its KL stays finite; that of DPO grows.",
     notebook="21",
 )

@@ -3,11 +3,11 @@
 Objective:
     r_t = −β (log π_old − log π_ref)_t + 1[t = T]·r(x, y);  A = GAE(r, V_old), whitened;
     ρ_t = π(y_t|s_t)/π_old(y_t|s_t);  G = A + V_old with A before whitening;
-    L = Σ_t −min(ρA, clip(ρ, 1 ± ε)A) + c_v ½ max((V − G)², (clip(V, V_old ± ε_v) − G)²).
+    L = Σ_t −min(ρA, clip(ρ, 1 ± ε)A) + ½c_v max((V − G)², (clip(V, V_old ± ε_v) − G)²).
 
 Compared with RLOO:
-    a token is an action; a learned V with GAE replaces the siblings' mean; the ratio and
-    its clip allow several epochs on one batch.
+    a token is an action; a learned V with GAE replaces the siblings' mean; the ratio
+    and its clip allow several epochs on one batch.
 
 Valid only if:
     π_old sampled at temperature 1 without dropout: ρ = 1 in the first epoch, the best

@@ -9,11 +9,11 @@ Compared with REINFORCE:
     the baseline is the mean of the other k − 1 responses instead of a constant.
 
 Valid only if:
-    the k ≥ 2 responses of a prompt are independent and lie side by side; they were drawn
-    at temperature 1 from the whole vocabulary; ``clip`` is None only on policy.
+    the k ≥ 2 responses of a prompt are independent, lie side by side, and were drawn at
+    temperature 1 from the whole vocabulary; ``clip`` is None only on policy.
 
 Fixed point:
-    π*_β ∝ π_ref exp(r/β): the expected gradient is exactly that of E[r] − β KL(π‖π_ref).
+    π*_β ∝ π_ref exp(r/β): the expected gradient is that of E[r] − β KL(π‖π_ref).
 
 Known mistakes:
     (1) the own reward in the baseline: the gradient shrinks by (k − 1)/k.

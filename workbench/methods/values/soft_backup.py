@@ -54,24 +54,14 @@ Reward = Float[Tensor, "*lead response"]
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the backup.
+    """Settings of the backup."""
 
-    Attributes:
-        beta: reward units per nat.
-    """
-
-    beta: float = 0.3  # ours: gold peaks near here on the reviews, DESIGN section 1
+    beta: float = 0.3  # reward units a nat; ours: where a proxy's gold peaks on reviews
 
 
 @dataclass(frozen=True)
 class SoftValues:
-    """Values of all prefixes, in reward units.
-
-    Attributes:
-        V: value of each prefix before a token is written.
-        Q: value of each prefix and next token.
-        log_policy: log-probability of each next token under the policy that V is of.
-    """
+    """Values V(s) and Q(s, a) in reward units, and log-probs of their policy."""
 
     V: Float[Tensor, "*lead node"]
     Q: Conditionals
@@ -97,65 +87,57 @@ def _upwards(tree: PrefixTree, ref: Tensor, reward: Tensor, combine: Callable):
 
 
 def backup(
-    tree: PrefixTree, ref_conditionals: Conditionals, reward: Reward, beta: float
+    tree: PrefixTree, ref: Conditionals, reward: Reward, beta: float
 ) -> SoftValues:
     """V*, Q* and π* of every prefix.
 
     Args:
         tree: the responses.
-        ref_conditionals: log π_ref(a|s) in nats; the last action is the end.
+        ref: log π_ref(a|s) in nats; the last action is the end.
         reward: reward of whole responses, paid with their last token.
         beta: reward units per nat, positive.
     """
 
-    def soft_maximum(ref: Tensor, q: Tensor) -> Tensor:
-        return beta * (ref + q / beta).logsumexp(-1)
+    def soft_maximum(logps: Tensor, q: Tensor) -> Tensor:
+        return beta * (logps + q / beta).logsumexp(-1)
 
-    V, Q = _upwards(tree, ref_conditionals, reward, soft_maximum)
-    return SoftValues(V, Q, ref_conditionals + (Q - V[..., None]) / beta)
+    V, Q = _upwards(tree, ref, reward, soft_maximum)
+    return SoftValues(V, Q, ref + (Q - V[..., None]) / beta)
 
 
-def linear(
-    tree: PrefixTree, ref_conditionals: Conditionals, reward: Reward
-) -> SoftValues:
+def linear(tree: PrefixTree, ref: Conditionals, reward: Reward) -> SoftValues:
     """V^ref(s) = E[r | s] under π_ref, the limit of V* for β → ∞."""
-
-    def mean(ref: Tensor, q: Tensor) -> Tensor:
-        return (ref.exp() * q).sum(-1)
-
-    V, Q = _upwards(tree, ref_conditionals, reward, mean)
-    return SoftValues(V, Q, ref_conditionals)
+    V, Q = _upwards(tree, ref, reward, lambda logps, q: (logps.exp() * q).sum(-1))
+    return SoftValues(V, Q, ref)
 
 
-def maximum(
-    tree: PrefixTree, ref_conditionals: Conditionals, reward: Reward
-) -> SoftValues:
-    """V^max(s), the best reward that π_ref can still reach, the limit for β → 0."""
+def maximum(tree: PrefixTree, ref: Conditionals, reward: Reward) -> SoftValues:
+    """V^max(s), the best reward in reach, V* for β → 0; π_ref on the best tokens."""
 
-    def best(ref: Tensor, q: Tensor) -> Tensor:
-        return torch.where(ref > -torch.inf, q, -torch.inf).amax(-1)
+    def best(logps: Tensor, q: Tensor) -> Tensor:
+        return torch.where(logps > -torch.inf, q, -torch.inf).amax(-1)
 
-    V, Q = _upwards(tree, ref_conditionals, reward, best)
-    kept = torch.where(V[..., None] == Q, ref_conditionals, -torch.inf)
+    V, Q = _upwards(tree, ref, reward, best)
+    kept = torch.where(Q == V[..., None], ref, -torch.inf)
     return SoftValues(V, Q, kept.log_softmax(-1))
 
 
-def _reference_twice(tree, ref_conditionals, reward, beta) -> SoftValues:
-    return backup(tree, 2 * ref_conditionals, reward, beta)
+def _reference_twice(tree, ref, reward, beta) -> SoftValues:
+    return backup(tree, 2 * ref, reward, beta)
 
 
-def _mean(tree, ref_conditionals, reward, beta) -> SoftValues:
-    return linear(tree, ref_conditionals, reward)
+def _mean(tree, ref, reward, beta) -> SoftValues:
+    return linear(tree, ref, reward)
 
 
-def _no_end(tree, ref_conditionals, reward, beta) -> SoftValues:
-    no_end = ref_conditionals.clone()
+def _no_end(tree, ref, reward, beta) -> SoftValues:
+    no_end = ref.clone()
     no_end[..., -1] = -torch.inf
     return backup(tree, no_end.log_softmax(-1), reward, beta)
 
 
-def _no_beta(tree, ref_conditionals, reward, beta) -> SoftValues:
-    return backup(tree, ref_conditionals, reward, 1.0)
+def _no_beta(tree, ref, reward, beta) -> SoftValues:
+    return backup(tree, ref, reward, 1.0)
 
 
 mistakes: dict[str, Callable[..., SoftValues]] = {

@@ -13,7 +13,7 @@ from workbench.views.layers import Bars, Line, Points, VLine
 from workbench.views.style import role
 from workbench.worlds import exact
 
-BETAS = np.geomspace(0.03, 30.0, 61)
+BETAS = 10 ** np.linspace(-1.5, 1.5, 61)  # 20 a decade, β = 1 among them
 TOP = 10
 ROOT = "√KL(π*‖π_ref) (√nats)"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.views.fig import Fig
-from workbench.views.table import below_figure
+from workbench.views.table import folded
 
 HOW_LIVE = "Run this notebook in JupyterLab to move the controls of this instrument."
 
@@ -126,4 +126,4 @@ def _picture(figure: Fig) -> str:
     image = (
         f'<img alt="{html.escape(figure.alt)}" src="data:image/png;base64,{source}">'
     )
-    return image + below_figure("", figure.data, figure.rows)
+    return image + folded(figure.data, figure.rows)

@@ -24,17 +24,16 @@ def token_microscope(
         return token_figure(frame, pair)
 
     def controls() -> dict:
-        from ipywidgets import Layout, SelectionSlider
+        from ipywidgets import Dropdown, Layout
 
         options = [(pair_label(frame, number), number) for number in numbers]
-        slider = SelectionSlider(
+        choice = Dropdown(
             options=options,
             value=first,
             description="pair",
-            continuous_update=False,
             style={"description_width": "7em"},
             layout=Layout(width="52em"),
         )
-        return {"pair": slider}
+        return {"pair": choice}
 
     return Instrument("token microscope", draw, {"pair": first}, controls, live)

@@ -24,6 +24,7 @@ def token_frame(
     ref_logps: Laws,
     before: Laws,
     after: Laws,
+    *,
     reward: Laws,
     beta: float,
     limit: int = 50,

@@ -1,0 +1,112 @@
+"""Gold against √KL: the hump, and where theory puts it."""
+
+import math
+
+import pytest
+import torch
+
+from workbench.measure import overoptimisation as over
+from workbench.worlds import exact
+
+
+def values(ref, proxy, gold, eta):
+    best = exact.optimal_policy(ref, proxy, 1 / eta)
+    return torch.stack([exact.expectation(best, gold), exact.kl(best, ref)])
+
+
+@pytest.mark.parametrize("eta", [0.2, 1.0, 3.0])
+def test_the_slope_of_gold_is_the_covariance_and_that_of_kl_eta_times_the_variance(
+    ref, proxy, gold, eta
+):
+    step = 1e-5
+    slope = values(ref, proxy, gold, eta + step) - values(ref, proxy, gold, eta - step)
+    slope = slope / (2 * step)
+    best = exact.optimal_policy(ref, proxy, 1 / eta)
+    torch.testing.assert_close(
+        slope[0], exact.covariance(best, gold, proxy), rtol=1e-6, atol=1e-8
+    )
+    torch.testing.assert_close(
+        slope[1], eta * exact.covariance(best, proxy, proxy), rtol=1e-6, atol=1e-8
+    )
+
+
+def test_gold_peaks_where_the_covariance_crosses_zero(ref, proxy, gold):
+    beta = over.peak_beta(ref, proxy, gold)
+    best = exact.optimal_policy(ref, proxy, beta)
+    assert abs(exact.covariance(best, gold, proxy).mean()) < 1e-10
+    path = over.tilt_curve(ref, proxy, gold, [1.02 * beta, beta, beta / 1.02])
+    assert path.gold[1] > path.gold[0] and path.gold[1] > path.gold[2]
+    assert path.proxy.is_monotonic_increasing
+    # and no other point of a fine grid is higher
+    grid = over.tilt_curve(
+        ref, proxy, gold, (100 * 1e-4 ** torch.linspace(0, 1, 300)).tolist()
+    )
+    assert grid.gold.max() <= path.gold[1] + 1e-9
+
+
+def test_on_golds_own_path_there_is_no_hump(ref, gold):
+    assert over.peak_beta(ref, gold, gold) is None
+    assert over.peak_beta(ref, 2 * gold + 1, gold) is None
+    path = over.paths(ref, gold, gold)
+    for _, curve in path.groupby("curve"):
+        assert (curve.gold.diff().dropna() > -1e-12).all()
+        assert curve.gold.tolist() == curve.proxy.tolist()
+        for law in ("bon", "rl"):
+            start = curve.gold.iloc[0]
+            assert not over.fit(curve.sqrt_kl, curve.gold, law, start=start).hump
+
+
+def test_on_the_bad_proxys_path_the_laws_see_the_hump(ref, proxy, gold):
+    start = exact.expectation(ref, gold).mean().item()
+    path = over.paths(ref, proxy, gold)
+    curve = path[path.curve == "optimum"]
+    assert curve.proxy.is_monotonic_increasing
+    assert curve.gold.max() > curve.gold.iloc[-1] + 0.1
+    found = over.fit(curve.sqrt_kl, curve.gold, "bon", start=start)
+    assert found.hump
+
+
+def test_best_of_one_is_the_reference_and_the_bound_holds(ref, proxy, gold):
+    ns = [1, 2, 4, 16, 64, 1000]
+    curve = over.best_of_n_curve(ref, proxy, gold, ns)
+    assert curve.n.tolist() == ns
+    assert abs(curve.kl[0]) < 1e-12
+    start = exact.expectation(ref, gold).mean().item()
+    assert curve.gold[0] == pytest.approx(start)
+    assert (curve.kl <= curve.bound + 1e-12).all()
+    assert curve.kl.is_monotonic_increasing and curve.proxy.is_monotonic_increasing
+    assert curve.bound[1] == pytest.approx(math.log(2) - 0.5)
+
+
+def test_best_of_two_by_hand():
+    # masses ½ ¼ ¼ with proxies 0 1 2: F = ½ ¾ 1, squares ¼ 9/16 1
+    ref = torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64).log()
+    proxy = torch.tensor([[0.0, 1.0, 2.0]], dtype=torch.float64)
+    gold = torch.tensor([[0.0, 1.0, -1.0]], dtype=torch.float64)
+    row = over.best_of_n_curve(ref, proxy, gold, [2]).iloc[0]
+    law = [4 / 16, 5 / 16, 7 / 16]
+    assert row.proxy == pytest.approx(law[1] + 2 * law[2])
+    assert row.gold == pytest.approx(law[1] - law[2])
+    hand = sum(p * math.log(p / q) for p, q in zip(law, [0.5, 0.25, 0.25], strict=True))
+    assert row.kl == pytest.approx(hand)
+
+
+def test_paths_take_runs_beside_the_exact_curves(ref, proxy, gold):
+    run = over.tilt_curve(ref, proxy, gold, [1.0, 0.5])
+    path = over.paths(ref, proxy, gold, ns=[1, 2], betas=[1.0], runs={"rloo": run})
+    assert list(path.columns) == ["curve", "kl", "sqrt_kl", "gold", "proxy"]
+    assert path.curve.tolist() == ["best of n"] * 2 + ["optimum"] + ["rloo"] * 2
+    assert (path.sqrt_kl**2).tolist() == pytest.approx(path.kl.tolist(), abs=1e-12)
+
+
+def test_jointly_gaussian_errors_lose_slope_and_never_turn_over():
+    # a fine grid of gold g and proxy g + e, both N(0, 1): E[gold] = η, E[proxy] = 2η
+    line = torch.linspace(-9, 9, 241, dtype=torch.float64)
+    g, e = torch.meshgrid(line, line, indexing="ij")
+    ref = (-(g**2 + e**2) / 2).reshape(1, -1).log_softmax(-1)
+    gold, proxy = g.reshape(1, -1), (g + e).reshape(1, -1)
+    path = over.tilt_curve(ref, proxy, gold, [2.0, 1.0, 0.5])
+    # KL = η² Var(proxy)/2 = η², so gold = √KL = ρ √(2 KL) with ρ = 1/√2
+    assert path.gold.tolist() == pytest.approx([0.5, 1, 2], rel=1e-6)
+    assert (path.kl**0.5).tolist() == pytest.approx([0.5, 1, 2], rel=1e-6)
+    assert over.peak_beta(ref, proxy, gold, low=0.3) is None

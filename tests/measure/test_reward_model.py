@@ -1,0 +1,64 @@
+"""A score against the truth over all pairs."""
+
+import math
+
+import pytest
+import torch
+
+from workbench.measure import calibration
+from workbench.measure.reward_model import against_truth, population
+
+REF = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64).log()
+GOLD = torch.tensor([[0.0, 1.0, -1.0]], dtype=torch.float64)
+
+
+def test_the_population_by_hand():
+    margins, truth, weight = population(REF, 2 * GOLD, GOLD)
+    # pairs (i, j), i ≠ j, masses 0.15 0.10 0.06 in both orders, together 0.62
+    table = weight.reshape(3, 3)
+    assert table.diagonal().tolist() == [0, 0, 0]
+    assert table[0, 1].item() == pytest.approx(0.15 / 0.62)
+    assert weight.sum().item() == pytest.approx(1)
+    assert margins.reshape(3, 3)[1, 2].item() == 4
+    assert truth.reshape(3, 3)[1, 2].item() == pytest.approx(1 / (1 + math.exp(-2)))
+
+
+def test_the_gold_reward_itself_is_perfect_up_to_label_noise():
+    found = against_truth(*population(REF, GOLD, GOLD))
+    assert found["accuracy"] == pytest.approx(found["ceiling"]) and found["ceiling"] < 1
+    assert found["absolute"] < 1e-12 and abs(found["kl"]) < 1e-12
+    assert found["slope"] == pytest.approx(1)
+
+
+def test_a_reward_of_the_prompt_alone_is_invisible(ref, gold, proxy):
+    shift = torch.arange(4.0).double()[:, None]
+    plain = against_truth(*population(ref, proxy, gold))
+    assert against_truth(*population(ref, proxy + shift, gold)) == pytest.approx(plain)
+
+
+def test_an_overconfident_score_keeps_accuracy_and_loses_calibration():
+    found = against_truth(*population(REF, 3 * GOLD, GOLD))
+    assert found["accuracy"] == pytest.approx(found["ceiling"])
+    assert found["slope"] == pytest.approx(3) and found["kl"] > 0.05
+    margins, truth, weight = population(REF, 3 * GOLD, GOLD)
+    assert calibration.temperature(margins, truth, weight=weight) == pytest.approx(3)
+
+
+def test_the_optimal_temperature_of_a_noisy_annotator_is_its_temperature(ref, gold):
+    margins, truth, weight = population(ref, gold, gold, temperature=2.5)
+    found = calibration.temperature(margins, truth, weight=weight)
+    assert found == pytest.approx(2.5, rel=1e-9)
+
+
+def test_a_reversed_score_is_right_where_gold_is_wrong():
+    right = against_truth(*population(REF, GOLD, GOLD))["accuracy"]
+    wrong = against_truth(*population(REF, -GOLD, GOLD))
+    assert wrong["accuracy"] == pytest.approx(1 - right)
+    assert wrong["slope"] == pytest.approx(-1)
+
+
+def test_the_kl_is_that_of_two_coins():
+    # p = ¾ against σ(0) = ½: ¾ log 3/2 + ¼ log ½
+    zero, truth = torch.zeros(1).double(), torch.tensor([0.75]).double()
+    hand = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert against_truth(zero, truth)["kl"] == pytest.approx(hand)

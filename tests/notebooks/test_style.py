@@ -1,0 +1,57 @@
+"""Notebook sources keep the form of a lesson."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.runner import build, series
+
+ROOT = Path(__file__).parents[2]
+SOURCES = series.sources(ROOT)
+CELLS = range(35, 56)
+CODE_LINES, CELL_LINES, COLUMNS = 200, 12, 79
+
+
+def code_lines(cell) -> list[str]:
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+@pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
+def source(request) -> build.Source:
+    return build.read(request.param)
+
+
+def test_a_lesson_has_35_to_55_cells_and_at_most_200_lines_of_code(source):
+    cells = source.notebook.cells
+    total = sum(len(code_lines(c)) for c in cells if c.cell_type == "code")
+    assert len(cells) in CELLS, f"{len(cells)} cells"
+    assert total <= CODE_LINES, f"{total} lines of code"
+
+
+def test_a_cell_fits_a_slide(source):
+    problems = []
+    for n, cell in enumerate(source.notebook.cells, start=1):
+        if cell.cell_type != "code":
+            continue
+        lines = code_lines(cell)
+        if len(lines) > CELL_LINES:
+            problems.append(f"cell {n} has {len(lines)} lines: {lines[0]}")
+        problems += [f"cell {n}: {line}" for line in lines if len(line) > COLUMNS]
+    assert not problems, "\n".join(problems)
+
+
+def test_no_cell_is_empty(source):
+    assert all(cell.source.strip() for cell in source.notebook.cells)
+
+
+def test_the_first_cell_is_the_title_and_parameters_follow(source):
+    cells = source.notebook.cells
+    assert cells[0].cell_type == "markdown"
+    assert cells[0].source.startswith("# ")
+    first_code = next(c for c in cells if c.cell_type == "code")
+    assert "parameters" in first_code.metadata.get("tags", [])
+    assert source.parameters["PROFILE"] == "lecture"
+
+
+def test_a_lecture_takes_at_most_90_seconds(source):
+    assert source.budget_s["lecture"] <= 90

@@ -1,0 +1,80 @@
+"""Preference games whose equilibria are known in closed form."""
+
+import pytest
+import torch
+
+from workbench.worlds import games, people
+from workbench.worlds.reviews import Reviews
+
+UNIFORM = torch.full((3,), 1 / 3, dtype=torch.float64).log()
+
+
+def test_every_matrix_says_the_same_of_a_pair_in_both_orders():
+    shares = torch.tensor([0.4, 0.35, 0.25])
+    for matrix in (
+        games.biased_rps(),
+        games.annotator_mixture(shares),
+        games.circulant(5, 0.3),
+    ):
+        ones = torch.ones_like(matrix)
+        torch.testing.assert_close(matrix + matrix.T, ones)
+
+
+def test_biased_rock_paper_scissors_has_the_equilibrium_b_c_a():
+    """Unregularised Nash is (b, c, a)/(a + b + c) = (1, 2, 3)/6: nobody beats it."""
+    nash = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64) / 0.6
+    wins = games.win_rate(games.biased_rps(0.3, 0.1, 0.2), nash.log())
+    torch.testing.assert_close(wins, torch.full((3,), 0.5, dtype=torch.float64))
+
+
+def test_annotator_mixture_has_the_equilibrium_of_its_shares():
+    """f = (.4, .35, .25): Nash (1 − 2f₃, 1 − 2f₁, 1 − 2f₂) = (.5, .2, .3)."""
+    matrix = games.annotator_mixture(torch.tensor([0.4, 0.35, 0.25]))
+    nash = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+    wins = games.win_rate(matrix, nash.log())
+    torch.testing.assert_close(wins, torch.full((3,), 0.5, dtype=torch.float64))
+
+
+def test_the_regularised_equilibrium_answers_itself():
+    matrix = games.biased_rps()
+    nash = games.nash(matrix, UNIFORM, tau=0.2)
+    again = games.best_response(matrix, nash, UNIFORM, tau=0.2)
+    torch.testing.assert_close(again, nash, atol=1e-10, rtol=0)
+    assert games.duality_gap(matrix, nash, UNIFORM, 0.2).abs().item() < 1e-12
+
+
+def test_the_duality_gap_is_what_best_responses_gain_on_both_sides():
+    """max_a J(a, π) − min_b J(π, b), with J written out."""
+    matrix, tau = games.biased_rps(), 0.2
+    law = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+
+    def value(first, second):
+        def kl(x):
+            return (x.exp() * (x - UNIFORM)).sum()
+
+        wins = first.exp() @ matrix @ second.exp()
+        return wins - tau * kl(first) + tau * kl(second)
+
+    answer = games.best_response(matrix, law, UNIFORM, tau)
+    gap = value(answer, law) - value(law, answer)
+    torch.testing.assert_close(games.duality_gap(matrix, law, UNIFORM, tau), gap)
+    assert gap > 0
+
+
+def test_the_crowd_of_reviewers_has_no_undisputed_favourite():
+    """Every review loses to some other by more than four points of a hundred."""
+    world = Reviews(3)
+    crowd = games.population(people.rewards(world)[:, 0], people.shares())
+    worst = crowd.fill_diagonal_(1.0).amin(-1)
+    assert worst.max() < 0.46
+
+
+def test_a_crowd_of_one_type_is_bradley_terry():
+    reward = torch.tensor([[0.0, 1.0, 3.0]], dtype=torch.float64)
+    crowd = games.population(reward, torch.ones(1, dtype=torch.float64))
+    assert crowd[2, 1].item() == pytest.approx(torch.tensor(2.0).sigmoid().item())
+
+
+def test_an_equilibrium_that_is_not_reached_is_an_error():
+    with pytest.raises(ArithmeticError, match="no equilibrium"):
+        games.nash(games.biased_rps(), UNIFORM, tau=0.01, most=3)

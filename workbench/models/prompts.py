@@ -1,0 +1,52 @@
+"""Responses to prompts of different lengths."""
+
+import torch
+from torch import Tensor
+
+from workbench.core.batches import Tokens
+from workbench.models.sampling import sample
+
+
+def respond(
+    policy, prompts: list[list[int]], max_new: int, generator: torch.Generator
+) -> Tokens:
+    """Sample one response to each prompt.
+
+    Args:
+        policy: a Policy with one member.
+        prompts: token ids of each prompt, at least one.
+        max_new: a response ends with its end token or after this many tokens.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        right-padded tokens; ``prompt`` is the place in the list.
+    """
+    pad = policy.network.config.pad_token_id
+    longest = max(map(len, prompts))
+    # the sampler writes all rows in step, so prompts are aligned at their ends
+    gap = torch.tensor([longest - len(prompt) for prompt in prompts])
+    ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts])
+    attention = torch.arange(longest) >= gap[:, None]
+    written, mask = sample(policy, ids, max_new, generator, attention=attention)
+    shifted = torch.arange(written.shape[1]) + gap[:, None]
+    inside = shifted < written.shape[1]
+    shifted = shifted.clamp(max=written.shape[1] - 1)
+
+    def left(values: Tensor, empty: int) -> Tensor:
+        return torch.where(inside, values.gather(1, shifted), empty)
+
+    mask = left(mask, 0).bool()
+    lead = torch.arange(written.shape[1]) < (longest - gap)[:, None]
+    return Tokens(
+        ids=left(written, pad),
+        mask=mask,
+        attention=lead | mask,
+        prompt=torch.arange(len(prompts)),
+        response=torch.full((len(prompts),), -1),
+    )
+
+
+def prompts_of(tokens: Tokens) -> list[list[int]]:
+    """Token ids of the prompt of each row."""
+    lead = tokens.attention & (tokens.mask.cumsum(-1) == 0)
+    return [row[keep].tolist() for row, keep in zip(tokens.ids, lead, strict=True)]

@@ -1,0 +1,5 @@
+"""``workbench train``: one method on a world or a preference file, seed by seed."""
+
+from workbench.train.command import run_command
+
+__all__ = ["run_command"]

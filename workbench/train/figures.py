@@ -1,0 +1,93 @@
+"""The figures a training command ends with, each with a caption that could be false."""
+
+import html
+import json
+from base64 import b64encode
+from pathlib import Path
+
+import torch
+
+from workbench.loops.checkpoint import write
+from workbench.measure import calibration
+from workbench.train import measures
+from workbench.train.tasks import Task
+
+
+def of_policy(task: Task, frame) -> dict:
+    """Implicit rewards of held-out pairs and drift, by name.
+
+    Args:
+        task: what was trained.
+        frame: metrics of all seeds.
+    """
+    from workbench import views
+
+    last = frame[frame["step"] == frame["step"].max()].mean(numeric_only=True)
+    first = frame[frame["step"] == frame["step"].min()].mean(numeric_only=True)
+    over = f"mean over {frame['seed'].nunique()} seed(s)"
+    moved = "falls" if last["chosen"] < first["chosen"] else "does not fall"
+    rewards = (
+        f"Held-out pairs, {task.method.card.key}: the chosen implicit reward {moved} "
+        f"and ends at {last['chosen']:.3f}, the rejected at {last['rejected']:.3f}, and "
+        f"{last['accuracy']:.0%} of the pairs are ordered rightly ({over})."
+    )
+    drifted = f"The policy ends {last['kl']:.3f} nats from the reference ({over})"
+    if measures.is_exact(task.source):
+        drifted += ", summed over all responses."
+    else:
+        n = task.settings.samples
+        drifted += (
+            f", estimated from {n} samples a measure with a standard error of "
+            f"{last['kl_stderr']:.3f} nats."
+        )
+    return {
+        "implicit_rewards": views.implicit_rewards(frame, caption=rewards),
+        "kl_drift": views.kl_drift(frame, caption=drifted),
+    }
+
+
+def of_scores(task: Task, models: list) -> dict:
+    """Reliability of a reward model on held-out pairs of all seeds."""
+    import pandas as pd
+
+    from workbench import views
+
+    margin = torch.cat(
+        [measures.margins(m, task.source.held_out(seed)) for seed, m in models]
+    )
+    chance = margin.sigmoid()
+    table = calibration.reliability(chance, torch.ones_like(chance))
+    frame = pd.DataFrame(
+        {
+            "confidence": table["predicted"],
+            "accuracy": table["observed"],
+            "count": (table["share"] * 2 * len(chance)).round().astype(int),
+        }
+    )
+    error = calibration.ece(chance, torch.ones_like(chance))
+    caption = (
+        f"{len(chance)} held-out pairs in both orders: stated and observed preference "
+        f"differ by {error:.3f} on average (expected calibration error)."
+    )
+    return {"reliability": views.reliability(frame, caption=caption)}
+
+
+def save(figures: dict, out: Path, title: str, lines: list[str]) -> None:
+    """Write each figure as PNG and plotly JSON, and all of them into report.html."""
+    parts = []
+    for name, figure in figures.items():
+        figure.save(out / f"{name}.png")
+        write(out / f"{name}.json", json.dumps(figure.plotly, sort_keys=True) + "\n")
+        picture = b64encode(figure.png).decode()
+        alt = html.escape(figure.alt, quote=True)
+        parts.append(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
+            f"{figure.html_below}</figure>"
+        )
+    said = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    head = html.escape(title)
+    write(
+        out / "report.html",
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title>'
+        f"<h1>{head}</h1><ul>{said}</ul>{''.join(parts)}</html>\n",
+    )

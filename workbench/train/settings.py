@@ -1,0 +1,153 @@
+"""What a training command was asked for, checked before anything is built."""
+
+import ast
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import ModuleType
+
+from workbench.core.errors import BadOption, MissingInput
+
+WORLDS = ("reviews", "stories")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A training command.
+
+    Attributes:
+        method: key of a method.
+        world: reviews or stories; None with a preference file.
+        pairs: a preference file; None with a world.
+        model: folder of a local Hugging Face checkpoint; with ``pairs`` only.
+        seeds: number of runs, seeds 0, 1, …
+        steps: optimiser steps of each run; None is the family's.
+        batch_size: pairs, or responses, a step.
+        lr: Adam's step size; None is 1e-3, and 1e-5 for a checkpoint.
+        every: steps between measures, and between the states kept for ``--resume``.
+        options: settings of the method by name, as text.
+        max_words: size of the world of reviews.
+        n_pairs: labelled pairs drawn in a world.
+        reference_steps: supervised steps that make the reference, where none is given.
+        samples: responses sampled at every measure, where nothing can be enumerated.
+        max_new: longest sampled response to a prompt of a file, tokens.
+        tokenizer: auto, word or byte; for a preference file without a checkpoint.
+        max_length: longest sequence of a preference file, tokens.
+        form: form of the preference file; None detects it.
+        skip_bad: leave out bad lines and count them.
+    """
+
+    method: str
+    world: str | None = None
+    pairs: str | None = None
+    model: str | None = None
+    seeds: int = 1
+    steps: int | None = None
+    batch_size: int = 32
+    lr: float | None = None
+    every: int = 25
+    options: Mapping[str, str] = field(default_factory=dict)
+    max_words: int = 3
+    n_pairs: int = 2000
+    reference_steps: int = 300
+    samples: int = 128
+    max_new: int = 64
+    tokenizer: str = "auto"
+    max_length: int = 512
+    form: str | None = None
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.world is None) == (self.pairs is None):
+            raise MissingInput("give either --world reviews|stories or --pairs FILE")
+        if self.world is not None and self.world not in WORLDS:
+            raise BadOption(f"--world is {' or '.join(WORLDS)}, not {self.world!r}")
+        if self.model is not None and self.pairs is None:
+            raise BadOption("--model goes with --pairs; a world has its own vocabulary")
+        if self.tokenizer not in ("auto", "word", "byte"):
+            raise BadOption(
+                f"--tokenizer is auto, word or byte, not {self.tokenizer!r}"
+            )
+        least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
+        least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise BadOption(f"--{name.replace('_', '-')} is at least {low}")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise BadOption(f"--lr is positive, not {self.lr}")
+
+    def card(self) -> dict:
+        """What identifies the run: the settings and the content of its files."""
+        card = asdict(self) | {"options": dict(sorted(self.options.items()))}
+        if self.pairs is not None:
+            card["pairs"] = Path(self.pairs).name
+            card["pairs_sha256"] = _digest([Path(self.pairs)])
+        if self.model is not None:
+            card["model"] = Path(self.model).name
+            card["model_sha256"] = _digest(sorted(Path(self.model).glob("*")))
+        return card
+
+
+def _digest(paths: list[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        if path.is_file():
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def find(key: str) -> ModuleType:
+    """The method with this key.
+
+    Raises:
+        BadOption: there is none; the message lists those there are.
+    """
+    from workbench import catalogue
+
+    found = catalogue.methods()
+    if key not in found:
+        raise BadOption(f"no method {key!r}; there are {', '.join(found)}")
+    return found[key]
+
+
+def configure(method: ModuleType, options: Mapping[str, str]):
+    """The method's ``Config`` with some settings given as text.
+
+    Raises:
+        BadOption: the method has no such setting, or the text is no value for it.
+    """
+    defaults = method.Config()
+    known = {f.name: getattr(defaults, f.name) for f in fields(defaults)}
+    values = {}
+    for name, text in options.items():
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise BadOption(
+                f"{method.card.key} has no setting {name!r}; it has {there}"
+            )
+        values[name] = _value(f"{method.card.key}'s {name}", text, known[name])
+    try:
+        return method.Config(**values)
+    except ValueError as error:
+        raise BadOption(f"{method.card.key}: {error}") from None
+
+
+def _value(name: str, text: str, default: object) -> object:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if default is not None and type(value) is not type(default):
+        raise BadOption(f"{name} is like {default!r}, not {text!r}")
+    return value
+
+
+def temperature(cfg) -> float:
+    """Reward units per nat of a method: its β or τ; 1 (nats) where it has neither."""
+    held = asdict(cfg)
+    return float(held.get("beta", held.get("tau", 1.0)))

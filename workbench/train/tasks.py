@@ -1,0 +1,167 @@
+"""One run of one seed: which loop a family of methods is trained by, and with what."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from workbench.core.errors import MissingInput
+from workbench.feedback.annotator import Annotator
+from workbench.feedback.responses import Responses
+from workbench.loops import games, offline, online, reward
+from workbench.loops.run import Run
+from workbench.models.heads import ScoreModel, ValueModel
+from workbench.train import measures
+from workbench.train.settings import Settings, temperature
+from workbench.train.sources import Source
+
+STEPS = {"supervised": 200, "offline": 200, "reward": 200, "online": 100, "games": 100}
+# what the loops below know how to give; a method that needs more says so
+GIVEN = {
+    "supervised": {"responses", "pairs", "reference"},
+    "offline": {"pairs", "reference"},
+    "reward": {"pairs"},
+    "online": {"rollouts", "reward", "reference", "value head", "group"},
+    "games": {"rollouts", "preference oracle", "reference", "group"},
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A method with its settings, ready to be run for any seed.
+
+    Attributes:
+        method: the method's module.
+        cfg: its Config.
+        source: where data come from.
+        settings: the command.
+    """
+
+    method: ModuleType
+    cfg: object
+    source: Source
+    settings: Settings
+
+    @property
+    def family(self) -> str:
+        """The folder of the method."""
+        return self.method.card.family
+
+    def run(self, seed: int, out: Path, resume: bool) -> Run:
+        """Train one seed; the run folder is ``out``."""
+        return _LOOPS[self.family](self, seed, out, resume)
+
+    def common(self, seed: int, out: Path, resume: bool) -> dict:
+        """Arguments that every loop takes."""
+        s = self.settings
+        slow = 1e-5 if s.model is not None else 1e-3
+        steps = STEPS[self.family] if s.steps is None else s.steps
+        lr = slow if s.lr is None else s.lr
+        return {"steps": steps, "lr": lr, "every": s.every, "seed": seed,
+                "out": out, "resume": resume}  # fmt: skip
+
+    def policy_measures(self, seed: int) -> list:
+        """Measures of a policy of this method."""
+        beta = temperature(self.cfg)
+        to_optimum = beta if self.family == "online" or self.method_is_dpo() else None
+        return measures.of_policy(self.source, seed, beta, to_optimum)
+
+    def method_is_dpo(self) -> bool:
+        """Bradley–Terry labels and β: then π*_β of gold is what it aims at."""
+        return self.family == "offline" and "beta" in vars(self.cfg)
+
+
+def check(method: ModuleType, settings: Settings) -> None:
+    """Refuse a method that needs what the data cannot give, before anything is read.
+
+    Raises:
+        MissingInput: with what is missing and where it can be had.
+    """
+    card, where = method.card, settings.world or "a preference file"
+    if card.family not in GIVEN:
+        raise MissingInput(
+            f"{card.key} trains no policy and no reward model ({card.family}); "
+            f"notebook {card.notebook} shows it at work"
+        )
+    strange = sorted(set(card.needs) - GIVEN[card.family])
+    if strange:
+        raise MissingInput(f"{card.key} needs {', '.join(strange)}; {where} has none")
+    if settings.pairs is not None and card.family in ("online", "games"):
+        lacks = "a reward" if card.family == "online" else "a preference oracle"
+        raise MissingInput(
+            f"{card.key} needs {lacks} for responses that it writes itself, and a "
+            "preference file has none; use --world, or an offline method such as dpo"
+        )
+    if card.family == "games" and settings.world != "reviews":
+        raise MissingInput(
+            f"{card.key} mixes laws over all responses; use --world reviews"
+        )
+    if card.family == "reward" and settings.model is not None:
+        raise MissingInput(
+            f"{card.key} trains a small reward model from scratch; leave out --model"
+        )
+
+
+def _offline(task: Task, seed: int, out: Path, resume: bool) -> Run:
+    source, s = task.source, task.settings
+    return offline.fit(
+        source.start(), source.reference, source.pairs(seed), task.method, task.cfg,
+        batch_size=s.batch_size, measures=task.policy_measures(seed),
+        **task.common(seed, out, resume),
+    )  # fmt: skip
+
+
+def _supervised(task: Task, seed: int, out: Path, resume: bool) -> Run:
+    source, s = task.source, task.settings
+    shown = Responses.of(source.pairs(seed).chosen)
+    return offline.fit(
+        source.start(), source.reference, shown, task.method, task.cfg,
+        batch_size=s.batch_size, measures=task.policy_measures(seed),
+        **task.common(seed, out, resume),
+    )  # fmt: skip
+
+
+def _reward(task: Task, seed: int, out: Path, resume: bool) -> Run:
+    source, s = task.source, task.settings
+    model = ScoreModel.tiny(source.vocab, seed=seed)
+    return reward.fit(
+        model, source.pairs(seed), task.method, task.cfg, batch_size=s.batch_size,
+        measures=[measures.Scores(source, seed)], **task.common(seed, out, resume),
+    )  # fmt: skip
+
+
+def _online(task: Task, seed: int, out: Path, resume: bool) -> Run:
+    source, group = task.source, 4
+    needs_critic = "value head" in task.method.card.needs
+    critic = ValueModel.tiny(source.vocab, seed=seed) if needs_critic else None
+    return online.fit(
+        source.start(), source.reference, source.world, source.world.gold_reward,
+        task.method, task.cfg, prompts=max(1, task.settings.batch_size // group),
+        group=group, critic=critic, epochs=2 if needs_critic else 1,
+        measures=task.policy_measures(seed), **task.common(seed, out, resume),
+    )  # fmt: skip
+
+
+def _games(task: Task, seed: int, out: Path, resume: bool) -> Run:
+    source, world = task.source, task.source.world
+
+    def preference(prompt, response, opponent) -> torch.Tensor:
+        gold = world.gold
+        return Annotator().probability(gold[prompt, response], gold[prompt, opponent])
+
+    return games.fit(
+        source.start(), source.reference, world, preference, task.method, task.cfg,
+        batch_size=task.settings.batch_size, measures=task.policy_measures(seed),
+        **task.common(seed, out, resume),
+    )  # fmt: skip
+
+
+_LOOPS: dict[str, Callable[[Task, int, Path, bool], Run]] = {
+    "offline": _offline,
+    "supervised": _supervised,
+    "reward": _reward,
+    "online": _online,
+    "games": _games,
+}
