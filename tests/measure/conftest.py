@@ -48,7 +48,7 @@ class Stack:
     def response_logps(self, world=None):
         return torch.stack([t.response_logps() for t in self.tables])
 
-    def token_logps(self, tokens: Tokens):
+    def token_logps(self, tokens):
         n = len(tokens) // self.members
         parts = [t.token_logps(tokens[i * n : (i + 1) * n])
                  for i, t in enumerate(self.tables)]  # fmt: skip

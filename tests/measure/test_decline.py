@@ -8,7 +8,7 @@ import torch
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.pairs import Pairs, population_pairs, sample_pairs
-from workbench.measure.decline import decline, pair_laws
+from workbench.measure.decline import DeclineTracker, decline, pair_laws
 from workbench.measure.implicit_reward import of_pairs
 from workbench.models.policy import TabularPolicy
 from workbench.worlds import exact
@@ -36,7 +36,7 @@ def test_it_is_what_the_population_of_pairs_shows_at_the_optimum(world, ref, gol
     parts = [Pairs(p.chosen, p.rejected, p.weight / p.weight.sum()) for p in parts]
     pairs = Pairs.cat(parts)
     best = TabularPolicy(world, exact.optimal_policy(ref, gold, beta))
-    cached = pairs.reference_logps(TabularPolicy(world, ref), chunk=8192)
+    cached = pairs.reference_logps(TabularPolicy(world, ref))
     seen = of_pairs(best, pairs, cached, beta, chunk=8192).iloc[0]
     row = decline(ref, gold, beta).iloc[0]
     for column in ("chosen", "rejected", "margin"):
@@ -73,3 +73,18 @@ def test_equal_rewards_among_many_are_handled_once_and_rightly(world, ref):
     joint = joint * (1 - torch.eye(ref.shape[1]).double())
     brute = joint.sum(-1) / joint.sum((1, 2))[:, None]
     torch.testing.assert_close(pair_laws(ref, reward)[0].exp(), brute)
+
+
+def test_the_tracker_agrees_with_the_rule_at_the_optimum_and_is_zero_at_the_start(
+    world, ref, gold
+):
+    beta = 0.5
+    track = DeclineTracker(world, ref, gold, beta)
+    best = exact.optimal_policy(ref, gold, beta)
+    seen = track(torch.stack([ref, best]))
+    rule = decline(ref, gold, beta).iloc[0]
+    assert seen.seed.tolist() == [0, 1]
+    assert seen.loc[0, ["chosen", "rejected", "margin"]].abs().max() < 1e-12
+    assert seen.chosen[1] == pytest.approx(rule.chosen, abs=1e-12)
+    assert seen.rejected[1] == pytest.approx(rule.rejected, abs=1e-12)
+    assert seen.margin[1] == pytest.approx(rule.margin, abs=1e-12)

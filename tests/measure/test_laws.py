@@ -61,11 +61,13 @@ def test_a_peak_beyond_the_data_is_no_hump():
 
 
 @pytest.mark.parametrize("law", ["bon", "rl"])
-def test_intervals_cover_the_parameters_about_95_times_in_100(law):
+@pytest.mark.parametrize("points", [4, 25])
+def test_intervals_cover_the_parameters_about_95_times_in_100(law, points):
+    d = torch.linspace(0.5, 3, points, dtype=torch.float64)
     covered = torch.zeros(2)
     for trial in range(400):
-        noise = torch.randn(len(D), generator=generator(trial, law)).double()
-        found = fit(D, curve(law, 1.5, 0.4) + 0.3 * noise, law)
+        noise = torch.randn(points, generator=generator(trial, law)).double()
+        found = fit(d, curve(law, 1.5, 0.4, d) + 0.3 * noise, law)
         for i, (name, truth) in enumerate([("alpha", 1.5), ("beta", 0.4)]):
             low, high = found.intervals[name]
             covered[i] += low < truth < high

@@ -23,6 +23,12 @@ def test_the_population_by_hand():
     assert truth.reshape(3, 3)[1, 2].item() == pytest.approx(1 / (1 + math.exp(-2)))
 
 
+def test_each_prompt_has_the_same_share(ref, gold):
+    _, _, weight = population(ref, gold, gold)
+    shares = weight.reshape(4, -1).sum(-1).tolist()
+    assert shares == pytest.approx([0.25] * 4)
+
+
 def test_the_gold_reward_itself_is_perfect_up_to_label_noise():
     found = against_truth(*population(REF, GOLD, GOLD))
     assert found["accuracy"] == pytest.approx(found["ceiling"]) and found["ceiling"] < 1

@@ -20,6 +20,11 @@ def law(seed: int, n: int = TREE.n_responses, scale: float = 1.0) -> torch.Tenso
     return (scale * random(seed, n)).log_softmax(-1)
 
 
+def every_pair(n: int):
+    """Row and column of every entry of an n × n matrix, in the order of flatten()."""
+    return torch.arange(n * n) // n, torch.arange(n * n) % n
+
+
 def token_logps(tree: PrefixTree, logps: torch.Tensor):
     """Token log-probs of every response under a law over them, and their mask.
 

@@ -1,10 +1,12 @@
 """Notebook sources keep the form of a lesson."""
 
+import re
 from pathlib import Path
 
+import nbformat.v4 as v4
 import pytest
 
-from workbench.runner import build, series
+from workbench.runner import build, series, site
 
 ROOT = Path(__file__).parents[2]
 SOURCES = series.sources(ROOT)
@@ -55,3 +57,11 @@ def test_the_first_cell_is_the_title_and_parameters_follow(source):
 
 def test_a_lecture_takes_at_most_90_seconds(source):
     assert source.budget_s["lecture"] <= 90
+
+
+def test_every_formula_is_drawn_in_the_site(source):
+    """An unknown command would stand in the page as its name."""
+    prose = [c for c in source.notebook.cells if c.cell_type == "markdown"]
+    page = site.notebook_html(v4.new_notebook(cells=prose), source.title)
+    unknown = set(re.findall(r"<m[a-z]+[^>]*>\\[A-Za-z]+", page))
+    assert not unknown

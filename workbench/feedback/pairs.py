@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.core.batches import PairLogps, PairScores, Tokens
 from workbench.feedback.annotator import Annotator
+from workbench.feedback.responses import rows_at_once
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class Pairs:
         return halves[:, 0].flatten(0, 1), halves[:, 1].flatten(0, 1)
 
     @torch.no_grad()
-    def reference_logps(self, reference, chunk: int = 1024) -> tuple[Tensor, Tensor]:
+    def reference_logps(self, reference) -> tuple[Tensor, Tensor]:
         """Reference log-probs of every pair, computed once and read at every step."""
         time = self.both.ids.shape[1]
+        chunk = max(1, min(1024, rows_at_once(reference, time) // 2))
         parts = []
         for rows in torch.arange(len(self)).split(chunk):
             piece = Pairs(

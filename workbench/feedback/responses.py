@@ -8,6 +8,20 @@ from torch import Tensor
 
 from workbench.core.batches import ResponseLogps, Tokens
 
+_LOGITS = 2**25  # a forward pass, 128 MiB in float32
+
+
+def rows_at_once(policy, time: int) -> int:
+    """Rows of a forward pass whose logits fit into memory.
+
+    Args:
+        policy: a transformer; a table of an exact world has no logits to hold.
+        time: columns of a row, tokens.
+    """
+    if not hasattr(policy, "network"):
+        return _LOGITS
+    return max(1, _LOGITS // (time * policy.network.config.vocab_size))
+
 
 @dataclass(frozen=True)
 class Responses:
@@ -41,11 +55,12 @@ class Responses:
         )
 
     @torch.no_grad()
-    def reference_logps(self, reference, chunk: int = 2048) -> Tensor:
+    def reference_logps(self, reference) -> Tensor:
         """Reference log-probs of every response; zeros where there is no reference."""
         if reference is None:
             return torch.zeros(self.tokens.ids.shape)
-        rows = torch.arange(len(self)).split(chunk)
+        size = rows_at_once(reference, self.tokens.ids.shape[1])
+        rows = torch.arange(len(self)).split(min(2048, size))
         return torch.cat([reference.token_logps(self.tokens[r]) for r in rows])
 
     def batch(self, policy, rows: Tensor, ref: Tensor) -> ResponseLogps:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.measure.exact import law
 from workbench.worlds import exact
 
 Law = Float[Tensor, "prompt response"]
@@ -75,3 +76,33 @@ def decline(ref_logps: Law, reward: Law, betas: float | Sequence[float]):
         rows.append((beta, chosen, rejected, chosen - rejected, value.item()))
     names = ["beta", "chosen", "rejected", "margin", "value"]
     return pd.DataFrame(rows, columns=names)
+
+
+class DeclineTracker:
+    """A policy's mean implicit rewards over the law of the pairs, for ``measures``.
+
+    ``of_pairs`` on infinitely many pairs: no sample, so a fit to the noise of the
+    training pairs does not show. At π*_β its rows are those of ``decline``.
+
+    Args:
+        world: an enumerable world.
+        ref_logps: log π_ref, which the pairs are drawn from as well.
+        reward: reward units; divide it by the annotator's temperature.
+        beta: reward units per nat.
+    """
+
+    def __init__(self, world, ref_logps: Law, reward: Law, beta: float):
+        self.world, self.ref, self.beta = world, ref_logps.detach().double(), beta
+        self.laws = pair_laws(self.ref, reward)
+
+    def __call__(self, policy):
+        """DataFrame[seed, chosen, rejected, margin], a row a seed, reward units."""
+        import pandas as pd
+
+        rewards = self.beta * (law(policy, self.world) - self.ref)
+        chosen, rejected = (
+            (side.exp() * rewards).sum(-1).mean(-1) for side in self.laws
+        )
+        columns = {"chosen": chosen, "rejected": rejected, "margin": chosen - rejected}
+        held = {name: value.tolist() for name, value in columns.items()}
+        return pd.DataFrame({"seed": range(len(chosen)), **held})

@@ -20,7 +20,7 @@ from workbench.runner.verdict import Failure
 # Kernel start and imports on a machine that is busy with something else.
 START_S = 30.0
 HARD_LIMIT = 3.0
-POLL_S = 0.1
+POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,7 @@ def run(
     finally:
         for worker in running:
             worker.stop()
+            worker.discard()
     return [results[source.name] for source in read]
 
 
@@ -326,9 +327,13 @@ class _Worker:
             cell_seconds=_cell_seconds(events, len(notebook.cells)),
         )
         _remember(source, settings, result)
+        self.discard()
+        return result
+
+    def discard(self) -> None:
+        """Remove the worker's folder."""
         self._log.close()
         shutil.rmtree(self._jobs, ignore_errors=True)
-        return result
 
     def _spent(self) -> float:
         return time.monotonic() - self._start

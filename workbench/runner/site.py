@@ -26,10 +26,6 @@ TAGS = frozenset(
     "figcaption figure h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s small "
     "span strong sub summary sup table tbody td tfoot th thead tr u ul".split()
 )
-SHOWN = frozenset(
-    "text/html text/markdown text/latex text/plain image/svg+xml image/png "
-    "image/jpeg".split()
-)
 ATTRIBUTES = {
     "*": ["class", "style", "title", "id", "role", "lang", "aria-label"],
     "a": ["href"],
@@ -89,38 +85,72 @@ def build_site(settings: Settings, site: Path | None = None) -> Path:
 
 
 def notebook_html(notebook: Any, title: str) -> str:
-    """A page of a notebook that loads nothing and runs nothing from its outputs.
+    """A page of a notebook that loads nothing and runs nothing.
 
     Args:
         notebook: a cleaned executed copy.
         title: the page's title.
 
     Returns:
-        HTML with pictures embedded.
+        HTML with pictures embedded, formulas as MathML and no script at all.
     """
-    from nbconvert import HTMLExporter
     from traitlets.config import Config
 
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [_safe(output) for output in cell.outputs]
-    exporter = HTMLExporter(
-        config=Config(
-            {
-                "HTMLExporter": {
-                    "template_name": "lab",
-                    "embed_images": True,
-                    "require_js_url": "",
-                    "jquery_url": "",
-                    "mathjax_url": "",
-                }
-            }
-        )
-    )
+    options = {"template_name": "lab", "embed_images": True}
+    exporter = _exporter()(config=Config({"HTMLExporter": options}))
     body, _ = exporter.from_notebook_node(
         notebook, resources={"metadata": {"name": title}}
     )
-    return body
+    # The template's own scripts (MathJax, require.js, mermaid) come from the network.
+    return re.sub(r"(?is)<script\b.*?</script\s*>", "", body)
+
+
+def math_html(tex: str, display: bool = False) -> str:
+    """A formula as MathML, which browsers draw without a script.
+
+    Args:
+        tex: LaTeX without its dollars.
+        display: on a line of its own.
+    """
+    from latex2mathml.converter import convert
+
+    tex = re.sub(r"\\(begin|end)\{(?:aligned|gathered)\}", r"\\\1{split}", tex.strip())
+    return convert(tex, display="block" if display else "inline")
+
+
+def _exporter() -> type:
+    """nbconvert's HTML exporter with formulas as MathML."""
+    from jinja2 import pass_context
+    from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    class Renderer(IPythonRenderer):
+        def inline_math(self, body: str) -> str:
+            return math_html(body)
+
+        def block_math(self, body: str) -> str:
+            return math_html(body, display=True)
+
+        def latex_environment(self, name: str, body: str) -> str:
+            tex = f"\\begin{{{name}}}{body}\\end{{{name}}}"
+            return math_html(tex, display=True)
+
+    class Exporter(HTMLExporter):
+        @pass_context
+        def markdown2html(self, context: Any, source: str) -> str:
+            cell = context.get("cell", {})
+            renderer = Renderer(
+                escape=False,
+                attachments=cell.get("attachments", {}),
+                embed_images=self.embed_images,
+                exclude_anchor_links=True,
+            )
+            return MarkdownWithMath(renderer=renderer).render(source)
+
+    return Exporter
 
 
 def table(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
@@ -251,20 +281,31 @@ def _safe(output: Any) -> Any:
         return output
     data = output.data
     data.pop("application/javascript", None)
-    if not set(data) & SHOWN:
-        data["text/plain"] = "(" + ", ".join(sorted(data)) + ")" if data else ""
-    if "image/svg+xml" in data:
-        # An SVG inside <img> runs no script.
-        encoded = base64.b64encode(data.pop("image/svg+xml").encode()).decode()
-        data.setdefault(
-            "text/html", f'<img src="data:image/svg+xml;base64,{encoded}" alt="">'
-        )
     if "text/html" in data:
         data["text/html"] = clean_html(data["text/html"])
-    for mime in ("text/markdown", "text/latex"):
-        if mime in data:
-            data[mime] = data[mime].replace("<", "&lt;")
+    elif "text/markdown" in data:
+        data["text/markdown"] = data["text/markdown"].replace("<", "&lt;")
+    elif "image/svg+xml" in data:
+        # An SVG inside <img> runs no script.
+        encoded = base64.b64encode(data.pop("image/svg+xml").encode()).decode()
+        data["text/html"] = _image("image/svg+xml", encoded, output)
+    elif "text/latex" in data:
+        tex = data.pop("text/latex").strip().strip("$")
+        data["text/html"] = math_html(tex.replace(r"\displaystyle", ""), display=True)
+    elif "image/png" in data or "image/jpeg" in data:
+        mime = "image/png" if "image/png" in data else "image/jpeg"
+        data["text/html"] = _image(mime, data[mime], output)
+    elif "text/plain" not in data:
+        data["text/plain"] = "(" + ", ".join(sorted(data)) + ")" if data else ""
     return output
+
+
+def _image(mime: str, encoded: str, output: Any) -> str:
+    """A picture with its alt sentence, which nbconvert would drop."""
+    alt = output.get("metadata", {}).get(mime, {}).get("alt")
+    alt = html.escape(alt or output.data.get("text/plain", ""), quote=True)
+    encoded = "".join(encoded.split())
+    return f'<img src="data:{mime};base64,{encoded}" alt="{alt}">'
 
 
 def clean_html(text: str) -> str:

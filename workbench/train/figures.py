@@ -28,28 +28,28 @@ def of_policy(task: Task, frame) -> dict:
     moved = "falls" if last["chosen"] < first["chosen"] else "does not fall"
     rewards = (
         f"Held-out pairs, {task.method.card.key}: the chosen implicit reward {moved} "
-        f"and ends at {last['chosen']:.3f}, the rejected at {last['rejected']:.3f}, and "
-        f"{last['accuracy']:.0%} of the pairs are ordered rightly ({over})."
+        f"and ends at {last['chosen']:.3f}, the rejected at {last['rejected']:.3f}, "
+        f"and {last['accuracy']:.0%} of the pairs are ordered rightly ({over})."
     )
     drifted = f"The policy ends {last['kl']:.3f} nats from the reference ({over})"
     if measures.is_exact(task.source):
         drifted += ", summed over all responses."
+        label = "policy, over all responses"
     else:
         n = task.settings.samples
+        label = "policy, estimated from samples"
         drifted += (
             f", estimated from {n} samples a measure with a standard error of "
             f"{last['kl_stderr']:.3f} nats."
         )
     return {
         "implicit_rewards": views.implicit_rewards(frame, caption=rewards),
-        "kl_drift": views.kl_drift(frame, caption=drifted),
+        "kl_drift": views.kl_drift(frame, caption=drifted, label=label),
     }
 
 
 def of_scores(task: Task, models: list) -> dict:
     """Reliability of a reward model on held-out pairs of all seeds."""
-    import pandas as pd
-
     from workbench import views
 
     margin = torch.cat(
@@ -57,19 +57,12 @@ def of_scores(task: Task, models: list) -> dict:
     )
     chance = margin.sigmoid()
     table = calibration.reliability(chance, torch.ones_like(chance))
-    frame = pd.DataFrame(
-        {
-            "confidence": table["predicted"],
-            "accuracy": table["observed"],
-            "count": (table["share"] * 2 * len(chance)).round().astype(int),
-        }
-    )
     error = calibration.ece(chance, torch.ones_like(chance))
     caption = (
         f"{len(chance)} held-out pairs in both orders: stated and observed preference "
         f"differ by {error:.3f} on average (expected calibration error)."
     )
-    return {"reliability": views.reliability(frame, caption=caption)}
+    return {"reliability": views.reliability(table, caption=caption)}
 
 
 def save(figures: dict, out: Path, title: str, lines: list[str]) -> None:

@@ -4,18 +4,12 @@ import torch
 from torch import Tensor
 
 from workbench.feedback.pairs import Pairs
+from workbench.feedback.responses import rows_at_once
 from workbench.measure import drift, exact, implicit_reward
-from workbench.models.policy import Policy
 from workbench.train.sources import Source
 from workbench.worlds.stories import estimate
 
 MOST_TRAINING_PAIRS = 200  # training pairs that are measured, the first ones
-_LOGITS = 2**25  # logits a forward pass of a measure, 128 MiB
-
-
-def rows_at_once(policy, time: int) -> int:
-    """Pairs a forward pass, so that their logits fit into memory."""
-    return max(1, _LOGITS // (2 * time * policy.network.config.vocab_size))
 
 
 class Rewards:
@@ -32,8 +26,8 @@ class Rewards:
         seen = source.pairs(seed)[slice(0, MOST_TRAINING_PAIRS)]
         for pairs in (source.held_out(seed), seen):
             time = pairs.both.ids.shape[1]
-            chunk = rows_at_once(source.reference, time)
-            ref = pairs.reference_logps(source.reference, chunk=chunk)
+            chunk = max(1, rows_at_once(source.reference, time) // 2)
+            ref = pairs.reference_logps(source.reference)
             self.sets.append((pairs, ref, chunk))
 
     def __call__(self, policy):
@@ -113,6 +107,7 @@ class Scores:
 @torch.no_grad()
 def margins(model, pairs: Pairs, chunk: int = 64) -> Tensor:
     """Score of the chosen minus that of the rejected response, reward units."""
+    model.eval()
     parts = []
     for rows in torch.arange(len(pairs)).split(chunk):
         scores = pairs.scores(model, rows)
@@ -148,8 +143,3 @@ def of_policy(source: Source, seed: int, beta: float, optimum: float | None) -> 
 def is_exact(source: Source) -> bool:
     """Whether the measures are sums over all responses."""
     return source.world is not None and source.world.name == "reviews"
-
-
-def frozen(policy: Policy) -> Policy:
-    """The policy without gradients, for measuring."""
-    return policy.requires_grad_(False).eval()

@@ -75,6 +75,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise BadOption(f"--{name.replace('_', '-')} is at least {low}")
+        if not 2 <= self.max_words <= 5:
+            raise BadOption(f"--max-words is 2 to 5, not {self.max_words}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise BadOption(f"--lr is positive, not {self.lr}")
 

@@ -19,7 +19,7 @@ def bars(
     by: str | None = None,
     title: str = "",
     spread: str = "range",
-    exact: float | None = None,
+    exact: float | int | None = None,
     horizontal: bool = False,
 ) -> Fig:
     """Bars of the mean of `y` for each value of `x`, error bars over seeds.

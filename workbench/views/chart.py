@@ -8,7 +8,7 @@ one cannot disagree.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.views.layers import Bars, Heat, Layer, legend_entry
+from workbench.views.layers import Bars, Heat, Layer, Number, legend_entry
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Chart:
     note: str = ""
     x_log: bool = False
     y_log: bool = False
-    x_range: tuple[float, float] | None = None
-    y_range: tuple[float, float] | None = None
+    x_range: tuple[Number, Number] | None = None
+    y_range: tuple[Number, Number] | None = None
     horizontal: bool = False
     x_names: Sequence[str] = ()
     bare: bool = False
-    width: float = 1.0
+    width: Number = 1
 
     @property
     def bar_layers(self) -> list[Bars]:
@@ -69,7 +69,7 @@ class Panels:
 
     charts: Sequence[Chart]
     title: str = ""
-    height: float = 3.3  # inches of the plotting area and its title
+    height: Number = 3.3  # inches of the plotting area and its title
 
     def __post_init__(self) -> None:
         if not self.charts:
@@ -98,7 +98,7 @@ class Panels:
         return 0.06 + 0.19 * self.legend_rows
 
     @property
-    def size(self) -> tuple[float, float]:
+    def size(self) -> tuple[Number, Number]:
         """Width and height in inches, legends included."""
         width = {1: 6.0, 2: 8.4}.get(len(self.charts), 8.8)
         return width, self.height + self.legend_height + (0.3 if self.title else 0.0)

@@ -38,7 +38,7 @@ def _room(chart: Chart) -> int:
     return 34 + round(6.2 * min(longest, LONGEST))
 
 
-def _domains(panels: Panels, pixels: float) -> list[tuple[float, float]]:
+def _domains(panels: Panels, pixels: float | int) -> list[tuple[float, float]]:
     """The horizontal share of each panel, with room for the axis labels.
 
     Args:
@@ -109,7 +109,12 @@ def _layout(panels: Panels, charts: list[tuple[Chart, Axes]]) -> dict:
         layout["title"] = {"text": plain(panels.title), "x": 0.01, "font": {"size": 15}}
     for (chart, axes), domain in zip(charts, _domains(panels, across), strict=True):
         layout |= _panel_axes(chart, axes, domain)
-        at = {"x": domain[0], "y": -44 / plot, "xanchor": "left", "yanchor": "top"}
+        at = {
+            "x": domain[0],
+            "y": short(-44 / plot),
+            "xanchor": "left",
+            "yanchor": "top",
+        }
         if panels.legend_columns > 1:
             at |= {"orientation": "h", "entrywidth": 0.45, "entrywidthmode": "fraction"}
         layout[f"legend{axes.suffix}"] = at | {"font": {"size": 11}}

@@ -19,21 +19,23 @@ def kl_drift(
     estimates: pd.DataFrame | None = None,
     x: str = "step",
     spread: str = "range",
+    label: str = "policy, over all responses",
 ) -> Fig:
     """How far the policy is from the reference.
 
     Args:
-        frame: DataFrame[seed, step, kl], nats per sequence, exact.
+        frame: DataFrame[seed, step, kl], nats per sequence.
         caption: one sentence that could be false.
         estimates: DataFrame[seed, estimator, mean, low, high, n, exact] of one
             step, as `measure.drift.estimates` gives it; drawn around the exact value.
         x: column on the x axis.
         spread: what the band over seeds is, "range" or "interval".
+        label: how the KL of the frame was found.
     """
     need(frame, x, "kl")
     lines = [
         HLine(0.0),
-        *curve(frame, x, "kl", "policy, over all responses", role("policy"), spread),
+        *curve(frame, x, "kl", label, role("policy"), spread),
     ]
     charts = [Chart("Drift from the reference", x, UNIT, lines, note(frame, spread))]
     if estimates is not None:

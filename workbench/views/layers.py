@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from workbench.views.style import Style, role
 
-Numbers = Sequence[float]
+Number = float | int
+Numbers = Sequence[Number]
 
 
 def _same_length(kind: str, **columns: Sequence) -> None:
@@ -52,7 +53,7 @@ class Points:
     low: Numbers = ()
     high: Numbers = ()
     hover: Sequence[str] = ()
-    size: float = 7.0
+    size: Number = 7
     faint: bool = False
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class Bars:
 class HLine:
     """A horizontal line across the chart."""
 
-    y: float
+    y: Number
     label: str = ""
     style: Style = role("guide")
 
@@ -90,7 +91,7 @@ class HLine:
 class VLine:
     """A vertical line across the chart."""
 
-    x: float
+    x: Number
     label: str = ""
     style: Style = role("guide")
 
@@ -106,7 +107,7 @@ class Heat:
         label: quantity and unit of the colour.
     """
 
-    z: Sequence[Sequence[float | None]]
+    z: Sequence[Sequence[Number | None]]
     rows: Sequence[str]
     text: Sequence[Sequence[str]]
     label: str = ""
@@ -119,8 +120,8 @@ class Heat:
 class Text:
     """A word at a place; `side` says which side of (x, y) it stands on."""
 
-    x: float
-    y: float
+    x: Number
+    y: Number
     text: str
     side: str = "top"  # "top", "bottom", "left" or "right"
 

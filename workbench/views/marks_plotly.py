@@ -35,7 +35,7 @@ class Axes:
         }
 
 
-def short(value: float | None) -> float | None:
+def short(value: float | int | None) -> float | None:
     """Five significant digits; not-a-number and infinities become None."""
     if value is None or value != value or value in (float("inf"), float("-inf")):
         return None
@@ -96,7 +96,11 @@ def _(layer: Band, axes: Axes) -> list[dict]:
 @traces.register
 def _(layer: Points, axes: Axes) -> list[dict]:
     style = layer.style
-    mark = {"color": style.colour, "symbol": style.marker, "size": 1.3 * layer.size}
+    mark = {
+        "color": style.colour,
+        "symbol": style.marker,
+        "size": short(1.3 * layer.size),
+    }
     trace = {"type": "scatter", "x": column(layer.x), "y": column(layer.y)}
     trace |= {"mode": "markers", "marker": mark, "opacity": 0.4 if layer.faint else 1}
     if len(layer.low):

@@ -22,7 +22,7 @@ def overoptimisation(
     *,
     caption: str,
     laws: Mapping[str, Law] | None = None,
-    start: float = 0.0,
+    start: float | int = 0.0,
     exact: pd.DataFrame | None = None,
     by: str = "step",
     spread: str = "range",
@@ -118,7 +118,7 @@ def _curve(
     return [band, Line(x, table["mean"].tolist(), label, look)]
 
 
-def _laws(laws: Mapping[str, Law], start: float, furthest: float) -> list[Layer]:
+def _laws(laws: Mapping[str, Law], start: float | int, furthest: float) -> list[Layer]:
     # The best-of-n law has log d: start a little right of 0.
     d = np.linspace(0.02, 1.0, 50) * np.sqrt(furthest)
     return [

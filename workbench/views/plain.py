@@ -51,13 +51,13 @@ def training_curves(
 
 
 def distribution(
-    values: Mapping[str, Sequence[float]],
+    values: Mapping[str, Sequence[float | int]],
     *,
     caption: str,
     label: str,
     bins: int = 30,
     title: str = "",
-    marks: Mapping[str, float] | None = None,
+    marks: Mapping[str, float | int] | None = None,
 ) -> Fig:
     """Histograms as outlines on common bins, each scaled to an area of 1.
 

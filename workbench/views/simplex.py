@@ -1,6 +1,6 @@
 """Paths of a policy over three responses, drawn on the triangle of mixtures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import sqrt
 
 import pandas as pd
@@ -14,7 +14,7 @@ from workbench.views.style import BLACK, GREY, METHODS, Style, method, role, ser
 HEIGHT = sqrt(3) / 2
 
 
-def corner_xy(shares: Sequence[float]) -> tuple[float, float]:
+def corner_xy(shares: Iterable[float | int]) -> tuple[float, float]:
     """Where a mixture of three responses lies: first left, second right, third on top.
 
     Args:
@@ -23,15 +23,16 @@ def corner_xy(shares: Sequence[float]) -> tuple[float, float]:
     Raises:
         ValueError: not three, negative, or not summing to 1.
     """
-    first, second, third = map(float, shares)
+    shares = tuple(map(float, shares))
+    first, second, third = shares
     if min(first, second, third) < -1e-9 or abs(first + second + third - 1) > 1e-6:
-        raise ValueError(f"no mixture of three responses: {tuple(shares)}")
+        raise ValueError(f"no mixture of three responses: {shares}")
     return second + third / 2, third * HEIGHT
 
 
 def simplex(
     trajectories: pd.DataFrame,
-    nash: Sequence[float] | None,
+    nash: Iterable[float | int] | None,
     *,
     caption: str,
     names: Sequence[str] = ("rock", "paper", "scissors"),

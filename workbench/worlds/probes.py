@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.worlds.enumerated import Enumerated
@@ -76,23 +76,23 @@ class Probe:
     odds: float = 1.0
     beta: float = BETA
 
-    def numbers(self, texts: tuple[str, ...]) -> Tensor:
-        """The numbers of one answer a prompt."""
-        return torch.tensor([self.world.index(text) for text in texts])
+    @property
+    def pair(self) -> Int[Tensor, "prompt 2"]:
+        """The numbers of the better and the worse answer to each prompt."""
+        texts = zip(self.better, self.worse, strict=True)
+        return torch.tensor([[self.world.index(text) for text in two] for two in texts])
 
     @property
     def ref_logps(self) -> Laws:
         """log π_ref: all answers alike, but for ``odds``."""
-        logits = torch.zeros_like(self.world.gold)
-        rows = torch.arange(self.world.n_prompts)
-        logits[rows, self.numbers(self.better)] = torch.tensor(self.odds).double().log()
-        return logits.log_softmax(-1)
+        weight = torch.ones_like(self.world.gold)
+        weight = weight.scatter(-1, self.pair[:, :1], self.odds)
+        return weight.log().log_softmax(-1)
 
     @property
     def answer(self) -> float:
         """The reading of π*: r(better) − r(worse), in reward units."""
-        gap = self._gap(self.world.gold[None])
-        return gap[0, 0].item()
+        return self._gap(self.world.gold[None])[0, 0].item()
 
     def readings(self, logps: Float[Tensor, "*member prompt response"]) -> list[float]:
         """The margin of each member, at the prompt where it is furthest off.
@@ -106,9 +106,8 @@ class Probe:
         return margin.gather(-1, worst)[:, 0].tolist()
 
     def _gap(self, values: Float[Tensor, "member prompt response"]) -> Tensor:
-        rows = torch.arange(self.world.n_prompts)
-        better, worse = self.numbers(self.better), self.numbers(self.worse)
-        return values[:, rows, better] - values[:, rows, worse]
+        both = values.gather(-1, self.pair.expand(len(values), -1, -1))
+        return both[..., 0] - both[..., 1]
 
 
 _ONE = YesNo({"yes": 1.0})
@@ -140,11 +139,10 @@ def diagnose(train: Callable[[Probe], Float[Tensor, "*member prompt response"]])
     rows = []
     for probe in PROBES:
         for seed, reading in enumerate(probe.readings(train(probe))):
-            passed = probe.low <= reading <= probe.high
-            row = (probe.name, probe.part, seed, reading, probe.low, probe.high, passed)
-            rows.append(row)
-    names = ["probe", "part", "seed", "reading", "low", "high", "passed"]
-    return pd.DataFrame(rows, columns=names)
+            row = {"probe": probe.name, "part": probe.part, "seed": seed}
+            row |= {"reading": reading, "low": probe.low, "high": probe.high}
+            rows.append(row | {"passed": probe.low <= reading <= probe.high})
+    return pd.DataFrame(rows)
 
 
 def broken_part(readings) -> str:

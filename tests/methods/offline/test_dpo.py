@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
 from workbench.core.batches import PairLogps
 from workbench.methods.offline import dpo
 from workbench.worlds.exact import kl, log_partition, optimal_policy
@@ -37,7 +37,7 @@ def all_pairs(policy, ref, tree=TREE):
     tokens, mask = token_logps(tree, policy)
     ref_tokens, _ = token_logps(tree, ref)
     n = tree.n_responses
-    i, j = (k.flatten() for k in torch.meshgrid(torch.arange(n), torch.arange(n)))
+    i, j = every_pair(n)
     return PairLogps(
         tokens[i], tokens[j], ref_tokens[i], ref_tokens[j], mask[i], mask[j]
     )
@@ -158,20 +158,24 @@ def test_implicit_reward_of_the_optimum_is_the_reward_minus_beta_log_z():
     assert_close(CFG.beta * (best - ref), reward - offset)
 
 
-def newton(value, start, steps=60):
-    """Minimise a convex function of logits by damped Newton steps."""
-    logits = start
+def newton(ref, prefers, cfg, steps=40):
+    """Minimise the mean of p_ij L(D_ij) over tabular logits, from the reference.
+
+    The curvature of the link by D is the slope of ``-weight``; over the logits it makes
+    the Laplacian of a weighted graph, whose constant direction is filled in.
+    """
+    logits = ref
     for _ in range(steps):
-        gradient = torch.func.grad(value)(logits)
-        if gradient.abs().max() < 1e-14:
+        ratio = logits - ref
+        margin = (ratio[:, None] - ratio).requires_grad_()
+        pull = dpo.weight(margin, cfg)
+        bend = prefers * -torch.autograd.grad(pull.sum(), margin)[0]
+        gradient = (prefers.T * pull.T - prefers * pull).detach().mean(-1)
+        edges = (bend + bend.T) / len(ref)
+        laplacian = torch.diag(edges.sum(-1)) - edges
+        logits = logits - torch.linalg.solve(laplacian + 1 / len(ref), gradient)
+        if gradient.abs().max() < 1e-15:
             break
-        curvature = torch.func.hessian(value)(logits)
-        # logits are free up to a constant: fill that direction
-        step = torch.linalg.solve(curvature + 1 / len(logits), gradient)
-        size = 1.0
-        while value(logits - size * step) > value(logits) and size > 1e-6:
-            size /= 2
-        logits = logits - size * step
     return logits.log_softmax(-1)
 
 
@@ -182,13 +186,9 @@ def test_population_minimiser_over_all_585_responses_is_the_optimal_policy(beta)
     ref, reward = law(6, world.n_responses), world.gold[0].double()
     prefers = (reward[:, None] - reward).sigmoid()
 
-    def value(logits):
-        ratio = logits - ref
-        return (prefers * dpo.link(ratio[:, None] - ratio, cfg)).mean()
-
     best = optimal_policy(ref, reward, beta)
     assert kl(ref, best) > 0.1
-    found = newton(value, ref)
+    found = newton(ref, prefers, cfg)
     assert kl(found, best) < 1e-6
     assert kl(best, found) < 1e-6
     # and the loss itself, on token log-probs, agrees that it is a minimum

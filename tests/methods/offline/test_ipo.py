@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
 from workbench.core.batches import PairLogps
 from workbench.methods.offline import dpo, ipo
 
@@ -39,7 +39,7 @@ def population_gradient(loss, cfg, at, ref, prefers, weight):
     logits = at.clone().requires_grad_()
     tokens, mask = token_logps(TREE, logits.log_softmax(-1))
     ref_tokens, _ = token_logps(TREE, ref)
-    i, j = (k.flatten() for k in torch.meshgrid(torch.arange(N), torch.arange(N)))
+    i, j = every_pair(N)
     batch = PairLogps(
         tokens[i], tokens[j], ref_tokens[i], ref_tokens[j], mask[i], mask[j]
     )

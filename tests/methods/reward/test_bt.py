@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
-from tests.methods.enumerated import F64, law, random
+from tests.methods.enumerated import F64, every_pair, law, random
 from workbench.core.batches import PairScores
 from workbench.methods.reward import bt
 from workbench.worlds.exact import kl, optimal_policy
@@ -24,8 +24,8 @@ def scores(chosen, rejected):
 
 def population(loss, estimate, prefers, weight=1.0):
     """Σ_ij w P(i ≻ j) L(i, j) over all ordered pairs."""
-    i, j = torch.meshgrid(torch.arange(N), torch.arange(N), indexing="ij")
-    each = loss(PairScores(estimate[i.flatten()], estimate[j.flatten()]), CFG)
+    i, j = every_pair(N)
+    each = loss(PairScores(estimate[i], estimate[j]), CFG)
     return (weight * prefers * each.reshape(N, N)).sum()
 
 

@@ -13,7 +13,7 @@ from workbench.views.instruments.beta_state import (
     beta_path,
     beta_state,
 )
-from workbench.views.instruments.shell import Instrument
+from workbench.views.instruments.shell import Instrument, steps
 
 
 def beta_explorer(
@@ -21,7 +21,7 @@ def beta_explorer(
     ref_logps: Float[Tensor, "prompt response"],
     proxy: Float[Tensor, "prompt response"],
     *,
-    beta: float = 1.0,
+    beta: float | int = 1.0,
     live: bool | None = None,
 ) -> Instrument:
     """π*_β, its KL, gold, proxy and ten likeliest reviews, as β slides.
@@ -38,12 +38,12 @@ def beta_explorer(
     def path(prompt: str):
         return beta_path(world, ref_logps, proxy, prompt)
 
-    def draw(beta: float, prompt: str) -> Fig:
+    def draw(beta: float | int, prompt: str) -> Fig:
         state = beta_state(world, ref_logps, proxy, beta, prompt)
         return beta_figure(state, path(prompt), prompt)
 
     def controls() -> dict:
-        from ipywidgets import Dropdown, FloatLogSlider, Layout
+        from ipywidgets import FloatLogSlider, Layout
 
         slider = FloatLogSlider(
             value=beta,
@@ -57,12 +57,8 @@ def beta_explorer(
             style={"description_width": "7em"},
             layout=Layout(width="34em"),
         )
-        choice = Dropdown(
-            options=list(world.prompts),
-            description="prompt",
-            style={"description_width": "7em"},
-        )
-        return {"beta": slider, "prompt": choice}
+        prompts = steps("prompt", world.prompts, world.prompts[0])
+        return {"beta": slider, "prompt": prompts}
 
     defaults = {"beta": beta, "prompt": world.prompts[0]}
     return Instrument("β explorer", draw, defaults, controls, live)

@@ -42,7 +42,7 @@ def beta_state(
     world,
     ref_logps: Float[Tensor, "prompt response"],
     proxy: Float[Tensor, "prompt response"],
-    beta: float,
+    beta: float | int,
     prompt: str,
     top: int = TOP,
 ) -> BetaState:

@@ -8,7 +8,7 @@ them, so that "start" and "now" stand together.
 import html
 import os
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.views.fig import Fig
@@ -109,6 +109,23 @@ class Instrument:
         else:
             said = f"<p>{html.escape(HOW_LIVE)}</p>"
             display({"text/html": said, "text/plain": HOW_LIVE}, raw=True)
+
+
+def steps(description: str, options: Sequence, value: object):
+    """A slider over a list: it moves with the arrow keys.
+
+    A native drop-down does not: JupyterLab takes those keys to move between cells.
+    """
+    from ipywidgets import Layout, SelectionSlider
+
+    return SelectionSlider(
+        options=[(str(option), option) for option in options],
+        value=value,
+        description=description,
+        continuous_update=False,
+        style={"description_width": "7em"},
+        layout=Layout(width="34em"),
+    )
 
 
 def _status(name: str, sentence: str) -> str:

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument
-from workbench.views.instruments.token_state import pair_label, token_figure
+from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.token_state import token_figure
 
 
 def token_microscope(
@@ -24,16 +24,6 @@ def token_microscope(
         return token_figure(frame, pair)
 
     def controls() -> dict:
-        from ipywidgets import Dropdown, Layout
-
-        options = [(pair_label(frame, number), number) for number in numbers]
-        choice = Dropdown(
-            options=options,
-            value=first,
-            description="pair",
-            style={"description_width": "7em"},
-            layout=Layout(width="52em"),
-        )
-        return {"pair": choice}
+        return {"pair": steps("pair", numbers, first)}
 
     return Instrument("token microscope", draw, {"pair": first}, controls, live)

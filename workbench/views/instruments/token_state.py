@@ -26,7 +26,7 @@ def token_frame(
     after: Laws,
     *,
     reward: Laws,
-    beta: float,
+    beta: float | int,
     limit: int = 50,
 ) -> pd.DataFrame:
     """Implicit reward of every token of every pair, beside the exact advantage.
@@ -68,19 +68,21 @@ def token_frame(
     return pd.DataFrame(rows).sort_values(order).reset_index(drop=True)
 
 
-def pair_label(frame: pd.DataFrame, pair: int) -> str:
-    """A pair in words: its number, prompt, chosen and rejected review."""
+def pair_label(frame: pd.DataFrame, pair) -> str:
+    """A pair in words: its prompt, chosen and rejected review."""
     rows = frame[frame["pair"] == pair]
     said = [" ".join(rows[rows["side"] == side]["token"]) for side in SIDES]
-    return f"{pair} · {rows['prompt'].iloc[0]}: {said[0]}  ≻  {said[1]}"
+    return f"{rows['prompt'].iloc[0]}: {said[0]} ≻ {said[1]}"
 
 
 def token_caption(rows: pd.DataFrame) -> str:
     """One sentence about a pair, computed from its rows."""
     total = rows.groupby("side")[["before", "after", "advantage"]].sum()
+    pair = rows["pair"].iloc[0]
     margin = total.loc["chosen"] - total.loc["rejected"]
     return (
-        f"Training moved the implicit reward of the chosen review by "
+        f"In pair {pair} ({pair_label(rows, pair)}) training moved the implicit reward "
+        f"of the chosen review by "
         f"{total.at['chosen', 'after'] - total.at['chosen', 'before']:+.2f} and of the "
         f"rejected one by "
         f"{total.at['rejected', 'after'] - total.at['rejected', 'before']:+.2f}; the "
@@ -114,7 +116,7 @@ def token_figure(frame: pd.DataFrame, pair: int) -> Fig:
     return Fig(Panels(charts, title, height=3.0), token_caption(rows), rows)
 
 
-def _side(rows: pd.DataFrame, side: str, limits: Sequence[float]) -> Chart:
+def _side(rows: pd.DataFrame, side: str, limits: Sequence[float | int]) -> Chart:
     names = rows["token"].tolist()
     looks = {
         "before": ("before training", role("before")),
