@@ -140,7 +140,9 @@ def main() -> None:
         rows.append(("DPO training against TRL", *dpo_training(world), "< 1"))
     for what, mine, other, ratio, goal in rows:
         print(f"{what:34}{mine:9.3f}s{other:9.3f}s{ratio:8.3f}  {goal}")
-    print(f"{'exact evaluation, 5 words, a prompt':34}{exact_evaluation():9.3f}s  ≤ 0.3 s")
+    print(
+        f"{'exact evaluation, 5 words, a prompt':34}{exact_evaluation():9.3f}s  ≤ 0.3 s"
+    )
     print(f"{'import workbench':34}{import_time():9.3f}s  ≤ 1 s")
 
 

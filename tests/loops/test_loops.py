@@ -10,7 +10,7 @@ from workbench.core.errors import BadRun, NonFiniteLoss
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.pairs import Pairs, sample_pairs
-from workbench.loops import games, offline, online, reward
+from workbench.loops import games, offline, online, order, reward
 from workbench.loops.run import read
 from workbench.measure.exact import Tracker
 from workbench.methods.games import nash_md
@@ -38,7 +38,8 @@ def tracker(beta: float = 0.3) -> Tracker:
 
 
 def train(policy, steps=6, **rest):
-    settings = dict(steps=steps, batch_size=8, every=2, measures=[tracker()]) | rest
+    settings = {"steps": steps, "batch_size": 8, "every": 2} | rest
+    settings.setdefault("measures", [tracker()])
     cfg = dpo.Config(beta=0.3)
     data = rest.pop("data", None) or pairs()
     settings.pop("data", None)
@@ -125,12 +126,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_row():
 
 
 def test_every_epoch_visits_every_row_once():
-    from workbench.loops.session import Session
-
-    session = Session(REF.copies(2), steps=1, lr=0.0, seed=0)
-    seen = torch.cat([session.draw(step, 48, 6) for step in range(4)])
+    seen = torch.cat([order.batch(0, 2, step, 48, 6) for step in range(4)])
     assert sorted(seen.tolist()) == list(range(48))
-    again = torch.cat([session.draw(step, 48, 6) for step in range(4, 8)])
+    again = torch.cat([order.batch(0, 2, step, 48, 6) for step in range(4, 8)])
     assert sorted(again.tolist()) == list(range(48))
     assert not torch.equal(seen, again)
 
@@ -145,7 +143,9 @@ def test_weights_of_examples_scale_their_gradient():
 
 
 def test_dpo_moves_towards_the_optimum_and_a_swapped_pair_moves_away():
-    good = train(REF.copies(2), steps=60, data=Pairs.cat([pairs(s, 400) for s in (0, 1)]))
+    good = train(
+        REF.copies(2), steps=60, data=Pairs.cat([pairs(s, 400) for s in (0, 1)])
+    )
     wrong = SimpleNamespace(loss=dpo.mistakes["1 swapped pair"], card=dpo.card)
     data = Pairs.cat([pairs(s, 400) for s in (0, 1)])
     bad = offline.fit(
@@ -201,16 +201,16 @@ def test_ppo_trains_policy_and_critic():
 
 def test_each_member_of_a_stack_may_have_a_reward_of_its_own():
     table = torch.stack([WORLD.gold, -WORLD.gold])
-    tokens = type(WORLD.corpus(4, generator(0))).cat([WORLD.corpus(4, generator(0))] * 2)
+    tokens = type(WORLD.corpus(4, generator(0))).cat(
+        [WORLD.corpus(4, generator(0))] * 2
+    )
     rewards = online.TableReward(table)(tokens)
     torch.testing.assert_close(rewards[:4], -rewards[4:])
 
 
 def test_minibatches_keep_groups_whole_and_members_side_by_side():
-    from workbench.loops.session import Session
-
-    session = Session(REF.copies(2), steps=1, lr=0.0, seed=0)
-    parts = list(online.split(session, 0, 0, total=48, minibatches=2, group=4))
+    stream = generator(0, "order")
+    parts = list(order.minibatches(48, members=2, group=4, parts=2, stream=stream))
     assert sorted(torch.cat(parts).tolist()) == list(range(48))
     for rows in parts:
         member = rows.unflatten(0, (2, -1)) // 24

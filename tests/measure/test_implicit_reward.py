@@ -56,7 +56,7 @@ def test_two_pairs_by_hand():
 def test_pairs_agree_with_the_tables_whatever_the_chunk(world, ref, other, pairs):
     cached = pairs.reference_logps(TabularPolicy(world, ref))
     chosen, rejected = rewards_by_table(pairs, other, ref, 0.3)
-    for chunk in (7, 1024):
+    for chunk in (7, None):
         row = of_pairs(TabularPolicy(world, other), pairs, cached, 0.3, chunk=chunk)
         assert row.chosen[0] == pytest.approx(chosen.mean().item())
         assert row.rejected[0] == pytest.approx(rejected.mean().item())

@@ -50,7 +50,7 @@ def test_on_golds_own_path_there_is_no_hump(ref, gold):
     path = over.paths(ref, gold, gold)
     for _, curve in path.groupby("curve"):
         assert (curve.gold.diff().dropna() > -1e-12).all()
-        assert curve.gold.tolist() == curve.proxy.tolist()
+        assert curve.gold.tolist() == pytest.approx(curve.proxy.tolist(), abs=1e-12)
         for law in ("bon", "rl"):
             start = curve.gold.iloc[0]
             assert not over.fit(curve.sqrt_kl, curve.gold, law, start=start).hump
@@ -60,7 +60,7 @@ def test_on_the_bad_proxys_path_the_laws_see_the_hump(ref, proxy, gold):
     start = exact.expectation(ref, gold).mean().item()
     path = over.paths(ref, proxy, gold)
     curve = path[path.curve == "optimum"]
-    assert curve.proxy.is_monotonic_increasing
+    assert (curve.proxy.diff().dropna() > -1e-12).all()
     assert curve.gold.max() > curve.gold.iloc[-1] + 0.1
     found = over.fit(curve.sqrt_kl, curve.gold, "bon", start=start)
     assert found.hump
@@ -74,7 +74,7 @@ def test_best_of_one_is_the_reference_and_the_bound_holds(ref, proxy, gold):
     start = exact.expectation(ref, gold).mean().item()
     assert curve.gold[0] == pytest.approx(start)
     assert (curve.kl <= curve.bound + 1e-12).all()
-    assert curve.kl.is_monotonic_increasing and curve.proxy.is_monotonic_increasing
+    assert (curve[["kl", "proxy"]].diff().dropna() > -1e-12).all().all()
     assert curve.bound[1] == pytest.approx(math.log(2) - 0.5)
 
 

@@ -131,9 +131,7 @@ def test_a_saved_policy_loads_as_it_was(policy, tmp_path):
     policy.save(tmp_path)
     loaded = Policy.load(tmp_path)
     with torch.no_grad():
-        assert torch.equal(
-            loaded.response_logps(WORLD), policy.response_logps(WORLD)
-        )
+        assert torch.equal(loaded.response_logps(WORLD), policy.response_logps(WORLD))
     assert (tmp_path / "model.safetensors").exists()
 
 

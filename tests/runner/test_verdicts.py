@@ -42,7 +42,7 @@ def test_a_notebook_fails(name, kind, cell, words, tmp_path):
 
 
 def test_a_notebook_that_never_ends_is_stopped_and_its_cell_is_named(tmp_path):
-    result = execute("fail_timeout", tmp_path, start=7.0)
+    result = execute("fail_timeout", tmp_path, start=12.0)
     assert [failure.kind for failure in result.failures] == ["timeout"]
     assert result.failures[0].cell == 4
     assert "time.sleep(600)" in result.failures[0].detail

@@ -3,8 +3,8 @@
 import torch
 
 from workbench.core.batches import GameRollouts
-from workbench.loops.run import Run
-from workbench.loops.session import Session, describe
+from workbench.loops.run import Run, describe
+from workbench.loops.session import Session
 
 
 def fit(policy, reference, world, preference, method, cfg, *, steps, batch_size=64,

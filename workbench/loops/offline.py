@@ -1,11 +1,13 @@
 """Learning from a fixed data set: pairs, responses, scored responses."""
 
-from workbench.loops.run import Run
-from workbench.loops.session import Session, describe
+from workbench.loops.run import Run, describe
+from workbench.loops.session import Session
 
 
-def fit(policy, reference, data, method, cfg, *, steps, batch_size=32, lr=1e-3,
-        seed=0, measures=(), every=50, out=None, resume=False, decay=False) -> Run:  # fmt: skip
+def fit(
+    policy, reference, data, method, cfg, *, steps, batch_size=32, lr=1e-3, seed=0,
+    measures=(), every=50, out=None, resume=False, decay=False,
+) -> Run:  # fmt: skip
     """Train a policy (or a critic) on a data set.
 
     Args:

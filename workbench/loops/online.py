@@ -5,8 +5,9 @@ from dataclasses import replace
 import torch
 
 from workbench.core.batches import Rollouts, Tokens
-from workbench.loops.run import Run
-from workbench.loops.session import Session, describe
+from workbench.loops import order
+from workbench.loops.run import Run, describe
+from workbench.loops.session import Session
 
 
 class TableReward:
@@ -75,7 +76,10 @@ def fit(policy, reference, world, reward, method, cfg, *, steps, prompts=8, grou
         rollouts = collect(policy, reference, critic, tokens, reward, group)
         rollouts = judge(rollouts, method, cfg, policy.members)
         for epoch in range(epochs):
-            for rows in split(session, step, epoch, len(tokens), minibatches, group):
+            stream = session.generator(step, f"order {epoch}")
+            for rows in order.minibatches(
+                len(tokens), policy.members, group, minibatches, stream
+            ):
                 part = tokens[rows]
                 now = replace(rollouts[rows], policy=policy.token_logps(part))
                 if critic is not None:
@@ -111,14 +115,3 @@ def judge(rollouts: Rollouts, method, cfg, members: int) -> Rollouts:
     if rollouts.old_values is None:
         return judged
     return replace(judged, returns=torch.cat([method.returns(p, cfg) for p in parts]))
-
-
-def split(session: Session, step: int, epoch: int, total: int, minibatches: int, group):
-    """Row numbers of each minibatch; groups stay whole and members side by side."""
-    groups = total // session.members // group
-    stream = session.generator(step, f"order {epoch}")
-    order = torch.randperm(groups, generator=stream)
-    start = torch.arange(session.members)[:, None, None] * (total // session.members)
-    for part in order.chunk(minibatches):
-        within = part[None, :, None] * group + torch.arange(group)
-        yield (start + within).flatten()

@@ -1,11 +1,13 @@
 """Learning a reward model from comparisons."""
 
-from workbench.loops.run import Run
-from workbench.loops.session import Session, describe
+from workbench.loops.run import Run, describe
+from workbench.loops.session import Session
 
 
-def fit(model, pairs, method, cfg, *, steps, batch_size=32, lr=1e-3, seed=0,
-        measures=(), every=50, out=None, resume=False, decay=False) -> Run:  # fmt: skip
+def fit(
+    model, pairs, method, cfg, *, steps, batch_size=32, lr=1e-3, seed=0,
+    measures=(), every=50, out=None, resume=False, decay=False,
+) -> Run:  # fmt: skip
     """Train a reward model on pairs; arguments as in ``offline.fit``.
 
     Returns:

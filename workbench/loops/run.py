@@ -1,7 +1,7 @@
 """What a loop returns, and how it reads from disk."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -20,7 +20,7 @@ class Run:
     """
 
     policy: nn.Module
-    metrics: "pandas.DataFrame"  # noqa: F821
+    metrics: "pandas.DataFrame"
     config: dict
     critic: nn.Module | None = None
     seconds: float = field(default=0.0, compare=False)
@@ -29,6 +29,11 @@ class Run:
     def last(self):
         """The metrics of the last step, one row a seed."""
         return self.metrics[self.metrics["step"] == self.metrics["step"].max()]
+
+
+def describe(method, cfg) -> dict:
+    """The part of run.json that names the method and its settings."""
+    return {"method": method.card.key, "method_config": asdict(cfg)}
 
 
 def read(folder: str | Path):

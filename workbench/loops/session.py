@@ -7,7 +7,6 @@ from ``(seed, step)`` alone, so a resumed run continues bit for bit.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,13 +16,14 @@ from torch import Tensor, nn
 from workbench.core.errors import NonFiniteLoss
 from workbench.core.seeds import generator
 from workbench.loops.checkpoint import Checkpoint
+from workbench.loops.order import batch
 from workbench.loops.run import Run
 
 Measure = Callable[[nn.Module], "pandas.DataFrame"]
 
 
 class Session:
-    """One training run of one module (and perhaps its critic).
+    """One training run of one module (and perhaps its critic); models have no dropout.
 
     Args:
         policy: what is trained and measured; may be a stack of seeds.
@@ -80,15 +80,12 @@ class Session:
 
         quiet = os.environ.get("WORKBENCH_PROGRESS") == "0"
         started = time.perf_counter()
-        bar = tqdm(total=self.steps, initial=self.at, disable=quiet, leave=False)
-        with bar:
+        with tqdm(total=self.steps, initial=self.at, disable=quiet, leave=False) as bar:
             while self.at < self.steps:
                 if self.at % self.every == 0:
                     self._record()
-                if self.decay:
-                    self.optimizer.param_groups[0]["lr"] = self.lr * (
-                        1 - self.at / self.steps
-                    )
+                rest = 1 - self.at / self.steps if self.decay else 1
+                self.optimizer.param_groups[0]["lr"] = self.lr * rest
                 yield self.at
                 self.at += 1
                 bar.update()
@@ -96,22 +93,8 @@ class Session:
         self.seconds = time.perf_counter() - started
 
     def draw(self, step: int, total: int, size: int) -> Int[Tensor, " rows"]:
-        """Row numbers of one batch: every epoch a new order, no row twice in it.
-
-        Args:
-            step: loop step.
-            total: rows of the data set; a stack's data lies member-major.
-            size: rows a member; the last, smaller batch of an epoch is left out.
-        """
-        each = total // self.members
-        size = min(size, each)
-        epoch, batch = divmod(step, each // size)
-        chosen = []
-        for member in range(self.members):
-            stream = generator(self.seed + member, "epoch", epoch)
-            order = torch.randperm(each, generator=stream)
-            chosen.append(member * each + order[batch * size : (batch + 1) * size])
-        return torch.cat(chosen)
+        """Row numbers of one batch; see ``order.batch``."""
+        return batch(self.seed, self.members, step, total, size)
 
     def generator(self, step: int, name: str = "sample") -> torch.Generator:
         """Randomness of one step."""
@@ -122,9 +105,7 @@ class Session:
         losses: Float[Tensor, " batch"],
         weight: Float[Tensor, " batch"] | None = None,
     ) -> None:
-        """One optimiser step on the mean loss of every member.
-
-        Members share no parameter, so the sum of their means has each one's gradient.
+        """One optimiser step on the mean loss of every member (they share nothing).
 
         Raises:
             NonFiniteLoss: a loss is NaN or infinite; nothing has been updated.
@@ -144,17 +125,14 @@ class Session:
         """Write the run folder, if there is one, and return the run."""
         import pandas as pd
 
-        run = Run(self.policy, pd.DataFrame(self.rows), self.config, self.critic)
-        run.seconds = self.seconds
         self.checkpoint.finish(self.rows, self.policy)
-        return run
+        frame = pd.DataFrame(self.rows)
+        return Run(self.policy, frame, self.config, self.critic, self.seconds)
 
     def _record(self) -> None:
         """Append one row a seed, unless a resumed run has them already."""
         if any(row["step"] == self.at for row in self.rows):
             return
-        was_training = self.policy.training
-        self.policy.eval()
         rows = [{"step": self.at, "seed": self.seed + m} for m in range(self.members)]
         if self.losses:
             means = torch.stack(self.losses).mean(0).tolist()
@@ -165,12 +143,6 @@ class Session:
                 frame = measure(self.policy)
                 for row, (_, extra) in zip(rows, frame.iterrows(), strict=True):
                     row.update(extra.drop("seed", errors="ignore").to_dict())
-        self.policy.train(was_training)
         self.rows += rows
         self.losses = []
         self.checkpoint.save(self.at, self.rows)
-
-
-def describe(method, cfg) -> dict:
-    """The part of run.json that names the method and its settings."""
-    return {"method": method.card.key, "method_config": asdict(cfg)}

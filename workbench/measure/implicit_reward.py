@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workbench.core.batches import Tokens
 from workbench.feedback.pairs import Pairs
+from workbench.feedback.responses import rows_at_once
 
 
 @torch.no_grad()
@@ -21,7 +22,7 @@ def of_pairs(
     beta: float,
     *,
     shared: bool = False,
-    chunk: int = 1024,
+    chunk: int | None = None,
 ):
     """Mean implicit reward of the chosen and of the rejected responses.
 
@@ -31,7 +32,7 @@ def of_pairs(
         ref: ``pairs.reference_logps(reference)``.
         beta: reward units per nat.
         shared: every member of a stack judges all the pairs, e.g. held-out ones.
-        chunk: pairs a forward pass.
+        chunk: pairs a forward pass for each member; as many as memory takes if None.
 
     Returns:
         DataFrame[seed, chosen, rejected, margin, accuracy], a row a seed: means
@@ -43,6 +44,9 @@ def of_pairs(
 
     members, every = policy.members, torch.arange(len(pairs))
     rows = every.expand(members, -1) if shared else every.unflatten(0, (members, -1))
+    if chunk is None:
+        fits = rows_at_once(policy, ref[0].shape[1]) // (2 * members)
+        chunk = max(1, min(1024, fits))
     parts = []
     for columns in rows.split(chunk, dim=1):
         batch = pairs.batch(policy, columns.flatten(), ref)

@@ -78,7 +78,7 @@ class ScoreModel(nn.Module):
         return ScoreModel(Stacked([model.network for model in models]))
 
     def save(self, folder: str | Path) -> None:
-        """Write Hugging Face format; members of a stack as ``member-0``, ``member-1``."""
+        """Write Hugging Face format; a stack's members as ``member-0``, …"""
         self.network.save(folder)
 
 
@@ -108,6 +108,25 @@ class ValueModel(nn.Module):
     def after(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
         """Value of the prefix that ends with each token."""
         return self.network(ids)[..., 0]
+
+    @torch.no_grad()
+    def value_all(self, world) -> Float[Tensor, "*lead node"]:
+        """Value of every prefix, float64, [prompt, node] (or stacked).
+
+        Only prefixes of ``max_words − 1`` words are run, as in ``Policy.conditionals``.
+        """
+        tree = world.tree
+        words = world.action_ids[tree.words(tree.depth - 1)]
+        rows = []
+        for prompt in world.prompt_tokens:
+            ids = torch.cat([prompt.expand(len(words), -1), words], dim=1)
+            device = next(self.network.parameters()).device
+            after = self.after(ids.repeat(self.members, 1).to(device)).double().cpu()
+            after = after[:, len(prompt) - 1 :].unflatten(0, (self.members, -1))
+            every = [tree.n_words ** (tree.depth - 1 - n) for n in range(tree.depth)]
+            rows.append(torch.cat([after[:, ::k, n] for n, k in enumerate(every)], 1))
+        table = torch.stack(rows, dim=1)
+        return table if self.members > 1 else table[0]
 
     @staticmethod
     def stack(models: "list[ValueModel]") -> "ValueModel":

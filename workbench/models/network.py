@@ -32,7 +32,9 @@ class Network(nn.Module):
         """The transformers configuration."""
         return self.model.config
 
-    def forward(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time out"]:
+    def forward(
+        self, ids: Int[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time out"]:
         """Outputs after each token."""
         if self.config.model_type != "llama":
             # other families scale or cap their logits, or name their parts otherwise
@@ -81,7 +83,9 @@ class Stacked(nn.Module):
         """The configuration shared by all members."""
         return self._template[0].config
 
-    def forward(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time out"]:
+    def forward(
+        self, ids: Int[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time out"]:
         """Outputs after each token; rows are member-major."""
         template = self._template[0]
 

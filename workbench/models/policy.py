@@ -37,7 +37,9 @@ class Policy(nn.Module):
         """Seeds that train side by side."""
         return self.network.members
 
-    def logits(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
+    def logits(
+        self, ids: Int[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time vocab"]:
         """Next-token logits after each token, −inf at forbidden tokens."""
         return self.network(ids) + self.ban
 
@@ -45,9 +47,13 @@ class Policy(nn.Module):
         """log π(token | before) in nats on response tokens, 0 elsewhere.
 
         The model may live on a GPU; tokens, log-probs and losses stay on the CPU.
+        Columns that are padding in every row are not run.
         """
-        at = tokens.to(self.ban.device)
-        return token_logps(self.logits(at.ids), at.ids, at.mask).cpu()
+        width = int(tokens.attention.any(0).sum())
+        ids = tokens.ids[:, :width].to(self.ban.device)
+        mask = tokens.mask[:, :width].to(self.ban.device)
+        logps = token_logps(self.logits(ids), ids, mask).cpu()
+        return nn.functional.pad(logps, (0, tokens.ids.shape[1] - width))
 
     def conditionals(self, world) -> Float[Tensor, "*lead node action"]:
         """Next-token log-probabilities at every prefix, float64.
@@ -67,7 +73,7 @@ class Policy(nn.Module):
             logits = self.logits(ids.repeat(self.members, 1))
             logps = logits[..., world.action_ids].double().log_softmax(-1).cpu()
             logps = logps[:, len(prompt) - 1 :].unflatten(0, (self.members, -1))
-            # prefix number c of n words first appears in row c · n_words^(depth − 1 − n)
+            # prefix c of n words first stands in row c · n_words^(depth − 1 − n)
             rows.append(
                 torch.cat(
                     [
@@ -120,7 +126,7 @@ class Policy(nn.Module):
         return Policy(Stacked([policy.network for policy in policies]))
 
     def save(self, folder: str | Path) -> None:
-        """Write Hugging Face format; members of a stack as ``member-0``, ``member-1``."""
+        """Write Hugging Face format; a stack's members as ``member-0``, …"""
         self.network.save(folder)
 
     @staticmethod

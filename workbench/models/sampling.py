@@ -1,7 +1,7 @@
 """Writing token by token with a key-value cache."""
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -32,32 +32,19 @@ def sample(
     """
     from transformers import DynamicCache
 
-    config = policy.network.config
-    device = policy.ban.device
-    cache = DynamicCache()
-    ids = prompts.to(device)
+    config, cache = policy.network.config, DynamicCache()
+    ids = step = prompts.to(policy.ban.device)
     seen = torch.ones_like(ids, dtype=torch.bool)
-    if attention is not None:
-        seen = attention.to(device)
+    seen = seen if attention is None else attention.to(ids.device)
     mask = torch.zeros_like(seen)
-    alive = torch.ones(len(ids), dtype=torch.bool, device=device)
-    step = ids
+    alive = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
     for _ in range(max_new):
-        position = (seen.long().cumsum(-1) - 1).clamp(min=0)[:, -step.shape[1] :]
-        extra = {} if attention is None else {"attention_mask": seen.long()}
-        output = policy.network.model(
-            input_ids=step,
-            past_key_values=cache,
-            position_ids=position,
-            use_cache=True,
-            logits_to_keep=1,
-            **extra,
-        )
-        logits = output.logits[:, -1] + policy.ban
+        padded = None if attention is None else seen.long()
+        logits = _next_logits(policy, step, cache, seen, padded)
         if adjust is not None:
             logits = adjust(logits, ids)
         chance = (logits.double() / temperature).softmax(-1).cpu()
-        drawn = torch.multinomial(chance, 1, generator=generator).to(device)
+        drawn = torch.multinomial(chance, 1, generator=generator).to(ids.device)
         step = torch.where(alive[:, None], drawn, config.pad_token_id)
         ids = torch.cat([ids, step], dim=1)
         mask = torch.cat([mask, alive[:, None]], dim=1)
@@ -66,3 +53,17 @@ def sample(
         if not alive.any():
             break
     return ids.cpu(), mask.cpu()
+
+
+def _next_logits(policy, step, cache, seen, padded) -> Float[Tensor, "batch vocab"]:
+    """Logits after the last of ``step``, whose predecessors the cache holds."""
+    position = (seen.long().cumsum(-1) - 1).clamp(min=0)[:, -step.shape[1] :]
+    output = policy.network.model(
+        input_ids=step,
+        attention_mask=padded,
+        past_key_values=cache,
+        position_ids=position,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.logits[:, -1] + policy.ban

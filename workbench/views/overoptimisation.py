@@ -9,7 +9,7 @@ from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Band, Layer, Line, Points
 from workbench.views.spread import need, note, seeds, summary
-from workbench.views.style import Style, method, role, series
+from workbench.views.style import Style, look, role, series
 
 ROOT = "√KL(π‖π_ref) (√nats)"
 REWARD = "reward (reward units)"
@@ -80,13 +80,13 @@ def frontier(
         scale(path["kl"]), path["gold"].tolist(), "exact frontier", role("exact")
     )
     layers: list[Layer] = [line]
-    for key, group in points.groupby("method", sort=False):
-        look, one = method(str(key)), len(group) == 1
+    for i, (key, group) in enumerate(points.groupby("method", sort=False)):
+        style, one = look(str(key), i), len(group) == 1
         x, y = scale(group["kl"]), group["gold"].tolist()
         if not one:
-            layers.append(Points(x, y, "", look, size=5, faint=True))
+            layers.append(Points(x, y, "", style, size=5, faint=True))
         centre = [float(np.mean(x))], [float(np.mean(y))]
-        layers.append(Points(*centre, str(key), look, size=8))
+        layers.append(Points(*centre, str(key), style, size=8))
     x_label = ROOT if root else "KL(π‖π_ref) (nats per sequence)"
     said = "small and pale: single seeds" if points["method"].duplicated().any() else ""
     title = "Gold reward bought with drift"

@@ -70,7 +70,9 @@ def _levels(
     level = torch.empty_like(order).scatter(-1, order, rises.cumsum(-1))
     law = ref_logps.double().softmax(-1)
     mass = torch.zeros_like(law).scatter_add(-1, level, law)
-    return level, mass, mass.cumsum(-1)
+    upto = mass.cumsum(-1)
+    total = upto[..., -1:]  # F≤ is 1 at the top: the power n would show the rounding
+    return level, mass / total, upto / total
 
 
 def log_law(
@@ -124,7 +126,7 @@ def _strictly_below(ref_logps: Tensor, scores: Tensor, n: int) -> Tensor:
 
 
 def _ties_by_order(ref_logps: Tensor, scores: Tensor, n: int) -> Tensor:
-    rank = scores.argsort(-1, stable=True).argsort(-1)
+    rank = scores.argsort(dim=-1, stable=True).argsort(-1)
     return log_law(ref_logps, rank.to(ref_logps), n)
 
 
