@@ -44,11 +44,14 @@ METHOD_KEYS = {
 
 
 def code_lines(source: str, node: ast.AST | None = None) -> int:
-    """Lines of a function without its docstring, or of a file."""
+    """Lines of a function's body without its docstring, or of a file.
+
+    A signature is a declaration: typer's commands describe each option in theirs.
+    """
     if node is None:
         return len(source.splitlines())
     doc = docstring_node(node)
-    whole = node.end_lineno - node.lineno + 1
+    whole = node.end_lineno - node.body[0].lineno + 1
     return whole - (doc.end_lineno - doc.lineno + 1 if doc else 0)
 
 
@@ -112,7 +115,7 @@ def every_module_has_a_layer(path: str, source: str) -> list[str]:
 
 
 def functions_are_short(path: str, source: str) -> list[str]:
-    """At most 40 lines without the docstring."""
+    """At most 40 lines, docstring and signature aside."""
     return [
         f"{node.name}: {code_lines(source, node)} lines"
         for node in functions(source)

@@ -41,6 +41,7 @@ def run(
         list[str] | None,
         typer.Argument(help="Numbers, names or paths; all if none is given."),
     ] = None,
+    *,
     profile: Annotated[Profile, typer.Option(help="Size.")] = Profile.lecture,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     force: Annotated[bool, typer.Option(help="Execute what is unchanged too.")] = False,
@@ -61,30 +62,21 @@ def run(
     if publish and (device is not None or seed is not None):
         raise typer.BadParameter("--publish takes no --device and no --seed")
     root = _root()
+    if device is not None:
+        from workbench.models.device import pick
+
+        device = pick(device)  # its warning would be stderr in a notebook
     try:
         paths = series.select(root, notebooks or [])
         settings = series.Settings(
-            root=root,
-            profile=profile.value,
-            device=device,
-            seed=seed,
-            force=force,
+            root=root, profile=profile.value, device=device, seed=seed, force=force,
             slow=_slow(),
-        )
-        for path in paths:
-            source = build.read(path)
-            target = root / "notebooks" / f"{source.name}.ipynb"
-            if build.sync(source, target) == "edited":
-                typer.echo(f"{target.relative_to(root)} has your edits: left alone")
-        if not paths:
-            typer.echo("there is no notebook in notebooks/src yet")
+        )  # fmt: skip
+        _build(paths, root)
         results = series.run(
-            paths,
-            settings,
-            jobs=jobs,
-            progress=report.Progress(len(paths)),
+            paths, settings, jobs=jobs, progress=report.Progress(len(paths)),
             on_failure=lambda result: typer.echo(report.failure_text(result)),
-        )
+        )  # fmt: skip
     except (FileNotFoundError, build.SourceError) as error:
         _fail(str(error))
     series.write_reports(results, settings)
@@ -106,11 +98,10 @@ def run(
 @app.command()
 def lab() -> None:
     """Open JupyterLab on notebooks/."""
-    from workbench.runner import build, series
+    from workbench.runner import series
 
     root = _root()
-    for path in series.sources(root):
-        build.sync(build.read(path), root / "notebooks" / f"{path.stem}.ipynb")
+    _build(series.sources(root), root)
     command = [sys.executable, "-m", "jupyterlab", str(root / "notebooks")]
     os.execv(sys.executable, command)
 
@@ -149,6 +140,7 @@ def methods(
 @app.command()
 def train(
     method: Annotated[str, typer.Argument(help="A key of `workbench methods`.")],
+    *,
     out: Annotated[Path, typer.Option(help="Folder of the runs, one a seed.")],
     world: Annotated[
         WorldName | None, typer.Option(help="A synthetic world to train in.")
@@ -164,6 +156,18 @@ def train(
         int | None,
         typer.Option(min=1, help="Training steps; the default fits the data."),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the method, such as beta=0.3."),
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 32,
+    max_length: Annotated[
+        int, typer.Option(min=8, help="Longest sequence of a file, tokens.")
+    ] = 512,
+    width: Annotated[int, typer.Option(help="Hidden size of a new model.")] = 64,
+    layers: Annotated[int, typer.Option(help="Blocks of a new model.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on where a run stopped.")] = False,
     skip_bad: Annotated[
         bool, typer.Option(help="Count and skip bad lines instead of stopping.")
@@ -172,21 +176,20 @@ def train(
     """Train a method in a world or on a preference file, with its figures."""
     if (world is None) == (pairs is None):
         raise typer.BadParameter("give either --world or --pairs")
+    if any("=" not in text for text in setting or []):
+        raise typer.BadParameter("--set takes name=value")
     from workbench.core.errors import WorkbenchError
     from workbench.train import run_command
 
     try:
         run_command(
-            method=method,
-            world=None if world is None else world.value,
-            pairs=pairs,
-            model=model,
-            seeds=seeds,
-            steps=steps,
-            out=out,
-            resume=resume,
-            skip_bad=skip_bad,
-        )
+            method, world=None if world is None else world.value, pairs=pairs,
+            model=model, seeds=seeds, steps=steps, out=out, resume=resume,
+            skip_bad=skip_bad, lr=lr, batch_size=batch_size, max_length=max_length,
+            width=width, layers=layers, device=device,
+            options=dict(text.split("=", 1) for text in setting or []),
+            echo=typer.echo,
+        )  # fmt: skip
     except WorkbenchError as error:
         _fail(str(error))
 
@@ -206,6 +209,18 @@ def _root() -> Path:
         return find_root()
     except FileNotFoundError as error:
         _fail(str(error))
+
+
+def _build(paths: list[Path], root: Path) -> None:
+    """Build notebooks from their sources, except those a reader has edited."""
+    from workbench.runner import build
+
+    for path in paths:
+        target = root / "notebooks" / f"{path.stem}.ipynb"
+        if build.sync(build.read(path), target) == "edited":
+            typer.echo(f"{target.relative_to(root)} has your edits: left alone")
+    if not paths:
+        typer.echo("there is no notebook in notebooks/src yet")
 
 
 def _slow() -> float:

@@ -52,7 +52,7 @@ from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 4 * SEEDS}[PROFILE]
+seeds = {"ci": 2, "lecture": 2 * SEEDS, "figure": 4 * SEEDS}[PROFILE]
 steps = {"ci": 20, "lecture": 200, "figure": 200}[PROFILE]
 rl_steps = {"ci": 4, "lecture": 120, "figure": 400}[PROFILE]
 sizes, main, flip = (100, 300, 1000, 3000), 300, 0.25
@@ -77,7 +77,8 @@ gold, start = world.gold, exact.expectation(ref, world.gold).mean().item()
 # %% [markdown]
 # ## Train the proxies
 #
-# One reward model a seed, each from pairs of its own.
+# One reward model a seed, each from pairs of its own. Proxies differ a lot:
+# there are twice as many here as seeds elsewhere.
 
 
 # %%
@@ -87,30 +88,33 @@ def proxies(n):
         who, draw = Annotator(flip=flip), generator(s, "pairs")
         parts.append(sample_pairs(world, ref, n, who, draw))
     models = [heads.ScoreModel.tiny(world.vocab, seed=s) for s in range(seeds)]
-    fit = reward_loop.fit(
-        heads.ScoreModel.stack(models), Pairs.cat(parts), bt, bt.Config(),
-        steps=steps, seed=SEED,
-    )  # fmt: skip
+    model, cfg = heads.ScoreModel.stack(models), bt.Config()
+    pairs, how = Pairs.cat(parts), {"steps": steps, "seed": SEED}
+    fit = reward_loop.fit(model, pairs, bt, cfg, **how)
     return fit.policy.score_all(world)
 
 
+# %%
 tables = {n: proxies(n) for n in sizes}
 proxy = tables[main]  # [seed, prompt, response]
 
 # %% [markdown]
 # ## Three data points
 #
-# Of one proxy: its favourite film review, the reference's, and gold's.
+# Gold turns over at another β for every proxy (0: never). The pictures of
+# this lesson show the middle one. Here is its favourite film review, gold's,
+# and the one that π_ref writes most often.
 
 # %%
-picks = {"proxy's best": proxy[0, 0], "π_ref's": ref[0], "gold's": gold[0]}
-rows = {}
-for name, table in picks.items():
-    i = int(table.argmax())
-    value = (world.text(i), proxy[0, 0, i], gold[0, i], ref[0, i].exp())
-    rows[name] = [v if isinstance(v, str) else v.item() for v in value]
-columns = ["review", "proxy", "gold", "π_ref"]
-pd.DataFrame.from_dict(rows, "index", columns=columns).round(3)
+turns = [over.peak_beta(ref, table, gold) or 0.0 for table in proxy]
+typical = int(np.argsort(turns)[seeds // 2])
+turn = turns[typical]
+print("gold turns over at β =", [round(t, 2) for t in sorted(turns)])
+film = {"proxy": proxy[typical, 0], "gold": gold[0], "π_ref": ref[0].exp()}
+top = [int(table.argmax()) for table in film.values()]
+columns = {"its favourite": [world.text(i) for i in top]}
+columns |= {name: table[top].tolist() for name, table in film.items()}
+pd.DataFrame(columns, index=list(film)).round(3)
 
 # %% [markdown]
 # ## The law, in the symbols of the code
@@ -135,21 +139,21 @@ teach.show(best_of_n.log_law)
 # n = 2, so the law can be checked by listing all 16 draws.
 
 # %%
-q = torch.tensor([0.4, 0.3, 0.2, 0.1]).double()
+q = torch.tensor((4, 3, 2, 1)).double() / 10
 score = torch.tensor([0.0, 1.0, 1.0, 2.0]).double()
 upto = torch.stack([q[score <= s].sum() for s in score])
 below = torch.stack([q[score < s].sum() for s in score])
-law = q * (upto**2 - below**2) / (upto - below)
+law = q * (upto**2 - below**2) / (upto - below)  # n = 2
 listed = torch.zeros(4).double()
-for i in range(4):
-    for j in range(4):
-        tie = 0.5 if score[i] == score[j] else float(score[i] > score[j])
-        listed[i] += q[i] * q[j] * tie
-        listed[j] += q[i] * q[j] * (1 - tie)
+for i, j in torch.cartesian_prod(torch.arange(4), torch.arange(4)):
+    first = 0.5 + 0.5 * (score[i] - score[j]).sign()  # equals: a fair coin
+    listed[i] += q[i] * q[j] * first
+    listed[j] += q[i] * q[j] * (1 - first)
 
 # %%
 hand = {"score": score, "π_ref": q, "F≤": upto, "F<": below, "law": law}
-hand |= {"16 draws": listed, "library": best_of_n.log_law(q.log(), score, 2).exp()}
+exactly = best_of_n.log_law(q.log(), score, 2).exp()
+hand |= {"16 draws": listed, "library": exactly}
 kl = (law * (law / q).log()).sum().item()
 bound = best_of_n.kl_bound(2)
 display(Markdown(f"KL = {kl:.4f} nats, below log 2 − ½ = {bound:.4f}"))
@@ -157,6 +161,10 @@ pd.DataFrame({k: v.tolist() for k, v in hand.items()}).round(3)
 
 # %% [markdown]
 # ## Three ways to spend nats
+#
+# Optimising costs drift, and KL(π‖π_ref) is the currency in which methods
+# compare. The axis is √KL because to first order a reward grows like √KL
+# along every path that starts at π_ref.
 #
 # For each proxy: exact best-of-n; the policy π*_β that buys most *proxy* for
 # its KL; and a real run, RLOO with no KL penalty (Gao et al. use none in
@@ -177,14 +185,13 @@ for s, (table, run) in enumerate(zip(proxy, by_seed, strict=True)):
 curves = pd.concat(curves)
 
 # %%
-one = curves[curves.seed == 0]
-tops = one.groupby("curve", sort=False).gold.agg(["max", "last"])
+one = curves[curves.seed == typical]
+tops = one.groupby("curve").gold.agg(["max", "last"]).itertuples()
 best = exact.frontier(ref, gold, gold, np.geomspace(20, 0.1, 30))
 views.overoptimisation(
     one, by="kl", exact=best,
-    caption="First proxy: gold peaks and ends at "
-    + ", ".join(f"{a:.2f} and {b:.2f} ({c})" for c, (a, b) in
-                zip(tops.index, tops.to_numpy(), strict=True)) + ".",
+    caption="Gold peaks and ends at "
+    + ", ".join(f"{t[1]:.2f} and {t[2]:.2f} ({t[0]})" for t in tops) + ".",
 )  # fmt: skip
 
 # %% [markdown]
@@ -201,26 +208,25 @@ views.overoptimisation(
 # responses that the policy now gives*. Agreement under π_ref is no promise.
 
 # %%
-betas = np.geomspace(30, 0.05, 60)
-path = over.tilt_curve(ref, proxy[0], gold, betas)
-turn = over.peak_beta(ref, proxy[0], gold)
-peak = over.tilt_curve(ref, proxy[0], gold, [turn or betas[-1]])
-at = float(peak.kl[0] ** 0.5)
-panels = []
-for name, unit in (("gold", "reward units"), ("covariance", "squared")):
-    xy = ((path.kl**0.5).tolist(), path[name].tolist(), "along π*_β")
-    layers = [views.HLine(0.0), views.VLine(at, "Cov = 0")]
-    layers.append(views.Line(*xy, views.role("gold")))
-    axes = ("√KL(π‖π_ref) (√nats)", f"{name} ({unit})")
-    panels.append(views.Chart(f"{name} under π*_β", *axes, layers))
-
-# %%
+betas = [*np.geomspace(30, 0.05, 60), turn or 0.05]
+path = over.tilt_curve(ref, proxy[typical], gold, betas)
+at, path = path.kl.iloc[-1] ** 0.5, path[:-1]
 rank = path.gold.idxmax()
-said = f"Gold is highest at √KL = {path.kl[rank] ** 0.5:.2f} on the grid; \
-the covariance crosses zero at √KL = {at:.2f}."
-views.Fig(views.Panels(panels), said, path)
+views.training_curves(
+    path.assign(root=path.kl**0.5),
+    {"gold": "gold (reward units)", "covariance": "Cov(gold, proxy)"},
+    x="root", title="Along π*_β, against √KL(π‖π_ref) (√nats)",
+    caption="Gold is highest at √KL = "
+    f"{path.kl[rank] ** 0.5:.2f} on the grid; the covariance crosses zero "
+    f"at √KL = {at:.2f}.",
+)  # fmt: skip
 
 # %% [markdown]
+# Read the two panels together. Where the covariance is positive, gold climbs;
+# at the zero it stands still; below, every further nat costs gold. Nothing
+# else enters: not the accuracy of the proxy, not its mean error, only how
+# the two rewards move together under the policy of that moment.
+#
 # **The null test.** With proxy = gold the covariance is a variance. It can
 # never be negative, so no optimiser path of this kind can have a hump.
 
@@ -237,34 +243,34 @@ print("smallest step of gold along n:", f"{null.gold.diff().min():.2e}")
 # their coefficients: least squares. (β_c is a coefficient, no KL weight.)
 
 # %%
-fits = {}
-for name, form in (("best of n", "bon"), ("RLOO", "rl")):
-    for s, frame in curves[curves.curve == name].groupby("seed"):
-        root = torch.tensor(frame.sqrt_kl.to_numpy())
-        fits[name, s] = over.fit(root, frame.gold.tolist(), form, start=start)
-rows = []
-for (name, s), fit in fits.items():
+fits, rows, forms = {}, [], {"best of n": "bon", "RLOO": "rl"}
+for (name, s), frame in curves.groupby(["curve", "seed"]):
+    if name in forms:
+        xy = (frame.sqrt_kl.tolist(), frame.gold.tolist(), forms[name])
+        fits[name, s] = over.fit(*xy, start=start)
+
+# %%
+for name in forms:
+    fit = fits[name, typical]
     low, high = fit.intervals["beta"]
-    top = fit.peak[0] if fit.hump else float("nan")
-    rows.append((name, s, fit.alpha, fit.beta, low, high, fit.r2, top))
-names = ["curve", "seed", "α", "β_c", "low", "high", "R²", "peak at √KL"]
+    top = fit.peak[0] if fit.peak else float("nan")
+    rows.append((name, fit.alpha, fit.beta, low, high, fit.r2, top))
+names = ["curve", "α", "β_c", "β_c low", "β_c high", "R²", "peak at √KL"]
 pd.DataFrame(rows, columns=names).round(2)
 
 # %%
-charts = []
-for name in ("best of n", "RLOO"):
-    seen = one[one.curve == name].sort_values("sqrt_kl")
-    fit, x = fits[name, 0], seen.sqrt_kl.tolist()
-    law_of = (fit(x) + start).tolist()
-    dots = views.Points(x, seen.gold.tolist(), "exact", views.role("gold"))
-    line = views.Line(x, law_of, f"law, R² = {fit.r2:.2f}", views.role("law"))
-    axes = ("√KL(π‖π_ref) (√nats)", "gold (reward units)")
-    charts.append(views.Chart(name, *axes, [dots, line]))
-r2 = {k: np.mean([f.r2 for key, f in fits.items() if key[0] == k])
-      for k in ("best of n", "RLOO")}  # fmt: skip
-said = f"Mean R² over seeds: {r2['best of n']:.2f} for best-of-n, \
-{r2['RLOO']:.2f} for RLOO."
-views.Fig(views.Panels(charts), said, one)
+drawn, r2 = [], {}
+for name in forms:
+    seen = one[one.curve == name]
+    fitted = fits[name, typical](seen.sqrt_kl.tolist()) + start
+    drawn += [seen.assign(of=name)]
+    drawn += [seen.assign(of=f"{name}, law", gold=fitted.tolist())]
+    r2[name] = np.mean([f.r2 for k, f in fits.items() if k[0] == name])
+views.training_curves(
+    pd.concat(drawn), {"gold": "gold (reward units)"}, x="sqrt_kl", by="of",
+    caption=f"Mean R² over proxies: {r2['best of n']:.2f} for best-of-n, "
+    f"{r2['RLOO']:.2f} for RLOO.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## More comparisons
@@ -280,6 +286,8 @@ for n, several in tables.items():
         k = curve.gold.idxmax()
         rows.append((n, s, curve.gold[k], curve.kl[k] ** 0.5))
 peaks = pd.DataFrame(rows, columns=["pairs", "seed", "peak", "at"])
+
+# %%
 height = peaks.groupby("pairs").peak.mean()
 views.training_curves(
     peaks,
@@ -299,7 +307,16 @@ views.training_curves(
 frontier = track.frontier
 tops = curves.sort_values("gold").groupby(["curve", "seed"]).tail(1)
 bought = frontier.gold(torch.tensor(tops.kl.to_numpy())).numpy()
-tops.assign(lost=bought - tops.gold).groupby("curve")[["kl", "gold", "lost"]].mean()
+tops = tops.assign(lost=bought - tops.gold).groupby("curve")
+tops[["kl", "gold", "lost"]].mean().round(3)
+
+# %% [markdown]
+# Compare the column *gold*: does the worst optimiser of the proxy have the
+# worst peak? π*_β and best-of-n read the table of scores: they find every
+# response that the proxy overrates, however odd. A network trained by RL
+# moves whole families of responses at once, and buys less proxy for a nat.
+# Being a worse optimiser of the wrong reward can be an advantage; it is no
+# plan.
 
 # %% [markdown]
 # ## Break it: forget the ties
@@ -309,14 +326,14 @@ tops.assign(lost=bought - tops.gold).groupby("curve")[["kl", "gold", "lost"]].me
 
 # %%
 stars = gold.round()
-rows = []
+wrong, rows = best_of_n.mistakes["1 law of a score without atoms"], []
 for n in (1, 2, 4, 16, 64, 256):
-    wrong = best_of_n.mistakes["1 law of a score without atoms"]
-    for name, rule in (("ties share", best_of_n.log_law), ("forgotten", wrong)):
-        mass = rule(ref, stars, n).exp()
-        rows.append((n, name, mass.sum(-1).mean().item()))
-masses = pd.DataFrame(rows, columns=["n", "ties", "mass"])
-masses.pivot(index="n", columns="ties", values="mass").round(3)
+    pair = [f(ref, stars, n).exp() for f in (best_of_n.log_law, wrong)]
+    sums = [p.sum(-1).mean().item() for p in pair]
+    rows.append((n, *sums, (pair[1] * gold).sum(-1).mean().item()))
+names = ["n", "mass, ties share", "mass, forgotten", "'gold', forgotten"]
+masses = pd.DataFrame(rows, columns=names)
+masses.round(3)
 
 # %% [markdown]
 # **Its signature.** Probabilities that sum to more than 1, and so a gold
@@ -328,72 +345,61 @@ masses.pivot(index="n", columns="ties", values="mass").round(3)
 
 # %%
 setting = f"reviews, {main} pairs, {flip:.0%} flipped, {steps} steps, lr 1e-3"
-shared = {"paper": "Gao et al. 2023 (2210.10760)", "out": OUT or None}
-final = curves[curves.curve == "best of n"].groupby("seed").gold
-teach.claim(
-    key="hump-best-of-n",
-    statement="Best-of-n's gold peaks before the end and falls (peak minus "
-    "end, at least 0.1).",
-    effect=final.max() - final.last(), expected=(0.1, float("inf")),
-    unit="reward units", setting=f"{setting}, n to {ns[-1]}", **shared,
-)  # fmt: skip
 
-# %%
-last = curves[curves.curve == "RLOO"].groupby("seed").gold
-teach.claim(
-    key="hump-rl",
-    statement="RL's gold peaks before the end and falls (at least 0.1).",
-    effect=last.max() - last.last(), expected=(0.1, float("inf")),
-    unit="reward units", setting=f"{setting}, {rl_steps} RLOO steps", **shared,
-)  # fmt: skip
 
-# %%
-for name, form in (("best of n", "d(α − βd)"), ("RLOO", "d(α − β log d)")):
-    teach.claim(
-        key=f"law-{name.replace(' ', '-')}",
-        statement=f"{form} explains gold along {name} with R² above 0.9.",
-        effect=[f.r2 for key, f in fits.items() if key[0] == name],
-        expected=(0.9, 1.0), unit="R²", setting=setting, **shared,
+def claim(key, statement, effect, expected, unit, where=setting):
+    return teach.claim(
+        key=key, paper="Gao et al. 2023 (2210.10760)", statement=statement,
+        effect=effect, expected=expected, unit=unit, setting=where,
+        out=OUT or None,
     )  # fmt: skip
+
+
+# %%
+golds = {c: f.groupby("seed").gold for c, f in curves.groupby("curve")}
+fall = {c: f.max() - f.last() for c, f in golds.items()}
+above = (0.1, float("inf"))
+said = "gold peaks before the end and falls (peak − end, at least 0.1)."
+unit = "reward units"
+claim("hump-bon", f"Best-of-n's {said}", fall["best of n"], above, unit)
+said = f"RL's {said} ({rl_steps} RLOO steps.)"
+claim("hump-rl", said, fall["RLOO"], above, unit)
+
+# %%
+words = {"best of n": "d(α − β_c d)", "RLOO": "d(α − β_c log d)"}
+for name, form in forms.items():
+    fitted = [f.r2 for k, f in fits.items() if k[0] == name]
+    said = f"{words[name]} explains gold along {name} with R² above 0.9."
+    claim(f"law-{form}", said, fitted, (0.9, 1.0), "R²")
 
 # %%
 extra = []
 for _, frame in curves.groupby("seed"):
-    bon, run = (frame[frame.curve == c] for c in ("best of n", "RLOO"))
-    reach = 0.5 * min(f.proxy.max() - f.proxy.iloc[0] for f in (bon, run))
-    used = [np.interp(reach, f.proxy.cummax() - f.proxy.iloc[0], f.kl)
-            for f in (bon, run)]  # fmt: skip
+    two = [frame[frame.curve == c] for c in ("best of n", "RLOO")]
+    gains = [f.proxy.cummax() - f.proxy.iloc[0] for f in two]
+    half = 0.5 * min(gain.max() for gain in gains)
+    used = [np.interp(half, g, f.kl) for g, f in zip(gains, two, strict=True)]
     extra.append(used[1] - used[0])
-teach.claim(
-    key="bon-uses-less-kl",
-    statement="For the same proxy gain best-of-n uses less KL than RL.",
-    effect=extra, expected="positive", unit="nats (RLOO − best-of-n)",
-    setting=f"{setting}, half the proxy gain that both reach", **shared,
-)  # fmt: skip
+said = "For half the proxy gain that both reach, best-of-n uses less KL."
+claim("bon-uses-less-kl", said, extra, "positive", "nats (RLOO − best-of-n)")
 
 # %%
-slope = [np.polyfit(np.log10(f.pairs), f["at"], 1)[0]
-         for _, f in peaks.groupby("seed")]  # fmt: skip
-teach.claim(
-    key="peak-moves-out",
-    statement="With more comparisons best-of-n's gold peaks at a larger √KL.",
-    effect=slope, expected="positive", unit="√nats a decade of pairs",
-    setting=f"reviews, {sizes} pairs, {flip:.0%} flipped", **shared,
-)  # fmt: skip
+each, where = [f for _, f in peaks.groupby("seed")], f"{sizes} pairs"
+many = (("at", "at a larger √KL", "√nats"), ("peak", "higher", "reward units"))
+for column, said, unit in many:
+    slope = [np.polyfit(np.log10(f.pairs), f[column], 1)[0] for f in each]
+    said = f"With more comparisons best-of-n's gold peaks {said}."
+    unit = f"{unit} a decade of pairs"
+    claim(f"more-pairs-{column}", said, slope, "positive", unit, where)
 
 # %%
-middle, eps = 1 / betas[1:-1], 1e-4
-errors = []
-for eta in middle[::6]:
-    up, down = (over.tilt_curve(ref, proxy[0], gold, [1 / (eta + e)]).gold[0]
-                for e in (eps, -eps))  # fmt: skip
-    cov = over.tilt_curve(ref, proxy[0], gold, [1 / eta]).covariance[0]
-    errors.append(abs((up - down) / (2 * eps) - cov))
+eta = np.linspace(0.2, 4, 401)
+near = over.tilt_curve(ref, proxy[typical], gold, 1 / eta)
+errors = (np.gradient(near.gold, eta) - near.covariance).abs()[1:-1]
 teach.claim(
-    key="slope-is-covariance", kind="exact", expected="zero", tolerance=1e-5,
+    key="slope-is-covariance", kind="exact", expected="zero", tolerance=1e-3,
     statement="Along π*_β gold's slope in 1/β is Cov(gold, proxy).",
-    effect=errors, unit="reward units squared", setting="first proxy",
-    paper="identity of exponential families", out=OUT or None,
+    effect=errors, paper="an identity", out=OUT or None,
 )  # fmt: skip
 
 # %% [markdown]
@@ -415,7 +421,8 @@ print([round(v, 4) for v in limit.tolist()], "KL =", round(-np.log(0.1), 3))
 for s in range(3):
     draw = generator(s, "noise")
     noise = torch.randn(gold.shape, generator=draw, dtype=torch.float64)
-    print("noise", s, "turns over at β =", over.peak_beta(ref, gold + noise, gold))
+    turns = over.peak_beta(ref, gold + noise, gold)
+    print("noise", s, "turns over at β =", turns and round(turns, 3))
 
 # %% [markdown]
 # **3 · Write a reward model's loss** (●●○, 5 minutes). A proxy is only as
@@ -444,12 +451,12 @@ checked
 
 # %%
 assert torch.allclose(law, listed) and abs(law.sum() - 1) < 1e-12
-assert torch.allclose(hand["library"], law) and kl <= bound
+assert torch.allclose(exactly, law) and kl <= bound
 assert over.peak_beta(ref, gold, gold) is None
 assert null.gold.diff().min() > -1e-9 and (null.kl <= null.bound + 1e-9).all()
-assert max(errors) < 1e-5
-shared_mass = masses[masses.ties == "ties share"].mass
-assert np.allclose(shared_mass, 1) and masses.mass.max() > 1.1
+assert errors.max() < 1e-3
+right, wrong = masses["mass, ties share"], masses["mass, forgotten"]
+assert np.allclose(right, 1) and wrong.max() > 1.1
 assert np.isfinite(curves[["kl", "gold", "proxy"]]).all().all()
 assert checked.passed
 

@@ -15,3 +15,18 @@ def pick(name: str = "cpu") -> str:
         warnings.warn(f"no CUDA device for {name!r}: running on the CPU", stacklevel=2)
         return "cpu"
     return name
+
+
+def place(model, name: str = "cpu"):
+    """Move a policy, reward model or critic, and use bfloat16 products on a GPU.
+
+    Args:
+        model: anything with a ``network``; copies made of it later stay where it is.
+        name: as in ``pick``.
+
+    Returns:
+        the same model.
+    """
+    device = pick(name)
+    model.network.bf16 = device.startswith("cuda")
+    return model.to(device)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from workbench.models.device import place
 from workbench.models.network import Network
 from workbench.models.policy import Policy
 
@@ -47,13 +48,17 @@ def decoder(vocab, width: int = 64, layers: int = 2, seed: int = 0, **size) -> P
     return Policy(Network(model))
 
 
-def reference(world) -> Policy:
+def reference(world, device: str = "cpu") -> Policy:
     """The shipped π_ref of a world, frozen: a tiny decoder trained on its corpus.
 
     ``data/make_reference.py`` is its recipe.
+
+    Args:
+        world: an exact world of 2 to 5 words.
+        device: where it runs, and every copy made of it; see ``device.pick``.
 
     Raises:
         OSError: no reference is shipped for this world.
     """
     policy = Policy.load(DATA / "reference" / f"{world.name}-{world.max_words}")
-    return policy.requires_grad_(False).eval()
+    return place(policy.requires_grad_(False).eval(), device)

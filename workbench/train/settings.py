@@ -36,6 +36,9 @@ class Settings:
         max_length: longest sequence of a preference file, tokens.
         form: form of the preference file; None detects it.
         skip_bad: leave out bad lines and count them.
+        width: hidden size of the models made here, a multiple of 16.
+        layers: their decoder blocks; 320 × 8 is about 10 million parameters.
+        device: cpu or cuda; without a GPU, cuda is the CPU with a warning.
     """
 
     method: str
@@ -57,6 +60,9 @@ class Settings:
     max_length: int = 512
     form: str | None = None
     skip_bad: bool = False
+    width: int = 64
+    layers: int = 2
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if (self.world is None) == (self.pairs is None):
@@ -75,6 +81,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise BadOption(f"--{name.replace('_', '-')} is at least {low}")
+        if self.width < 16 or self.width % 16 or self.layers < 1:
+            raise BadOption("--width is a multiple of 16, --layers at least 1")
         if not 2 <= self.max_words <= 5:
             raise BadOption(f"--max-words is 2 to 5, not {self.max_words}")
         if self.lr is not None and not 0 < self.lr < float("inf"):

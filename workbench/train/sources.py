@@ -18,6 +18,7 @@ from workbench.feedback.responses import Responses
 from workbench.loops import offline
 from workbench.methods.supervised import sft
 from workbench.models import checkpoint, prompts, tiny, tokenizer
+from workbench.models.device import place
 from workbench.models.policy import Policy
 from workbench.train.settings import Settings
 
@@ -88,16 +89,20 @@ def of_reviews(settings: Settings) -> Source:
     from workbench.worlds.reviews import Reviews
 
     world = Reviews(settings.max_words)
-    return Source(tiny.reference(world), world.vocab, world=world, settings=settings)
+    reference = tiny.reference(world, settings.device)
+    return Source(reference, world.vocab, world=world, settings=settings)
 
 
 def of_stories(settings: Settings, out: Path, resume: bool) -> Source:
-    """Stories; the reference is trained here on the hidden author's corpus."""
+    """Stories; a reference of another size than the shipped one is trained here."""
     from workbench.worlds.stories import Stories
 
     world = Stories()
+    if (settings.width, settings.layers) == (64, 2):
+        reference = tiny.reference(world, settings.device)
+        return Source(reference, world.vocab, world=world, settings=settings)
     corpus = Responses.of(world.corpus(20_000, generator(0, "corpus")))
-    fresh = tiny.decoder(world.vocab, max_tokens=world.max_words + 3)
+    fresh = _fresh(world.vocab, settings, world.max_words + 3)
     reference = _learn(fresh, corpus, settings, out / "reference", resume, 64)
     note = f"reference: {settings.reference_steps} supervised steps on 20000 stories"
     return Source(reference, world.vocab, (note,), world, settings=settings)
@@ -118,6 +123,7 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
         raise MissingInput(f"{read.path.name} holds thumbs; this method needs pairs")
     if settings.model is not None:
         policy, coder = checkpoint.load(settings.model)
+        policy = place(policy, settings.device)
     else:
         texts = tokenizer.texts_of(None, read.records)
         coder, policy = tokenizer.build(texts, settings.tokenizer), None
@@ -131,7 +137,7 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
     ]
     vocab = tokenizer.vocab_of(coder)
     if policy is None:
-        policy = tiny.decoder(vocab, max_tokens=settings.max_length + settings.max_new)
+        policy = _fresh(vocab, settings, settings.max_length + settings.max_new)
         # sequences of hundreds of tokens: the fused kernel is three times faster
         policy.network.model.set_attn_implementation("sdpa")
         if learn:
@@ -143,6 +149,12 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
     reference = policy.requires_grad_(False).eval()
     kept = {"tokenizer": coder, "_pairs": train, "_held_out": held}
     return Source(reference, vocab, tuple(notes), settings=settings, **kept)
+
+
+def _fresh(vocab, settings: Settings, max_tokens: int) -> Policy:
+    size = {"width": settings.width, "layers": settings.layers}
+    fresh = tiny.decoder(vocab, **size, max_tokens=max_tokens)
+    return place(fresh, settings.device)
 
 
 def _learn(

@@ -12,6 +12,7 @@ from workbench.feedback.annotator import Annotator
 from workbench.feedback.responses import Responses
 from workbench.loops import games, offline, online, reward
 from workbench.loops.run import Run
+from workbench.models.device import place
 from workbench.models.heads import ScoreModel, ValueModel
 from workbench.train import measures
 from workbench.train.settings import Settings, temperature
@@ -125,7 +126,7 @@ def _supervised(task: Task, seed: int, out: Path, resume: bool) -> Run:
 
 def _reward(task: Task, seed: int, out: Path, resume: bool) -> Run:
     source, s = task.source, task.settings
-    model = ScoreModel.tiny(source.vocab, seed=seed)
+    model = place(ScoreModel.tiny(source.vocab, seed=seed), s.device)
     return reward.fit(
         model, source.pairs(seed), task.method, task.cfg, batch_size=s.batch_size,
         measures=[measures.Scores(source, seed)], **task.common(seed, out, resume),
@@ -135,7 +136,10 @@ def _reward(task: Task, seed: int, out: Path, resume: bool) -> Run:
 def _online(task: Task, seed: int, out: Path, resume: bool) -> Run:
     source, group = task.source, 4
     needs_critic = "value head" in task.method.card.needs
-    critic = ValueModel.tiny(source.vocab, seed=seed) if needs_critic else None
+    critic = None
+    if needs_critic:
+        critic = ValueModel.tiny(source.vocab, seed=seed)
+        critic = place(critic, task.settings.device)
     return online.fit(
         source.start(), source.reference, source.world, source.world.gold_reward,
         task.method, task.cfg, prompts=max(1, task.settings.batch_size // group),

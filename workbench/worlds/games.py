@@ -125,3 +125,48 @@ def nash(
         if (rest.amax(-1) - rest.amin(-1)).max() < tolerance:
             return logps
     raise ArithmeticError(f"no equilibrium after {most} extragradient steps")
+
+
+def resting_point(matrix: Matrix, ref: LogLaw, tau: float, mix: float) -> LogLaw:
+    """log π where learning against the mixture π^(1 − mix) μ^mix comes to rest.
+
+    It is the best response to the mixture, which is the Nash equilibrium of
+    temperature τ/(1 − mix): only self-play, mix = 0, rests at π*_τ.
+
+    Args:
+        matrix: P.
+        ref: log μ.
+        tau: reward units (here probability) per nat.
+        mix: weight of μ in the opponent, 0 to 1.
+    """
+    opponent = ref if mix == 1 else nash(matrix, ref, tau / (1 - mix), tolerance=1e-8)
+    return best_response(matrix, opponent, ref, tau)
+
+
+def bradley_terry(matrix: Matrix, law: LogLaw) -> LogLaw:
+    """The reward of maximum likelihood, for pairs drawn independently from a law.
+
+    Args:
+        matrix: P, Bradley–Terry or not.
+        law: log-probabilities of the responses that are compared.
+
+    Returns:
+        reward units with mean 0 under the law; exact where P is Bradley–Terry.
+    """
+    reward = torch.zeros_like(law).requires_grad_()
+    drawn = (law[..., :, None] + law[..., None, :]).exp() * matrix
+    search = torch.optim.LBFGS(
+        [reward], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        gap = reward[..., :, None] - reward[..., None, :]
+        value = -(drawn * torch.nn.functional.logsigmoid(gap)).sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        search.step(loss)
+    fitted = reward.detach()
+    return fitted - (law.softmax(-1) * fitted).sum(-1, keepdim=True)

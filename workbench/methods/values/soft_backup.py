@@ -136,7 +136,8 @@ def of_policy(
         return (now.exp() * gain).sum(-1)
 
     both = torch.stack([logps, ref.expand_as(logps)])
-    V, Q = _upwards(tree, both, reward, penalised_mean)
+    paid = reward.expand(*logps.shape[:-2], tree.n_responses)
+    V, Q = _upwards(tree, both, paid, penalised_mean)
     return SoftValues(V, Q, logps)
 
 
