@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "11 · Best-of-n and the laws of overoptimisation"
 #     part: reward models
-#     budget_s: {ci: 60, lecture: 150, figure: 900}
+#     budget_s: {ci: 60, lecture: 180, figure: 900}
 # ---
 
 # %% [markdown]
@@ -185,11 +185,11 @@ for s, (table, run) in enumerate(zip(proxy, by_seed, strict=True)):
 curves = pd.concat(curves)
 
 # %%
-one = curves[curves.seed == typical]
+one = curves[curves.seed == typical].reset_index()
 tops = one.groupby("curve").gold.agg(["max", "last"]).itertuples()
 best = exact.frontier(ref, gold, gold, np.geomspace(20, 0.1, 30))
 views.overoptimisation(
-    one, by="kl", exact=best,
+    one, by="index", exact=best,
     caption="Gold peaks and ends at "
     + ", ".join(f"{t[1]:.2f} and {t[2]:.2f} ({t[0]})" for t in tops) + ".",
 )  # fmt: skip
@@ -213,9 +213,9 @@ path = over.tilt_curve(ref, proxy[typical], gold, betas)
 at, path = path.kl.iloc[-1] ** 0.5, path[:-1]
 rank = path.gold.idxmax()
 views.training_curves(
-    path.assign(root=path.kl**0.5),
+    path.assign(**{"√KL (√nats)": path.kl**0.5}),
     {"gold": "gold (reward units)", "covariance": "Cov(gold, proxy)"},
-    x="root", title="Along π*_β, against √KL(π‖π_ref) (√nats)",
+    x="√KL (√nats)", title="Along π*_β of the middle proxy",
     caption="Gold is highest at √KL = "
     f"{path.kl[rank] ** 0.5:.2f} on the grid; the covariance crosses zero "
     f"at √KL = {at:.2f}.",
@@ -259,18 +259,17 @@ names = ["curve", "α", "β_c", "β_c low", "β_c high", "R²", "peak at √KL"]
 pd.DataFrame(rows, columns=names).round(2)
 
 # %%
-drawn, r2 = [], {}
+charts, r2 = [], {}
 for name in forms:
-    seen = one[one.curve == name]
-    fitted = fits[name, typical](seen.sqrt_kl.tolist()) + start
-    drawn += [seen.assign(of=name)]
-    drawn += [seen.assign(of=f"{name}, law", gold=fitted.tolist())]
+    seen = one[one.curve == name].sort_values("sqrt_kl")
+    x, fit = seen.sqrt_kl.tolist(), fits[name, typical]
+    dots = views.Points(x, seen.gold.tolist(), "exact", views.role("gold"))
+    line = views.Line(x, (fit(x) + start).tolist(), "law", views.role("law"))
+    axes = ("√KL(π‖π_ref) (√nats)", "gold (reward units)")
+    charts.append(views.Chart(name, *axes, [dots, line]))
     r2[name] = np.mean([f.r2 for k, f in fits.items() if k[0] == name])
-views.training_curves(
-    pd.concat(drawn), {"gold": "gold (reward units)"}, x="sqrt_kl", by="of",
-    caption=f"Mean R² over proxies: {r2['best of n']:.2f} for best-of-n, "
-    f"{r2['RLOO']:.2f} for RLOO.",
-)  # fmt: skip
+means = ", ".join(f"{k} {v:.2f}" for k, v in r2.items())
+views.Fig(views.Panels(charts), f"Mean R² over proxies: {means}.", one)
 
 # %% [markdown]
 # ## More comparisons
@@ -285,13 +284,13 @@ for n, several in tables.items():
         curve = over.best_of_n_curve(ref, table, gold, ns)
         k = curve.gold.idxmax()
         rows.append((n, s, curve.gold[k], curve.kl[k] ** 0.5))
-peaks = pd.DataFrame(rows, columns=["pairs", "seed", "peak", "at"])
+peaks = pd.DataFrame(rows, columns=["pairs", "seed", "height", "distance"])
 
 # %%
-height = peaks.groupby("pairs").peak.mean()
+height = peaks.groupby("pairs").height.mean()
 views.training_curves(
     peaks,
-    {"peak": "gold at the peak", "at": "√KL at the peak (√nats)"},
+    {"height": "peak gold (reward units)", "distance": "√KL (√nats)"},
     x="pairs", log_x=True,
     caption=f"From {sizes[0]} to {sizes[-1]} pairs the peak rises from "
     f"{height[sizes[0]]:.2f} to {height[sizes[-1]]:.2f} reward units.",
@@ -385,7 +384,8 @@ claim("bon-uses-less-kl", said, extra, "positive", "nats (RLOO − best-of-n)")
 
 # %%
 each, where = [f for _, f in peaks.groupby("seed")], f"{sizes} pairs"
-many = (("at", "at a larger √KL", "√nats"), ("peak", "higher", "reward units"))
+many = [("distance", "at a larger √KL", "√nats")]
+many += [("height", "higher", "reward units")]
 for column, said, unit in many:
     slope = [np.polyfit(np.log10(f.pairs), f[column], 1)[0] for f in each]
     said = f"With more comparisons best-of-n's gold peaks {said}."

@@ -341,6 +341,7 @@ views.training_curves(
 # Does the KL still grow in the second half of training? The effect is the
 # share of the final KL that was gained there.
 
+
 # %%
 def late(frame):
     at = {k: f.set_index("seed").kl for k, f in frame.groupby("step")}
@@ -369,6 +370,15 @@ said = "DPO's KL hardly depends on β (all β share one infimum)."
 claim("dpo-ignores-beta", said, ratio["dpo"], (0.67, 1.5), unit, ends)
 said = "IPO's KL depends on τ: a tenth of τ gives more than 3 × KL."
 claim("ipo-heeds-tau", said, ratio["ipo"], (3.0, float("inf")), unit, ends)
+
+# %%
+landed = walk[walk.loss == "ipo"].set_index("β or τ")["D after 10000"]
+off = [2 * tau * D - 1 for tau, D in landed.items()]
+teach.claim(
+    key="one-pair", kind="exact", expected="zero", tolerance=1e-9,
+    statement="On a pair that is always won IPO ends at D = 1/(2τ), every τ.",
+    effect=off, paper="Azar et al. 2023 (2310.12036)", out=OUT or None,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Exercises
@@ -423,8 +433,6 @@ print("log((1 − ε)/ε)/β =", round(np.log((1 - eps) / eps) / main, 3))
 # %%
 assert torch.allclose(found, theory, atol=1e-6)
 assert np.allclose(factor, n**2)
-landed = walk[walk.loss == "ipo"].set_index("β or τ")["D after 10000"]
-assert np.allclose(landed, [1 / (2 * b) for b in landed.index])
 late_walk = walk[walk.loss == "dpo"]
 assert (late_walk["D after 10000"] > late_walk["D after 1000"] + 1).all()
 assert (curves.frontier_gap > -1e-6).all()

@@ -108,7 +108,7 @@ pd.DataFrame(rows, index=[*people.TYPES, "crowd"]).T.round(2)
 
 # %%
 names = ["rock", "paper", "scissors"]
-P = games.annotator_mixture(torch.tensor([0.45, 0.25, 0.30]))
+P = games.annotator_mixture(people.shares())
 assert torch.allclose(P + P.T, torch.ones_like(P))
 pd.DataFrame(P.tolist(), columns=names, index=names)
 
@@ -202,12 +202,11 @@ teach.show(nash_md.step)
 
 # %%
 cfg = nash_md.Config(tau=TAU)
-eta = lambda t: nash_md.schedule(t, cfg)
-rules = {
-    "nash_md": lambda t, p: nash_md.step(p, mu, P, eta(t), cfg),
-    "best responses": lambda t, p: games.best_response(P, p, mu, TAU),
-    "τ = 0": lambda t, p: (p + 0.5 * games.win_rate(P, p)).log_softmax(-1),
-}  # fmt: skip
+
+
+def mirror(matrix, law, eta=lambda t: nash_md.schedule(t, cfg)):
+    """The rule of Nash-MD in a game, with its step sizes."""
+    return lambda t, p: nash_md.step(p, law, matrix, eta(t), cfg)
 
 
 def walk(rule, n, start=mu):
@@ -219,17 +218,22 @@ def walk(rule, n, start=mu):
 
 
 # %%
-paths = {name: walk(rule, 300) for name, rule in rules.items()}
-shown = [pd.DataFrame(path[:80].exp().tolist(), columns=names).assign(curve=k)
+hedge = lambda t, p: (p + 0.5 * games.win_rate(P, p)).log_softmax(-1)
+answer = lambda t, p: games.best_response(P, p, mu, TAU)
+rules = {"nash_md": mirror(P, mu), "best responses": answer, "τ = 0": hedge}
+paths = {name: walk(rule, 80) for name, rule in rules.items()}
+away = {name: exact.kl(nash, path[-1]) for name, path in paths.items()}
+assert min(away, key=away.get) == "nash_md"
+shown = [pd.DataFrame(path.exp().tolist(), columns=names).assign(curve=k)
          for k, path in paths.items()]  # fmt: skip
 shown = pd.concat(shown).rename_axis("step").reset_index()
 said = "Of the three paths only that of nash_md ends at the cross."
 views.simplex(shown, nash.exp().tolist(), names=names, caption=said)
 
-# %%
-away = {name: exact.kl(nash, path[-1]).item() for name, path in paths.items()}
-assert min(away, key=away.get) == "nash_md"
-pd.DataFrame({"KL(π*_τ‖last policy), nats": away}).T.round(4)
+# %% [markdown]
+# `best responses` is the game of the fully informed opponent, and it falls
+# into an orbit. `τ = 0` is self-play without a reference: it spirals out to
+# the edge, although its average does not (exercise 2).
 
 # %% [markdown]
 # ## The theorem, at every step
@@ -241,15 +245,13 @@ pd.DataFrame({"KL(π*_τ‖last policy), nats": away}).T.round(4)
 # %%
 n = {"ci": 20, "lecture": 200, "figure": 1000}[PROFILE]
 nash_all = games.nash(crowd, ref, TAU, tolerance=1e-8)
-on_all = lambda t, p: nash_md.step(p, ref, crowd, eta(t), cfg)
-distance = {
-    "three responses": exact.kl(nash, walk(rules["nash_md"], n)),
-    "all reviews": exact.kl(nash_all, walk(on_all, n, ref)).amax(-1),
-    "bound": 8 / (TAU**2 * (torch.arange(n + 1) + 1)),
-}
-slack = [(distance["bound"] - kl).min() for kl in list(distance.values())[:2]]
-frame = [pd.DataFrame({"t + 1": range(1, n + 2), "kl": kl.tolist()})
-         .assign(curve=name) for name, kl in distance.items()]  # fmt: skip
+here, there = walk(mirror(P, mu), n), walk(mirror(crowd, ref), n, ref)
+distance = pd.DataFrame({"t + 1": range(1, n + 2)})
+distance["three responses"] = exact.kl(nash, here).tolist()
+distance["all reviews"] = exact.kl(nash_all, there).amax(-1).tolist()
+distance["bound"] = 8 / (TAU**2 * distance["t + 1"])
+slack = -distance.iloc[:, 1:3].sub(distance.bound, axis=0).max()
+frame = distance.melt("t + 1", var_name="curve", value_name="kl")
 
 # %%
 teach.claim(
@@ -259,7 +261,7 @@ teach.claim(
     setting=f"τ = {TAU}, {n} steps", out=OUT or None, must_hold=True,
 )  # fmt: skip
 views.training_curves(
-    pd.concat(frame), {"kl": "KL(π*_τ‖π_t) (nats)"}, x="t + 1", by="curve",
+    frame, {"kl": "KL(π*_τ‖π_t) (nats)"}, x="t + 1", by="curve",
     caption="Both distances stay below the bound.", log_x=True, log_y=True,
 )  # fmt: skip
 
@@ -273,7 +275,7 @@ views.training_curves(
 
 # %%
 fixed = 0.25 / TAU
-limit = walk(lambda t, p: nash_md.step(p, mu, P, fixed, cfg), 4000)[-1]
+limit = walk(mirror(P, mu, lambda t: fixed), 4000)[-1]
 warm = games.nash(P, mu, TAU / (1 - fixed * TAU))
 error = (nash_md.mixture(limit, mu, fixed * TAU) - warm).expm1()
 teach.claim(
@@ -316,7 +318,7 @@ def gap(logps):
 rest = [gap(games.resting_point(crowd, ref, TAU, b)).item() for b in MIXES]
 teach.claim(
     key="mixing_moves_the_fixed_point", paper="derived here, for 2312.00886",
-    statement="The more reference in the opponent, the larger the gap at rest.",
+    statement="More reference in the opponent: a larger gap at rest.",
     effect=[b - a for a, b in zip(rest, rest[1:], strict=False)], kind="exact",
     expected="positive", unit="duality gap (probability)",
     setting=f"reviews-3, τ = {TAU}", out=OUT or None,
@@ -330,23 +332,20 @@ teach.claim(
 # %%
 def measure(policy):
     """Gap and KL, over all reviews."""
-    logps = policy.response_logps(world).unflatten(0, (policy.members, -1))
-    kl = exact.kl(logps.squeeze(1), ref).mean(-1)
-    return pd.DataFrame({"gap": gap(logps.squeeze(1)), "kl": kl})
-
-
-def vote(prompt, response, other):
-    """How many of the crowd prefer the response."""
-    return crowd[prompt, response, other]
+    logps = policy.response_logps(world)
+    return pd.DataFrame(
+        {"gap": gap(logps), "kl": exact.kl(logps, ref).mean(-1)}
+    )
 
 
 # %%
 def train(name, mix, method=nash_md):
     """All seeds with one mixture weight; the step size shrinks to 0."""
     run = loop.fit(
-        reference.copies(seeds).to(DEVICE), reference, world, vote, method,
-        nash_md.Config(tau=TAU, mix=mix), steps=steps, batch_size=32, seed=SEED,
-        every=max(1, steps // 6), measures=[measure], decay=True,
+        reference.copies(seeds).to(DEVICE), reference, world,
+        lambda x, y, other: crowd[x, y, other], method,
+        nash_md.Config(tau=TAU, mix=mix), steps=steps, batch_size=32,
+        seed=SEED, every=max(1, steps // 6), measures=[measure], decay=True,
     )  # fmt: skip
     return run.metrics.assign(opponent=name)
 
@@ -371,7 +370,7 @@ for key, name, other in (
 ):
     made = teach.claim(
         key=f"mixture_beats_{key}", paper="Munos et al. 2023 (2312.00886)",
-        statement=f"b = 0.125 and 0.25 end with a smaller gap than b = {name}.",
+        statement=f"b = 0.125, 0.25 end with a smaller gap than b = {name}.",
         effect=other - small, expected="positive", out=OUT or None,
         unit="duality gap (probability)",
         setting=f"reviews-3, τ = {TAU}, {steps} steps of 32 games",
@@ -451,7 +450,7 @@ verdict
 # does the *average* of its policies do? Compare max_y p(y ≻ π) − ½.
 
 # %% tags=["solution"]
-circling = walk(rules["τ = 0"], 4000).exp()
+circling = walk(hedge, 4000).exp()
 beaten = [(P @ p).max().item() - 0.5 for p in (circling[-1], circling.mean(0))]
 assert beaten[1] < beaten[0]
 print(
@@ -471,7 +470,7 @@ known = {"reproduced", "contradicted", "not at this scale", "too few seeds"}
 assert (
     set(verdicts) <= known and runs.gap.notna().all() and (runs.gap > 0).all()
 )
-assert min(slack) > 0 and abs(rest[0]) < 1e-6 < rest[-1] < gap(ref)
+assert slack.min() > 0 and abs(rest[0]) < 1e-6 < rest[-1] < gap(ref)
 
 # %% [markdown]
 # ## References, and what comes next

@@ -9,6 +9,7 @@ from workbench.models.heads import ScoreModel, ValueModel
 from workbench.models.network import Network
 from workbench.models.policy import Policy, TabularPolicy
 from workbench.worlds.reviews import Reviews
+from workbench.worlds.stories import Stories
 
 WORLD = Reviews(3)
 
@@ -97,6 +98,17 @@ def test_samples_carry_the_mask_and_number_of_their_tokens(policy):
     width = tokens.ids.shape[1]
     assert torch.equal(tokens.mask, again.mask[:, :width])
     assert torch.equal(tokens.ids, again.ids[:, :width])
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_stack_samples_in_any_world_member_by_member(policy, members):
+    asked = torch.arange(8) % 4
+    tokens = policy.copies(members).sample(WORLD, asked, generator(0))
+    assert torch.equal(tokens.prompt, asked.repeat(members))
+    stories = Stories()
+    writer = tiny.decoder(stories.vocab, width=16, layers=1).copies(members)
+    tokens = writer.sample(stories, asked, generator(0))
+    assert len(tokens) == 8 * members and (tokens.lengths > 0).all()
 
 
 def test_low_temperature_sampling_follows_the_tempered_law_token_by_token(policy):

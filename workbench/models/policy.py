@@ -100,11 +100,15 @@ class Policy(nn.Module):
     ) -> Tokens:
         """One response to each prompt, by number; a stack samples member-major.
 
-        A stack in an exact world draws from the enumerated law; everything else writes
-        token by token with a key-value cache.
+        A stack draws from the enumerated law of an exact world, and member by member
+        elsewhere; a single policy writes token by token with a key-value cache.
         """
-        if self.members > 1:
-            return sample_enumerated(self, world, prompt, generator, temperature)
+        if isinstance(self.network, Stacked):
+            if hasattr(world, "tree"):
+                return sample_enumerated(self, world, prompt, generator, temperature)
+            parts = [self.member(m) for m in range(self.members)]
+            parts = [p.sample(world, prompt, generator, temperature) for p in parts]
+            return Tokens.cat(parts)
         ids, mask = sample(
             self, world.prompt_tokens[prompt], world.max_words, generator, temperature
         )
