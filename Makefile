@@ -5,7 +5,7 @@
 #
 # make run FORCE=1           execute everything again
 # make run JOBS=4            four notebooks at a time (default 2)
-# make run PROFILE=figure    the GPU profile
+# make run PROFILE=figure DEVICE=cuda    the GPU profile
 # make TORCH=torch==2.11.0   another torch (2.11 or later)
 # WORKBENCH_SLOW=2 make run  twice the declared time budgets, for a slow machine
 
@@ -47,7 +47,7 @@ $(TEST_ENV): $(RUN_ENV)
 
 run: $(RUN_ENV)
 	@$(BIN)/python -m workbench.cli run --profile $(PROFILE) --jobs $(JOBS) --site \
-	  $(if $(FORCE),--force)
+	  $(if $(FORCE),--force) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(TEST_ENV)
 	$(BIN)/python -m ruff check .

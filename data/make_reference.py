@@ -1,7 +1,8 @@
 """Train the reference policies that ship in data/reference.
 
 One tiny decoder for each size of the exact world and one for stories, by maximum
-likelihood on texts of the hidden author. The same command on the same versions writes the same weights.
+likelihood on texts of the hidden author. The same command on the same versions writes
+the same weights.
 
     python data/make_reference.py
 """

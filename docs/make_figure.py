@@ -1,6 +1,6 @@
 """Draw the README's figure: overoptimisation of a learned reward, held against truth.
 
-    python docs/make_figure.py
+python docs/make_figure.py
 """
 
 from pathlib import Path
@@ -22,9 +22,9 @@ from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 CAPTION = (
-    "Gold and proxy reward against √KL: the proxy, learned from 300 comparisons of which "
-    "a quarter is flipped, rises on every path; the gold reward turns over below the "
-    "exact frontier (dashed)."
+    "Gold and proxy reward against √KL: the proxy, learned from 300 comparisons of "
+    "which a quarter is flipped, rises on every path; the gold reward turns over below "
+    "the exact frontier (dashed)."
 )
 
 

@@ -92,7 +92,9 @@ def test_a_reward_model_learns_and_ends_with_its_reliability(tmp_path):
 
 def test_stories_have_estimates_with_their_standard_errors(tmp_path):
     small = {"steps": 2, "every": 2, "batch_size": 4, "n_pairs": 12, "samples": 6}
-    frame = run("dpo", tmp_path / "run", world="stories", reference_steps=2, width=32, **small)
+    frame = run(
+        "dpo", tmp_path / "run", world="stories", reference_steps=2, width=32, **small
+    )
     last = frame.iloc[-1]
     for name in ("kl", "gold"):
         assert last[f"{name}_low"] < last[name] < last[f"{name}_high"]

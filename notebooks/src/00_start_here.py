@@ -129,7 +129,7 @@ gold = world.gold
 # the better one wins with probability $\sigma(r - r')$.
 
 # %%
-reference = tiny.reference(world)
+reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world)
 
 

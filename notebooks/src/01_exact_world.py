@@ -90,7 +90,7 @@ pd.DataFrame(gold[:, numbers].T, reviews, world.prompts).round(2)
 # enough reviews that you can ask for all of them.
 
 # %%
-reference = tiny.reference(world)
+reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world)  # log π_ref, [prompt, response]
 pd.Series(ref.exp().sum(-1), world.prompts, name="Σ π_ref").round(12)
 

@@ -3,15 +3,15 @@
 #   workbench:
 #     title: "02 · Probes: a debugging clinic"
 #     part: foundations
-#     budget_s: {ci: 60, lecture: 150, figure: 300}
+#     budget_s: {ci: 60, lecture: 180, figure: 300}
 # ---
 
 # %% [markdown]
 # # 02 · Probes: a debugging clinic
 #
-# **The claim in one sentence.** Five problems with known answers, ordered so
-# that each tries one more part of a training loop, are enough to name the
-# part that is broken: it is the one on which the first failing probe turns.
+# **The claim in one sentence.** Order five problems with known answers so that
+# each tries one more part of a training loop: the first that fails names the
+# broken part, and a fault that no problem exercises stays unseen.
 #
 # After this notebook you can
 #
@@ -20,7 +20,7 @@
 #   missing end token or a missing reference by its *number*,
 # - run the ladder on a training function of your own.
 #
-# Run time: about a minute on one core.
+# Run time: a good minute on one core.
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -266,17 +266,14 @@ views.training_curves(
 # %% [markdown]
 # ## Break it, one part at a time
 #
-# Eight patients. Five losses come from DPO's own list of known mistakes;
-# three have healthy losses and a fault elsewhere: in the optimiser, in the
+# Ten patients. Seven losses are *all* the known mistakes in DPO's docstring;
+# three have the right loss and a fault elsewhere: in the optimiser, in the
 # data, in the labels. **Before you run the next cells, write down for each
-# patient which probe fails first.** `PATIENTS` holds our own guess beside
-# each fault, reasoned from the formulas above.
+# patient which probe fails first.** `PATIENTS` holds beside each fault the
+# part that is in truth broken.
 
 
 # %%
-wrong = dpo.mistakes
-
-
 def same_prompt(pairs):  # every question is asked as "left?"
     def hide(tokens):
         ids = tokens.ids.clone()
@@ -294,21 +291,16 @@ def majority(pairs):  # the noise is cleaned away: the likelier order only
 PATIENTS = {
     "healthy": ({}, "nothing"),
     "step size 0": ({"lr": 0.0}, "the gradient"),
-    "pair swapped": ({"loss": wrong["1 swapped pair"]}, "the gradient"),
     "prompt hidden": ({"edit": same_prompt}, "the prompt"),
-    "end left out": ({"loss": wrong["7 end of sequence left out"]},
-                     "the last token"),
-    "no reference": ({"loss": wrong["6 no reference"]}, "the reference"),
-    "no β": ({"loss": wrong["5 no beta"]}, "the scale"),
-    "mean over tokens": ({"loss": wrong["2 mean over tokens"]}, "the scale"),
     "noise removed": ({"edit": majority}, "the scale"),
-}  # fmt: skip
+}
+BROKEN = ("gradient", "scale", "mask", "reference", "scale", "reference",
+          "last token")  # fmt: skip
+for (name, loss), part in zip(dpo.mistakes.items(), BROKEN, strict=True):
+    PATIENTS[name] = ({"loss": loss}, f"the {part}")
 
 # %%
-visits = {"healthy": healthy}
-for name, (fault, _) in PATIENTS.items():
-    if fault:
-        visits[name] = diagnose(trainer(**fault))
+visits = {k: diagnose(trainer(**fault)) for k, (fault, _) in PATIENTS.items()}
 visits = pd.concat(visits, names=["patient"]).reset_index(level=0)
 table = visits.pivot_table("reading", "patient", "probe", sort=False)
 table.round(2)
@@ -320,34 +312,35 @@ heat = views.Heat(
     text=[[f"{value:+.2f}" for value in row] for row in table.to_numpy()],
     label="passes (+1) or fails (−1)",
 )  # fmt: skip
-parts = [probe.part.removeprefix("the ") for probe in PROBES]
-chart = views.Chart("Mean readings (reward units)", "part on trial", "",
-                    [heat], x_names=parts)  # fmt: skip
+order = [f"{n} {p.part.removeprefix('the ')}" for n, p in enumerate(PROBES, 1)]
+chart = views.Chart("Mean readings (reward units)", ", ".join(order), "",
+                    [heat], x_names="12345")  # fmt: skip
 
 # %%
 views.Fig(
-    views.Panels([chart], height=4.2),
-    "Read each row from the left: the first brown cell names the part. No "
-    "row but the first is without one.",
+    views.Panels([chart], height=4.8),
+    "Read each row from the left: the first brown cell names the part. "
+    f"{passed.all(axis=1).sum() - 1} of the ten sick rows have no such cell.",
     visits, rows=10,
 )  # fmt: skip
 
 # %% [markdown]
 # Compare the last column with your prediction. Three patients fail the same
 # probe, and the *number* tells them apart: one half, two, and a margin that
-# keeps growing because a label without noise has no price.
+# keeps growing because a label without noise has no price. And two of the
+# sick look healthy; more about them below.
 #
 # ## Diagnosis
 
 # %%
 diagnosis = pd.DataFrame([
     {"patient": name, "seed": seed, "found": broken_part(rows),
-     "foretold": PATIENTS[name][1]}
+     "broken": PATIENTS[name][1]}
     for (name, seed), rows in visits.groupby(["patient", "seed"], sort=False)
 ])  # fmt: skip
-diagnosis["right"] = diagnosis["found"] == diagnosis["foretold"]
+diagnosis["right"] = diagnosis["found"] == diagnosis["broken"]
 diagnosis.groupby("patient", sort=False).agg(
-    found=("found", "first"), foretold=("foretold", "first"),
+    found=("found", "first"), broken=("broken", "first"),
     right=("right", "mean"),
 )  # fmt: skip
 
@@ -356,9 +349,9 @@ diagnosis.groupby("patient", sort=False).agg(
 #
 # RLOO has no labels and no pairs; it writes its own answers and is told
 # their reward. Its optimum is $\pi^*$ as well, so the ladder and its answers
-# stay as they are. One patient adds the KL twice, in the reward and in the
-# loss: it optimises for $2\beta$. Which reading do you expect on the last
-# probe?
+# stay as they are. Here are all of RLOO's known mistakes. The third adds the
+# KL twice, in the reward and in the loss: it optimises for $2\beta$. Which
+# reading do you expect on the last probe?
 
 
 # %%
@@ -379,20 +372,25 @@ def sampler(loss=rloo.loss):
 
 
 # %%
-twice = sampler(rloo.mistakes["3 KL added twice"])
-rl = {"RLOO": diagnose(sampler()), "KL added twice": diagnose(twice)}
+losses = {"RLOO": rloo.loss, **rloo.mistakes}
+rl = {name: diagnose(sampler(loss)) for name, loss in losses.items()}
 rl = pd.concat(rl, names=["patient"]).reset_index(level=0)
 rl.pivot_table("reading", "patient", "probe", sort=False).round(2)
 
 # %% [markdown]
 # ## What the ladder cannot see
 #
-# A probe only tries what its data exercise. DPO's mistakes 3 (mask ignored)
-# and 4 (gradient through the reference) pass all five probes: the library
-# writes zeros outside the mask, and its reference is frozen, so neither can
-# do harm *here*. The unit tests of a loss catch them with dirty padding and
-# with a reference that requires a gradient. Probes stand beside unit tests,
-# they do not replace them.
+# A probe only tries what its data exercise, and it only reads the end.
+#
+# - DPO's mistakes 3 (mask ignored) and 4 (gradient through the reference)
+#   pass all five: the library writes zeros outside the mask and freezes its
+#   reference, so neither can do harm *here*.
+# - Those of RLOO's mistakes that pass change the noise or the speed of
+#   learning on these probes, and not where it ends.
+#
+# The unit tests of a loss catch both kinds, with dirty padding, a reference
+# that asks for a gradient, and exact gradients. Probes stand beside unit
+# tests, they do not replace them.
 #
 # ## What the source said, what we saw
 
@@ -402,7 +400,8 @@ jones = "Jones 2021, Debugging RL systems; bsuite (1908.03568)"
 sick = diagnosis[diagnosis["patient"] != "healthy"]
 teach.claim(
     key="ladder-names-the-part", paper=jones, expected=(0.99, 1.01),
-    statement="The first failing probe names the broken part.",
+    statement="The first failing probe names the broken part, for each of "
+    "ten faults.",
     effect=sick.groupby("seed")["right"].mean(), unit="share", **about,
 )  # fmt: skip
 
@@ -462,7 +461,6 @@ assert visits["reading"].notna().all() and rl["reading"].notna().all()
 within = (solved[:, 0, price.pair[0]].log_softmax(-1)
           - best[0, price.pair[0]].log_softmax(-1)).abs()  # fmt: skip
 assert PROFILE == "ci" or within.max() < 0.01
-assert PROFILE == "ci" or not passed.all(axis=1).drop("healthy").any()
 
 # %% [markdown]
 # ## References, next

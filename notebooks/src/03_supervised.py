@@ -45,6 +45,7 @@ from workbench.feedback.responses import Responses
 from workbench.loops import offline
 from workbench.measure import decline
 from workbench.measure.exact import evaluate
+from workbench.measure.frontier import Frontier
 from workbench.measure.implicit_reward import PairTracker
 from workbench.methods.decoding import best_of_n
 from workbench.methods.supervised import sft
@@ -146,9 +147,7 @@ pd.DataFrame(hand, names).round(4)
 
 # %%
 drift = (2 * m * B * (2 * B).log()).sum()
-print("Σ p_w =", f"{(2 * m * B).sum():.6f}")
-print("Σ p_l =", f"{(2 * m * (1 - B)).sum():.6f}")
-print("KL(p_w‖μ) =", f"{drift:.4f}", "nats")
+print(f"Σ p_w = {(2 * m * B).sum():.6f}, KL(p_w‖μ) = {drift:.4f} nats")
 
 # %% [markdown]
 # Why does $\sum_y 2\mu B$ equal one? Because $\sigma(z) + \sigma(-z) = 1$:
@@ -173,8 +172,9 @@ def better_of_two(t):  # log 2μB for an annotator of temperature t
 
 laws = {f"T = {t:g}": better_of_two(t) for t in (4, 2, 1, 0.5, 0.25, 0.1)}
 laws["no noise"] = best_of_n.log_law(mu, gold, 2)
-reach = {k: evaluate(law, world, mu, gold=gold) for k, law in laws.items()}
-reach = pd.concat(reach, names=["annotator"]).reset_index(level=0)
+ruler = {"gold": gold, "frontier": Frontier(mu, gold)}
+reach = {k: evaluate(law, world, mu, **ruler) for k, law in laws.items()}
+reach = pd.concat(reach, names=["annotator"]).droplevel(1).reset_index()
 reach["ratio"] = [(law - mu).exp().max().item() for law in laws.values()]
 reach[["annotator", "kl", "gold", "frontier_gap", "ratio"]].round(3)
 
@@ -248,8 +248,7 @@ foretold.round(3)
 
 # %%
 powers = torch.linspace(0, 1, 21).tolist()
-laws_between = [(a * mu).log_softmax(-1) for a in powers]
-flip = pd.DataFrame([foretell(start) for start in laws_between])
+flip = pd.DataFrame([foretell((a * mu).log_softmax(-1)) for a in powers])
 flip.insert(0, "a", powers)
 crossing = flip.loc[flip["rejected"] > 0, "a"].max()
 
@@ -383,20 +382,20 @@ views.bars(
 # %%
 about = {"out": OUT or None, "unit": "nats", "setting": "reviews, 3 words, "
          f"{n_pairs} chosen, held-out pairs"}  # fmt: skip
-orpo = "Hong et al. 2024 (2403.07691), section 3"
-ends = {name: run.last["rejected"] for name, run in runs.items()}
 teach.claim(
-    key="rejected-rises-from-base", paper=orpo, effect=ends["base"],
+    key="rejected-rises-from-base", effect=runs["base"].last["rejected"],
     statement="SFT raises the log-prob of rejected as well as chosen: from a "
-    "base model.", expected="positive", **about,
+    "base model.", expected="positive", paper="Hong et al. 2024 (2403.07691)",
+    **about,
 )  # fmt: skip
 
 # %%
 teach.claim(
-    key="rejected-rises-from-author", paper=orpo,
-    effect=ends["wrote the pairs"],
+    key="rejected-rises-from-author",
+    effect=runs["wrote the pairs"].last["rejected"],
     statement="SFT raises the log-prob of rejected as well as chosen: from "
-    "the model that wrote the pairs.", expected="positive", **about,
+    "the model that wrote the pairs.", expected="positive",
+    paper="Hong et al. 2024 (2403.07691)", **about,
 )  # fmt: skip
 
 # %%
@@ -438,9 +437,9 @@ teach.check.sft(solution)
 # the law of that data, and what happens to the margin? Answer with one line
 # of algebra from the by-hand table.
 
-# %% tags=["solution"]
-mixed = ((chosen_law.exp() + rejected_law.exp()) / 2).log()  # μ, nearly
-print(f"KL(mixture‖μ) = {exact.kl(mixed, mu).mean():.4f} nats: no margin")
+# %% [markdown] tags=["solution"]
+# $\tfrac12(p_w + p_l) = \mu(B + 1 - B) = \mu$: the law that wrote the pairs.
+# Nothing is learned about quality, and the margin is zero.
 
 # %% [markdown]
 # **3** (●●●, 15 minutes). Fine-tune on the chosen reviews, write new pairs

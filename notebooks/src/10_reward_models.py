@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "10 · Reward models from comparisons"
 #     part: reward models
-#     budget_s: {ci: 60, lecture: 150, figure: 900}
+#     budget_s: {ci: 40, lecture: 90, figure: 900}
 # ---
 
 # %% [markdown]
@@ -60,7 +60,7 @@ epoch = n_pairs // 32  # steps
 beta = 0.5
 
 world = Reviews(3)
-ref = tiny.reference(world).response_logps(world).detach()
+ref = tiny.reference(world, DEVICE).response_logps(world)
 gold = world.gold
 
 # %% [markdown]

@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "11 · Best-of-n and the laws of overoptimisation"
 #     part: reward models
-#     budget_s: {ci: 60, lecture: 180, figure: 900}
+#     budget_s: {ci: 40, lecture: 90, figure: 900}
 # ---
 
 # %% [markdown]
@@ -59,7 +59,7 @@ sizes, main, flip = (100, 300, 1000, 3000), 300, 0.25
 ns = sorted({round(2 ** (k / 2)) for k in range(25)})  # 1 to 4,096
 
 world = Reviews(3)
-reference = tiny.reference(world)
+reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
 gold, start = world.gold, exact.expectation(ref, world.gold).mean().item()
 

@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "20 · DPO, anatomy"
 #     part: offline
-#     budget_s: {ci: 60, lecture: 150, figure: 900}
+#     budget_s: {ci: 40, lecture: 90, figure: 900}
 # ---
 
 # %% [markdown]
@@ -63,7 +63,7 @@ n_pairs = {"ci": 64, "lecture": 2000, "figure": 20000}[PROFILE]
 betas, main = (0.1, 0.3, 1.0, 3.0), 0.3
 
 world = Reviews(3)
-reference = tiny.reference(world)
+reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
 
 # %% [markdown]

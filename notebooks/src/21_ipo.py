@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "21 · IPO, and the loss as a link function"
 #     part: offline
-#     budget_s: {ci: 60, lecture: 150, figure: 900}
+#     budget_s: {ci: 40, lecture: 90, figure: 900}
 # ---
 
 # %% [markdown]
@@ -58,7 +58,7 @@ n_pairs = {"ci": 64, "lecture": 1000, "figure": 20000}[PROFILE]
 strengths, main = (0.1, 0.5, 1.0), 0.5  # β of DPO, τ of IPO
 
 world = Reviews(3)
-reference = tiny.reference(world)
+reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
 
 # %% [markdown]

@@ -59,7 +59,7 @@ from workbench.worlds.reviews import Reviews
 steps = {"ci": 6, "lecture": 80, "figure": 600}[PROFILE]
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
 BETA, world = 0.3, Reviews(max_words=3)
-reference = tiny.reference(world).to(DEVICE)
+reference = tiny.reference(world, DEVICE)
 ref_logps = reference.response_logps(world)
 
 # %% [markdown]
@@ -310,7 +310,7 @@ tracker = Tracker(world, ref_logps, gold=world.gold, beta=BETA)
 def train(method, group, name, offset=3.0):
     """One run of all seeds; 32 generations a step and seed."""
     run = online.fit(
-        reference.copies(seeds).to(DEVICE), reference, world,
+        reference.copies(seeds), reference, world,
         online.TableReward(world.gold + offset), method, cfg,
         steps=steps, prompts=32 // group, group=group, seed=SEED,
         every=max(2, steps // 8), measures=[tracker],

@@ -188,3 +188,18 @@ def test_a_critic_sees_the_prefix_and_not_the_token_it_judges():
     # the two reviews share "film good and": V before the last word is the same
     torch.testing.assert_close(values[0], values[1])
     assert (values[:, 0] == 0).all()
+
+
+def test_values_of_all_prefixes_agree_with_values_along_a_review():
+    critic = ValueModel.tiny(WORLD.vocab, width=16, layers=1, seed=0)
+    torch.nn.init.normal_(critic.network.model.score.weight)
+    table = critic.value_all(WORLD)
+    assert table.shape == (WORLD.n_prompts, WORLD.tree.n_nodes)
+    tokens = WORLD.corpus(20, generator(0))
+    nodes, _ = WORLD.tree.paths(tokens.response)
+    held = table[tokens.prompt[:, None], nodes.clamp(min=0)]
+    with torch.no_grad():
+        values = critic.values(tokens)[:, 1:].double()
+    torch.testing.assert_close(torch.where(nodes >= 0, held, 0.0), values)
+    both = ValueModel.stack([critic, ValueModel.tiny(WORLD.vocab, 16, 1, seed=1)])
+    torch.testing.assert_close(both.value_all(WORLD)[0], table, atol=1e-5, rtol=0)

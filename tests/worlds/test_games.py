@@ -78,3 +78,38 @@ def test_a_crowd_of_one_type_is_bradley_terry():
 def test_an_equilibrium_that_is_not_reached_is_an_error():
     with pytest.raises(ArithmeticError, match="no equilibrium"):
         games.nash(games.biased_rps(), UNIFORM, tau=0.01, most=3)
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.25, 0.75, 1.0])
+def test_learning_against_a_mixture_rests_where_its_bracket_is_constant(mix):
+    """p(y ≻ m) − τ log π/μ is the same for every y, with m ∝ π^(1 − b) μ^b."""
+    matrix, tau = games.biased_rps(), 0.1
+    ref = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+    rest = games.resting_point(matrix, ref, tau, mix)
+    met = ((1 - mix) * rest + mix * ref).log_softmax(-1)
+    bracket = games.win_rate(matrix, met) - tau * (rest - ref)
+    torch.testing.assert_close(bracket, bracket[0].expand(3), atol=1e-6, rtol=0)
+    gap = games.duality_gap(matrix, rest, ref, tau)
+    assert gap.abs() < 1e-9 if mix == 0 else gap > 1e-5
+
+
+def test_bradley_terry_finds_the_reward_of_a_crowd_that_has_one():
+    law = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+    reward = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+    reward = reward - (law.exp() * reward).sum()
+    matrix = (reward[:, None] - reward[None, :]).sigmoid()
+    fitted = games.bradley_terry(matrix, law)
+    torch.testing.assert_close(fitted, reward, atol=1e-5, rtol=0)
+
+
+def test_bradley_terry_has_the_win_rates_of_a_cycle_and_not_its_pairs():
+    """At the maximum E[σ(r_i − r_j)] = E[P_ij] for every i; a circle has no reward."""
+    fitted = games.bradley_terry(games.rps(0.3), UNIFORM)
+    torch.testing.assert_close(fitted, torch.zeros_like(fitted), atol=1e-6, rtol=0)
+    law = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+    fitted = games.bradley_terry(games.biased_rps(), law)
+    said = (fitted[:, None] - fitted[None, :]).sigmoid()
+    for matrix in (said, games.biased_rps()):
+        wins = games.win_rate(matrix, law)
+        torch.testing.assert_close(wins, games.win_rate(said, law), atol=1e-6, rtol=0)
+    assert (said - games.biased_rps()).abs().max() > 0.1

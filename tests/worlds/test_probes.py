@@ -28,14 +28,20 @@ def without_end(probe):
     return tree.response_logps(torch.cat([first, rest], dim=1))
 
 
+def prompts_confused(probe):
+    """The optimum of a learner that does not read the prompt."""
+    gold = probe.world.gold
+    return solved(probe, reward=gold.mean(0, keepdim=True).expand_as(gold))
+
+
 FAULTS = {
     "nothing": solved,
     "the gradient": lambda p: p.ref_logps,
-    "the prompt": lambda p: solved(p, reward=p.world.gold.mean(0, True).expand_as(p.world.gold)),
+    "the prompt": prompts_confused,
     "the last token": without_end,
     "the reference": lambda p: solved(p, ref=torch.zeros_like(p.ref_logps)),
     "the scale": lambda p: solved(p, beta=1.0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("part", FAULTS)

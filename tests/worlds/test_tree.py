@@ -51,3 +51,27 @@ def test_a_prefix_that_is_never_reached_has_a_law_all_the_same():
     rows = tree.conditionals(law)
     torch.testing.assert_close(rows.exp().sum(-1), torch.ones(3, dtype=torch.float64))
     torch.testing.assert_close(tree.response_logps(rows), law)
+
+
+def test_chance_of_passing_a_prefix_is_that_of_all_responses_below_it():
+    tree = PrefixTree(2, 2)
+    table = torch.tensor([[0.2, 0.3, 0.5], [0.1, 0.6, 0.3], [0.25, 0.25, 0.5]])
+    reach = tree.reach_logps(table.double().log()).exp()
+    assert reach.tolist() == pytest.approx([1.0, 0.2, 0.3])
+    deep = PrefixTree(3, 3)
+    law = torch.randn(2, deep.n_responses, dtype=torch.float64).log_softmax(-1)
+    both = deep.conditionals(law)
+    # a response that ends at a prefix has passed it and then written the end
+    ended = deep.reach_logps(both) + both[..., -1]
+    torch.testing.assert_close(ended, law[..., : deep.n_nodes])
+
+
+def test_action_values_are_the_values_of_what_follows():
+    """Nodes are worth 10, 20, 30, responses 0 … 6; a finished one has its reward."""
+    tree = PrefixTree(2, 2)
+    values = torch.tensor([10.0, 20.0, 30.0])
+    reward = torch.arange(7.0)
+    by_hand = [[20, 30, 0], [3, 4, 1], [5, 6, 2]]
+    assert tree.action_values(values, reward).tolist() == by_hand
+    both = tree.action_values(torch.stack([values, values]), reward)
+    assert both.tolist() == [by_hand, by_hand]

@@ -37,7 +37,7 @@ class Settings:
         form: form of the preference file; None detects it.
         skip_bad: leave out bad lines and count them.
         width: hidden size of the models made here, a multiple of 16.
-        layers: their decoder blocks; 320 × 8 is about 10 million parameters.
+        layers: their decoder blocks; 352 × 8 is about 10 million parameters.
         device: cpu or cuda; without a GPU, cuda is the CPU with a warning.
     """
 

@@ -155,9 +155,9 @@ def bradley_terry(matrix: Matrix, law: LogLaw) -> LogLaw:
     """
     reward = torch.zeros_like(law).requires_grad_()
     drawn = (law[..., :, None] + law[..., None, :]).exp() * matrix
-    search = torch.optim.LBFGS(
-        [reward], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
-    )
+    # the search ends by its gradient alone
+    ends = {"max_iter": 500, "tolerance_grad": 1e-10, "tolerance_change": 0.0}
+    search = torch.optim.LBFGS([reward], line_search_fn="strong_wolfe", **ends)
 
     def loss() -> Tensor:
         search.zero_grad()

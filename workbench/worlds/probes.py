@@ -6,12 +6,10 @@ r(worse), whatever the method. That margin is what is read:
 
     reading = β·[log π/π_ref(better) − log π/π_ref(worse)], in reward units.
 
-The probes are a ladder. The first three ask for the sign of the reading, the last two
-for its size, and each is blind to the parts that later probes try: read the first
-failure, not the number of failures.
+The probes are a ladder: three ask for the sign of the reading, two for its size, and
+each is blind to what later ones try. Read the first failure, not their number.
 
-Source: probe environments of Jones 2021 ("Debugging reinforcement learning systems"),
-in the spirit of bsuite (Osband et al. 2020, 1908.03568).
+Source: the probe environments of Jones 2021; bsuite (Osband et al. 2020, 1908.03568).
 """
 
 from collections.abc import Callable
@@ -35,7 +33,7 @@ class YesNo(Enumerated):
     """Seven answers of at most two words, and the reward of each.
 
     Args:
-        reward: text of an answer to its reward, one mapping a prompt; 0 elsewhere.
+        reward: answer to reward, one mapping a prompt; 0 elsewhere.
     """
 
     name = "yes-no"
@@ -58,11 +56,10 @@ class Probe:
         name: of the probe.
         part: what is broken when this is the first probe to fail.
         world: its prompts, responses and rewards.
-        better: the better answer to each prompt (the first one, if both are equal).
-        worse: the other answer.
-        low: smallest reading that passes, reward units.
-        high: largest reading that passes.
-        odds: how many times likelier ``better`` is than ``worse`` under π_ref.
+        better: the better answer to each prompt.
+        worse: the other answer; of equal worth in "no reward".
+        low, high: readings between these pass, reward units.
+        odds: how much likelier ``better`` is than any other answer under π_ref.
         beta: reward units per nat.
     """
 
@@ -127,12 +124,10 @@ def diagnose(train: Callable[[Probe], Float[Tensor, "*member prompt response"]])
     """Climb the ladder.
 
     Args:
-        train: solves a probe from scratch and returns log π of all its responses; a
-            leading axis holds seeds.
+        train: solves a probe from scratch; returns log π of its responses, by seed.
 
     Returns:
-        DataFrame[probe, part, seed, reading, low, high, passed], readings in reward
-        units.
+        DataFrame[probe, part, seed, reading, low, high, passed], in reward units.
     """
     import pandas as pd
 

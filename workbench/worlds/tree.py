@@ -115,6 +115,38 @@ class PrefixTree:
             rows.append(torch.where(reached, joint - below[..., None], even))
         return torch.cat(rows[::-1], dim=-2)
 
+    def reach_logps(
+        self, conditionals: Float[Tensor, "*lead node action"]
+    ) -> Float[Tensor, "*lead node"]:
+        """Log-probability of passing through every prefix."""
+        reach = conditionals.new_zeros((*conditionals.shape[:-2], 1))
+        levels = [reach]
+        for length in range(self.depth - 1):
+            here = conditionals[..., self.level(length), :-1]
+            reach = (reach[..., None] + here).flatten(-2)
+            levels.append(reach)
+        return torch.cat(levels, dim=-1)
+
+    def action_values(
+        self,
+        values: Float[Tensor, "*lead node"],
+        reward: Float[Tensor, "*#lead response"],
+    ) -> Float[Tensor, "*lead node action"]:
+        """Q(s, a) = V(s·a) of any table of values; a finished response has its reward.
+
+        Args:
+            values: V of every prefix, reward units.
+            reward: of every response, reward units.
+        """
+        reward = reward.expand(*values.shape[:-1], self.n_responses)
+        below = torch.cat([values, reward[..., self.n_nodes :]], dim=-1)
+        rows = []
+        for length in range(self.depth):
+            words = below[..., self.level(length + 1)].unflatten(-1, (-1, self.n_words))
+            end = reward[..., self.level(length), None]
+            rows.append(torch.cat([words, end], dim=-1))
+        return torch.cat(rows, dim=-2)
+
     def end_rewards(
         self, reward: Float[Tensor, "*lead response"]
     ) -> Float[Tensor, "*lead node"]:

@@ -111,50 +111,6 @@ def linear(tree: PrefixTree, ref: Conditionals, reward: Reward) -> SoftValues:
     return SoftValues(V, Q, ref)
 
 
-def of_policy(
-    tree: PrefixTree,
-    logps: Conditionals,
-    ref: Conditionals,
-    reward: Reward,
-    beta: float,
-) -> SoftValues:
-    """V^π(s) = Σ_a π(a|s)·(Q(s, a) − β log π/π_ref), what a critic of π is to learn.
-
-    Only what is still to come counts: the KL spent on the way to s is no part of it.
-
-    Args:
-        tree: the responses.
-        logps: log π(a|s) in nats.
-        ref: log π_ref(a|s) in nats.
-        reward: reward of whole responses, paid with their last token.
-        beta: reward units per nat.
-    """
-
-    def penalised_mean(both: Tensor, q: Tensor) -> Tensor:
-        now, was = both
-        gain = torch.where(now > -torch.inf, q - beta * (now - was), 0.0)
-        return (now.exp() * gain).sum(-1)
-
-    both = torch.stack([logps, ref.expand_as(logps)])
-    paid = reward.expand(*logps.shape[:-2], tree.n_responses)
-    V, Q = _upwards(tree, both, paid, penalised_mean)
-    return SoftValues(V, Q, logps)
-
-
-def action_values(
-    tree: PrefixTree, values: Float[Tensor, "*lead node"], reward: Reward
-) -> Conditionals:
-    """Q(s, a) = V(s·a) of any table of values; a finished response has its reward."""
-    shape = (*values.shape[:-1], tree.n_responses)
-    below = torch.cat([values, reward.expand(shape)[..., tree.n_nodes :]], dim=-1)
-    rows = []
-    for length in range(tree.depth):
-        words = below[..., tree.level(length + 1)].unflatten(-1, (-1, tree.n_words))
-        end = reward.expand(shape)[..., tree.level(length), None]
-        rows.append(torch.cat([words, end], dim=-1))
-    return torch.cat(rows, dim=-2)
-
-
 def maximum(tree: PrefixTree, ref: Conditionals, reward: Reward) -> SoftValues:
     """V^max(s), the best reward in reach, V* for β → 0; π_ref on the best tokens."""
 
