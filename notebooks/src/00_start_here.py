@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "00 · Start here"
 #     part: foundations
-#     budget_s: {ci: 60, lecture: 150, figure: 600}
+#     budget_s: {ci: 60, lecture: 90, figure: 600}
 # ---
 
 # %% [markdown]

@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "01 · The exact world"
 #     part: foundations
-#     budget_s: {ci: 60, lecture: 120, figure: 300}
+#     budget_s: {ci: 60, lecture: 90, figure: 300}
 # ---
 
 # %% [markdown]

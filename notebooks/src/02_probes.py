@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "02 · Probes: a debugging clinic"
 #     part: foundations
-#     budget_s: {ci: 60, lecture: 180, figure: 300}
+#     budget_s: {ci: 60, lecture: 90, figure: 300}
 # ---
 
 # %% [markdown]

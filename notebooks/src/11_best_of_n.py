@@ -40,8 +40,7 @@ from workbench.feedback.annotator import Annotator
 from workbench.feedback.pairs import Pairs, sample_pairs
 
 # %%
-from workbench.loops import online
-from workbench.loops import reward as reward_loop
+from workbench.loops import online, reward
 from workbench.measure import exact as measure
 from workbench.measure import overoptimisation as over
 from workbench.methods.decoding import best_of_n
@@ -57,6 +56,7 @@ steps = {"ci": 20, "lecture": 200, "figure": 200}[PROFILE]
 rl_steps = {"ci": 4, "lecture": 120, "figure": 400}[PROFILE]
 sizes, main, flip = (100, 300, 1000, 3000), 300, 0.25
 ns = sorted({round(2 ** (k / 2)) for k in range(25)})  # 1 to 4,096
+block = range(SEED + 100, SEED + 100 + seeds)
 
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
@@ -78,23 +78,21 @@ gold, start = world.gold, exact.expectation(ref, world.gold).mean().item()
 # ## Train the proxies
 #
 # One reward model a seed, each from pairs of its own. Proxies differ a lot:
-# there are twice as many here as seeds elsewhere.
+# there are twice as many here as seeds elsewhere. The number and the whole
+# protocol were fixed on other seeds than these.
 
 
 # %%
 def proxies(n):
-    parts = []
-    for s in range(SEED, SEED + seeds):
-        who, draw = Annotator(flip=flip), generator(s, "pairs")
-        parts.append(sample_pairs(world, ref, n, who, draw))
-    models = [heads.ScoreModel.tiny(world.vocab, seed=s) for s in range(seeds)]
-    model, cfg = heads.ScoreModel.stack(models), bt.Config()
-    pairs, how = Pairs.cat(parts), {"steps": steps, "seed": SEED}
-    fit = reward_loop.fit(model, pairs, bt, cfg, **how)
+    who, parts = Annotator(flip=flip), []
+    for s in block:
+        parts.append(sample_pairs(world, ref, n, who, generator(s, "pairs")))
+    models = [heads.ScoreModel.tiny(world.vocab, seed=s) for s in block]
+    model, how = heads.ScoreModel.stack(models), {"steps": steps, "seed": SEED}
+    fit = reward.fit(model, Pairs.cat(parts), bt, bt.Config(), **how)
     return fit.policy.score_all(world)
 
 
-# %%
 tables = {n: proxies(n) for n in sizes}
 proxy = tables[main]  # [seed, prompt, response]
 
@@ -177,11 +175,10 @@ rl = online.fit(
     rloo.Config(beta=0.0), steps=rl_steps, seed=SEED, measures=(track,),
     every=max(1, rl_steps // 24),
 ).metrics  # fmt: skip
-by_seed = [frame for _, frame in rl.groupby("seed")]
 curves = []
-for s, (table, run) in enumerate(zip(proxy, by_seed, strict=True)):
-    both = over.paths(ref, table, gold, ns=ns, runs={"RLOO": run})
-    curves.append(both.assign(seed=s))
+for s, table in enumerate(proxy):
+    run = {"RLOO": rl[rl.seed == SEED + s]}
+    curves.append(over.paths(ref, table, gold, ns=ns, runs=run).assign(seed=s))
 curves = pd.concat(curves)
 
 # %%
@@ -243,33 +240,31 @@ print("smallest step of gold along n:", f"{null.gold.diff().min():.2e}")
 # their coefficients: least squares. (β_c is a coefficient, no KL weight.)
 
 # %%
-fits, rows, forms = {}, [], {"best of n": "bon", "RLOO": "rl"}
+fits, forms = {}, {"best of n": "bon", "RLOO": "rl"}
 for (name, s), frame in curves.groupby(["curve", "seed"]):
     if name in forms:
         xy = (frame.sqrt_kl.tolist(), frame.gold.tolist(), forms[name])
         fits[name, s] = over.fit(*xy, start=start)
 
 # %%
-for name in forms:
-    fit = fits[name, typical]
-    low, high = fit.intervals["beta"]
-    top = fit.peak[0] if fit.peak else float("nan")
-    rows.append((name, fit.alpha, fit.beta, low, high, fit.r2, top))
-names = ["curve", "α", "β_c", "β_c low", "β_c high", "R²", "peak at √KL"]
-pd.DataFrame(rows, columns=names).round(2)
+laws = {name: fits[name, typical] for name in forms}
+columns = {
+    "α": lambda f: f.alpha,
+    "β_c": lambda f: f.beta,
+    "R²": lambda f: f.r2,
+}
+columns |= {"β_c, 95 %": lambda f: np.round(f.intervals["beta"], 2)}
+columns |= {"peak at √KL": lambda f: f.peak[0] if f.peak else None}
+table = {c: [read(f) for f in laws.values()] for c, read in columns.items()}
+pd.DataFrame(table, index=list(laws)).round(2)
 
 # %%
-charts, r2 = [], {}
-for name in forms:
-    seen = one[one.curve == name].sort_values("sqrt_kl")
-    x, fit = seen.sqrt_kl.tolist(), fits[name, typical]
-    dots = views.Points(x, seen.gold.tolist(), "exact", views.role("gold"))
-    line = views.Line(x, (fit(x) + start).tolist(), "law", views.role("law"))
-    axes = ("√KL(π‖π_ref) (√nats)", "gold (reward units)")
-    charts.append(views.Chart(name, *axes, [dots, line]))
-    r2[name] = np.mean([f.r2 for k, f in fits.items() if k[0] == name])
-means = ", ".join(f"{k} {v:.2f}" for k, v in r2.items())
-views.Fig(views.Panels(charts), f"Mean R² over proxies: {means}.", one)
+r2 = {n: [f.r2 for k, f in fits.items() if k[0] == n] for n in forms}
+views.overoptimisation(
+    one[one.curve != "optimum"], by="index", laws=laws, start=start,
+    caption="Mean R² over proxies: "
+    + ", ".join(f"{name} {np.mean(v):.2f}" for name, v in r2.items()) + ".",
+)  # fmt: skip
 
 # %% [markdown]
 # ## More comparisons
@@ -324,14 +319,16 @@ tops[["kl", "gold", "lost"]].mean().round(3)
 # total mass on a coarse judge, who gives whole stars.
 
 # %%
-stars = gold.round()
-wrong, rows = best_of_n.mistakes["1 law of a score without atoms"], []
-for n in (1, 2, 4, 16, 64, 256):
-    pair = [f(ref, stars, n).exp() for f in (best_of_n.log_law, wrong)]
-    sums = [p.sum(-1).mean().item() for p in pair]
-    rows.append((n, *sums, (pair[1] * gold).sum(-1).mean().item()))
-names = ["n", "mass, ties share", "mass, forgotten", "'gold', forgotten"]
-masses = pd.DataFrame(rows, columns=names)
+wrong = best_of_n.mistakes["1 law of a score without atoms"]
+both, stars = (
+    {"ties share": best_of_n.log_law, "forgotten": wrong},
+    gold.round(),
+)
+sums = {
+    name: [f(ref, stars, n).exp().sum(-1).mean().item() for n in ns[::4]]
+    for name, f in both.items()
+}
+masses = pd.DataFrame(sums, index=pd.Index(ns[::4], name="n"))
 masses.round(3)
 
 # %% [markdown]
@@ -359,17 +356,16 @@ golds = {c: f.groupby("seed").gold for c, f in curves.groupby("curve")}
 fall = {c: f.max() - f.last() for c, f in golds.items()}
 above = (0.1, float("inf"))
 said = "gold peaks before the end and falls (peak − end, at least 0.1)."
-unit = "reward units"
-claim("hump-bon", f"Best-of-n's {said}", fall["best of n"], above, unit)
-said = f"RL's {said} ({rl_steps} RLOO steps.)"
-claim("hump-rl", said, fall["RLOO"], above, unit)
+for key, name in (("bon", "best of n"), ("rl", "RLOO")):
+    claim(
+        f"hump-{key}", f"With {name} {said}", fall[name], above, "reward units"
+    )
 
 # %%
 words = {"best of n": "d(α − β_c d)", "RLOO": "d(α − β_c log d)"}
 for name, form in forms.items():
-    fitted = [f.r2 for k, f in fits.items() if k[0] == name]
     said = f"{words[name]} explains gold along {name} with R² above 0.9."
-    claim(f"law-{form}", said, fitted, (0.9, 1.0), "R²")
+    claim(f"law-{form}", said, r2[name], (0.9, 1.0), "R²")
 
 # %%
 extra = []
@@ -384,12 +380,12 @@ claim("bon-uses-less-kl", said, extra, "positive", "nats (RLOO − best-of-n)")
 
 # %%
 each, where = [f for _, f in peaks.groupby("seed")], f"{sizes} pairs"
-many = [("distance", "at a larger √KL", "√nats")]
-many += [("height", "higher", "reward units")]
-for column, said, unit in many:
+for column, said in (("distance", "at a larger √KL"), ("height", "higher")):
     slope = [np.polyfit(np.log10(f.pairs), f[column], 1)[0] for f in each]
     said = f"With more comparisons best-of-n's gold peaks {said}."
-    unit = f"{unit} a decade of pairs"
+    unit = {"distance": "√nats", "height": "reward units"}[
+        column
+    ] + " a decade"
     claim(f"more-pairs-{column}", said, slope, "positive", unit, where)
 
 # %%
@@ -419,10 +415,8 @@ print([round(v, 4) for v in limit.tolist()], "KL =", round(-np.log(0.1), 3))
 
 # %% tags=["solution"]
 for s in range(3):
-    draw = generator(s, "noise")
-    noise = torch.randn(gold.shape, generator=draw, dtype=torch.float64)
-    turns = over.peak_beta(ref, gold + noise, gold)
-    print("noise", s, "turns over at β =", turns and round(turns, 3))
+    noise = torch.randn(gold.shape, generator=generator(s, "noise")).double()
+    print("noise", s, "β =", over.peak_beta(ref, gold + noise, gold))
 
 # %% [markdown]
 # **3 · Write a reward model's loss** (●●○, 5 minutes). A proxy is only as
@@ -454,9 +448,7 @@ assert torch.allclose(law, listed) and abs(law.sum() - 1) < 1e-12
 assert torch.allclose(exactly, law) and kl <= bound
 assert over.peak_beta(ref, gold, gold) is None
 assert null.gold.diff().min() > -1e-9 and (null.kl <= null.bound + 1e-9).all()
-assert errors.max() < 1e-3
-right, wrong = masses["mass, ties share"], masses["mass, forgotten"]
-assert np.allclose(right, 1) and wrong.max() > 1.1
+assert np.allclose(masses["ties share"], 1) and masses["forgotten"].max() > 1.1
 assert np.isfinite(curves[["kl", "gold", "proxy"]]).all().all()
 assert checked.passed
 

@@ -244,8 +244,8 @@ nash_all = games.nash(crowd, ref, TAU, tolerance=1e-8)
 here, there = walk(mirror(P, mu), n), walk(mirror(crowd, ref), n, ref)
 distance = pd.DataFrame({"t + 1": range(1, n + 2)})
 distance["three responses"] = exact.kl(nash.expand_as(here), here).tolist()
-far = exact.kl(nash_all.expand_as(there), there).amax(-1)
-distance["all reviews"] = far.tolist()
+far = exact.kl(nash_all.expand_as(there), there)
+distance["all reviews"] = far.amax(-1)
 distance["bound"] = 8 / (TAU**2 * distance["t + 1"])
 slack = -distance.iloc[:, 1:3].sub(distance.bound, axis=0).max()
 frame = distance.melt("t + 1", var_name="curve", value_name="kl")
@@ -350,8 +350,8 @@ views.training_curves(runs, COLUMNS, by="opponent", caption=said)
 # %%
 last = runs[runs.step == steps].sort_values("seed")
 end = [last[last.opponent == f"b = {b}"].gap.to_numpy() for b in MIXES]
-trained = [gaps.mean() for gaps in end]
-pd.DataFrame({"b": MIXES, "trained": trained, "at rest": rest}).round(4)
+table = {"b": MIXES, "trained": [g.mean() for g in end], "at rest": rest}
+pd.DataFrame(table).round(4)
 
 # %% [markdown]
 # Read the two columns together. Where the trained gaps stand far above the
@@ -408,7 +408,7 @@ def descend(name, loss):  # exact gradient steps from π_ref
 tokenwise = nash_md.mistakes["1 KL token by token"]
 both = [descend("library", nash_md.loss), descend("tokenwise", tokenwise)]
 views.training_curves(
-    pd.concat(both), COLUMNS, by="loss", log_y=True,
+    pd.concat(both), {"gap": COLUMNS["gap"]}, by="loss", log_y=True,
     caption="Only the library's loss brings the gap down to the end.",
 )  # fmt: skip
 
@@ -435,8 +435,7 @@ def my_solution(batch, cfg):
 
 
 verdict = teach.check.nash_md(my_solution)
-assert verdict.passed
-verdict
+assert verdict.passed, verdict
 
 # %% [markdown]
 # **2. The average (●●○, 10 minutes).** Self-play with τ = 0 never rests. What

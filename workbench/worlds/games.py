@@ -143,30 +143,31 @@ def resting_point(matrix: Matrix, ref: LogLaw, tau: float, mix: float) -> LogLaw
     return best_response(matrix, opponent, ref, tau)
 
 
-def bradley_terry(matrix: Matrix, law: LogLaw) -> LogLaw:
+def bradley_terry(matrix: Matrix, law: LogLaw, most: int = 100) -> LogLaw:
     """The reward of maximum likelihood, for pairs drawn independently from a law.
+
+    Newton steps until every response wins as often as the reward says it should.
 
     Args:
         matrix: P, Bradley–Terry or not.
         law: log-probabilities of the responses that are compared.
+        most: Newton steps.
 
     Returns:
         reward units with mean 0 under the law; exact where P is Bradley–Terry.
+
+    Raises:
+        ArithmeticError: not converged: some response may win always, or never.
     """
-    reward = torch.zeros_like(law).requires_grad_()
-    drawn = (law[..., :, None] + law[..., None, :]).exp() * matrix
-    # the search ends by its gradient alone
-    ends = {"max_iter": 500, "tolerance_grad": 1e-10, "tolerance_change": 0.0}
-    search = torch.optim.LBFGS([reward], line_search_fn="strong_wolfe", **ends)
-
-    def loss() -> Tensor:
-        search.zero_grad()
-        gap = reward[..., :, None] - reward[..., None, :]
-        value = -(drawn * torch.nn.functional.logsigmoid(gap)).sum()
-        value.backward()
-        return value
-
-    with torch.enable_grad():
-        search.step(loss)
-    fitted = reward.detach()
-    return fitted - (law.softmax(-1) * fitted).sum(-1, keepdim=True)
+    rival = law.softmax(-1)[..., None, :]
+    reward = torch.zeros_like(law)
+    for _ in range(most):
+        said = (reward[..., :, None] - reward[..., None, :]).sigmoid()
+        miss = ((matrix - said) * rival).sum(-1)
+        if miss.abs().max() < 1e-12:
+            return reward - (rival[..., 0, :] * reward).sum(-1, keepdim=True)
+        slope = said * (1 - said) * rival
+        # only differences count: the rival's row fixes the mean
+        system = torch.diag_embed(slope.sum(-1)) - slope + rival
+        reward = reward + torch.linalg.solve(system, miss).clamp(-2, 2)
+    raise ArithmeticError(f"no reward after {most} Newton steps")
