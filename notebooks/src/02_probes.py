@@ -349,9 +349,9 @@ diagnosis.groupby("patient", sort=False).agg(
 #
 # RLOO has no labels and no pairs; it writes its own answers and is told
 # their reward. Its optimum is $\pi^*$ as well, so the ladder and its answers
-# stay as they are. Here are all of RLOO's known mistakes. The third adds the
-# KL twice, in the reward and in the loss: it optimises for $2\beta$. Which
-# reading do you expect on the last probe?
+# stay as they are. Here are three of RLOO's seven known mistakes. The third
+# adds the KL twice, in the reward and in the loss: it optimises for
+# $2\beta$. Which reading do you expect on the last probe?
 
 
 # %%
@@ -372,7 +372,7 @@ def sampler(loss=rloo.loss):
 
 
 # %%
-losses = {"RLOO": rloo.loss, **rloo.mistakes}
+losses = {"RLOO": rloo.loss} | dict(list(rloo.mistakes.items())[:3])
 rl = {name: diagnose(sampler(loss)) for name, loss in losses.items()}
 rl = pd.concat(rl, names=["patient"]).reset_index(level=0)
 rl.pivot_table("reading", "patient", "probe", sort=False).round(2)
