@@ -247,7 +247,7 @@ for (name, s), frame in curves.groupby(["curve", "seed"]):
         fits[name, s] = over.fit(*xy, start=start)
 
 # %%
-laws = {name: fits[name, typical] for name in forms}
+laws = {f"law of {name}": fits[name, typical] for name in forms}
 columns = {
     "α": lambda f: f.alpha,
     "β_c": lambda f: f.beta,

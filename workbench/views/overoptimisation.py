@@ -119,7 +119,7 @@ def _curve(
 
 
 def _laws(laws: Mapping[str, Law], start: float | int, furthest: float) -> list[Layer]:
-    # The best-of-n law has log d: start a little right of 0.
+    # The RL law has log d: start a little right of 0.
     d = np.linspace(0.02, 1.0, 50) * np.sqrt(furthest)
     return [
         Line(d.tolist(), (start + np.asarray(law(d), float)).tolist(), name, look)
