@@ -110,6 +110,19 @@ def exact_evaluation() -> float:
     return statistics.median(times) / world.n_prompts
 
 
+def exact_memory() -> float:
+    """Peak GiB of a process that evaluates all 37,449 responses of every prompt."""
+    code = (
+        "import resource; from workbench.models import tiny;"
+        "from workbench.worlds.reviews import Reviews; world = Reviews(5);"
+        "tiny.reference(world).response_logps(world);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(told.stdout) / 2**20  # Linux counts in KiB
+
+
 def import_time() -> float:
     """Seconds of ``import workbench``, beyond starting Python."""
 
@@ -143,6 +156,7 @@ def main() -> None:
     print(
         f"{'exact evaluation, 5 words, a prompt':34}{exact_evaluation():9.3f}s  ≤ 0.3 s"
     )
+    print(f"{'  its peak memory':34}{exact_memory():7.2f}GiB  ≤ 1 GiB")
     print(f"{'import workbench':34}{import_time():9.3f}s  ≤ 1 s")
 
 

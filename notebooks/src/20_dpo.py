@@ -392,7 +392,8 @@ claim("margin-rises", paper, said, margin, "positive", betas)
 said = "At equal KL DPO's gold is not below that of RL on a reward model of \
 the same pairs (a perfect optimiser stands for PPO)."
 near = (-0.05, float("inf"))
-claim("frontier", paper, said, ends[main].ahead, near, main)
+for beta in (main, betas[0]):
+    claim(f"frontier-{beta}", paper, said, ends[beta].ahead, near, beta)
 
 # %%
 paper = "Rafailov et al. 2024 (2404.12358)"

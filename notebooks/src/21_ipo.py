@@ -53,7 +53,7 @@ from workbench.worlds.reviews import Reviews
 
 # %%
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 4, "lecture": 200, "figure": 2000}[PROFILE]
+steps = {"ci": 4, "lecture": 160, "figure": 2000}[PROFILE]
 n_pairs = {"ci": 64, "lecture": 1000, "figure": 20000}[PROFILE]
 strengths, main = (0.1, 0.5, 1.0), 0.5  # β of DPO, τ of IPO
 
