@@ -1,6 +1,7 @@
 # make run    environment, every notebook at the lecture profile, site/index.html
 # make test   environment, lint, all tests, every notebook at the ci profile
 # make lab    JupyterLab on notebooks/
+# make figure the GPU profile: notebooks, then large decoders on stories
 # make clean  remove what was built (not the environment)
 #
 # make run FORCE=1           execute everything again
@@ -23,7 +24,7 @@ RUN_ENV := $(VENV)/.workbench-run-$(KEY)
 TEST_ENV := $(VENV)/.workbench-test-$(KEY)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: env run test lab site clean
+.PHONY: env run test figure lab site clean
 
 env: $(RUN_ENV)
 
@@ -53,6 +54,13 @@ test: $(TEST_ENV)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# The GPU profile: the notebooks with more seeds and steps, then decoders of about ten
+# million parameters on stories. Without a GPU everything falls back to the CPU.
+figure: $(RUN_ENV)
+	@$(BIN)/python -m workbench.cli run --profile figure --jobs 1 --device cuda --site
+	@for method in dpo rloo; do $(BIN)/python -m workbench.cli train $$method \
+	  --world stories --profile figure --out runs/figure-$$method || exit 1; done
 
 lab: $(RUN_ENV)
 	@$(BIN)/python -m workbench.cli lab

@@ -1,5 +1,6 @@
 """``workbench train``: what it leaves, that it repeats, that it survives kill -9."""
 
+import contextlib
 import json
 import os
 import signal
@@ -334,3 +335,33 @@ def test_the_same_command_twice_gives_the_same_bytes_in_the_same_folder(tmp_path
     assert contents(tmp_path / "run") == before
     finish(start(tmp_path / "run", resume=True, **asked))  # nothing is left to do
     assert contents(tmp_path / "run") == before
+
+
+def test_figure_means_ten_million_parameters_five_seeds_and_a_gpu():
+    from workbench.models import tiny
+    from workbench.train import sizes
+    from workbench.worlds.stories import Stories
+
+    size = sizes("figure")
+    shape = {"width": size["width"], "layers": size["layers"]}
+    policy = tiny.decoder(Stories().vocab, **shape)
+    count = sum(p.numel() for p in policy.parameters())
+    assert 9.5e6 < count < 10.5e6
+    assert (size["seeds"], size["device"]) == (5, "cuda")
+    assert sizes("figure", seeds=2, device="cpu")["seeds"] == 2
+    assert sizes("lecture") == {"seeds": 1, "width": 64, "layers": 2, "device": "cpu"}
+    with pytest.raises(BadOption, match="--profile"):
+        sizes("huge")
+
+
+def test_the_figure_profile_falls_back_to_the_cpu_with_a_warning(tmp_path):
+    from workbench.train import sizes
+
+    small = {"steps": 1, "every": 1, "batch_size": 2, "n_pairs": 4, "samples": 4}
+    size = sizes("figure", seeds=1, width=32, layers=1)
+    warned = pytest.warns(UserWarning, match="no CUDA device")
+    with contextlib.nullcontext() if torch.cuda.is_available() else warned:
+        run(
+            "dpo", tmp_path / "run", world="stories", reference_steps=1, **small, **size
+        )
+    assert (tmp_path / "run" / "kl_drift.png").is_file()

@@ -151,7 +151,13 @@ def train(
     model: Annotated[
         Path | None, typer.Option(help="A local Hugging Face checkpoint to start from.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    profile: Annotated[
+        Profile,
+        typer.Option(help="Defaults of --width, --layers, --seeds and --device."),
+    ] = Profile.lecture,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many seeds; 1, or 5 at figure.")
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Training steps; the default fits the data."),
@@ -165,9 +171,15 @@ def train(
     max_length: Annotated[
         int, typer.Option(min=8, help="Longest sequence of a file, tokens.")
     ] = 512,
-    width: Annotated[int, typer.Option(help="Hidden size of a new model.")] = 64,
-    layers: Annotated[int, typer.Option(help="Blocks of a new model.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    width: Annotated[
+        int | None, typer.Option(help="Hidden size of a new model; 64 or 352.")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Blocks of a new model; 2 or 8.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; cuda at figure.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a run stopped.")] = False,
     skip_bad: Annotated[
         bool, typer.Option(help="Count and skip bad lines instead of stopping.")
@@ -179,14 +191,14 @@ def train(
     if any("=" not in text for text in setting or []):
         raise typer.BadParameter("--set takes name=value")
     from workbench.core.errors import WorkbenchError
-    from workbench.train import run_command
+    from workbench.train import run_command, sizes
 
     try:
         run_command(
             method, world=None if world is None else world.value, pairs=pairs,
-            model=model, seeds=seeds, steps=steps, out=out, resume=resume,
+            model=model, steps=steps, out=out, resume=resume,
             skip_bad=skip_bad, lr=lr, batch_size=batch_size, max_length=max_length,
-            width=width, layers=layers, device=device,
+            **sizes(profile.value, seeds, width, layers, device),
             options=dict(text.split("=", 1) for text in setting or []),
             echo=typer.echo,
         )  # fmt: skip

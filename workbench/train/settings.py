@@ -100,6 +100,27 @@ class Settings:
         return card
 
 
+# What a profile means where nothing else is said: figure is for one GPU, with decoders
+# of about ten million parameters.
+SIZES = {
+    "ci": {"seeds": 1, "width": 16, "layers": 1, "device": "cpu"},
+    "lecture": {"seeds": 1, "width": 64, "layers": 2, "device": "cpu"},
+    "figure": {"seeds": 5, "width": 352, "layers": 8, "device": "cuda"},
+}
+
+
+def sizes(profile: str, seeds=None, width=None, layers=None, device=None) -> dict:
+    """Seeds, model size and device of a profile; whatever is given wins.
+
+    Raises:
+        BadOption: there is no such profile.
+    """
+    if profile not in SIZES:
+        raise BadOption(f"--profile is {', '.join(SIZES)}, not {profile!r}")
+    given = {"seeds": seeds, "width": width, "layers": layers, "device": device}
+    return SIZES[profile] | {k: v for k, v in given.items() if v is not None}
+
+
 def _digest(paths: list[Path]) -> str:
     total = hashlib.sha256()
     for path in paths:
