@@ -24,7 +24,8 @@ class Settings:
         seeds: number of runs, seeds 0, 1, …
         steps: optimiser steps of each run; None is the family's.
         batch_size: pairs, or responses, a step.
-        lr: Adam's step size; None is 1e-3, and 1e-5 for a checkpoint.
+        lr: Adam's step size; None is 1e-3 at width 64, less in proportion for wider
+            models, and 1e-5 for a checkpoint.
         every: steps between measures, and between the states kept for ``--resume``.
         options: settings of the method by name, as text.
         max_words: size of the world of reviews.

@@ -162,8 +162,8 @@ def _learn(
 ) -> Policy:
     run = offline.fit(
         policy, None, data, sft, sft.Config(), steps=settings.reference_steps,
-        batch_size=batch, lr=3e-3, every=settings.every, out=out, resume=resume,
-        decay=True,
+        batch_size=batch, lr=3e-3 * 64 / max(64, settings.width),
+        every=settings.every, out=out, resume=resume, decay=True,
     )  # fmt: skip
     return run.policy.requires_grad_(False).eval()
 

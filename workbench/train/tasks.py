@@ -57,7 +57,7 @@ class Task:
     def common(self, seed: int, out: Path, resume: bool) -> dict:
         """Arguments that every loop takes."""
         s = self.settings
-        slow = 1e-5 if s.model is not None else 1e-3
+        slow = 1e-5 if s.model is not None else 1e-3 * 64 / max(64, s.width)
         steps = STEPS[self.family] if s.steps is None else s.steps
         lr = slow if s.lr is None else s.lr
         return {"steps": steps, "lr": lr, "every": s.every, "seed": seed,
