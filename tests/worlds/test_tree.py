@@ -75,3 +75,12 @@ def test_action_values_are_the_values_of_what_follows():
     assert tree.action_values(values, reward).tolist() == by_hand
     both = tree.action_values(torch.stack([values, values]), reward)
     assert both.tolist() == [by_hand, by_hand]
+
+
+def test_values_along_the_longest_prefixes_are_read_once_a_node():
+    """Three words, depth 3: row c runs the prefix of digits c // 3, c % 3."""
+    tree = PrefixTree(3, 3)
+    longest = tree.words(2)
+    nodes = [[0, tree.index([a]), tree.index([a, b])] for a, b in longest.tolist()]
+    read = tree.at_nodes(torch.tensor([nodes]).double())
+    assert read.tolist() == [list(range(tree.n_nodes))]

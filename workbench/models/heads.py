@@ -123,8 +123,7 @@ class ValueModel(nn.Module):
             device = next(self.network.parameters()).device
             after = self.after(ids.repeat(self.members, 1).to(device)).double().cpu()
             after = after[:, len(prompt) - 1 :].unflatten(0, (self.members, -1))
-            every = [tree.n_words ** (tree.depth - 1 - n) for n in range(tree.depth)]
-            rows.append(torch.cat([after[:, ::k, n] for n, k in enumerate(every)], 1))
+            rows.append(tree.at_nodes(after))
         table = torch.stack(rows, dim=1)
         return table if self.members > 1 else table[0]
 

@@ -73,16 +73,7 @@ class Policy(nn.Module):
             logits = self.logits(ids.repeat(self.members, 1))
             logps = logits[..., world.action_ids].double().log_softmax(-1).cpu()
             logps = logps[:, len(prompt) - 1 :].unflatten(0, (self.members, -1))
-            # prefix c of n words first stands in row c · n_words^(depth − 1 − n)
-            rows.append(
-                torch.cat(
-                    [
-                        logps[:, :: tree.n_words ** (tree.depth - 1 - n), n]
-                        for n in range(tree.depth)
-                    ],
-                    dim=1,
-                )
-            )
+            rows.append(tree.at_nodes(logps))
         stacked = torch.stack(rows, dim=1)
         return stacked if self.members > 1 else stacked[0]
 

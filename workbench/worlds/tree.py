@@ -147,8 +147,13 @@ class PrefixTree:
             rows.append(torch.cat([words, end], dim=-1))
         return torch.cat(rows, dim=-2)
 
-    def end_rewards(
-        self, reward: Float[Tensor, "*lead response"]
-    ) -> Float[Tensor, "*lead node"]:
-        """Reward of ending at each node, a view of the response rewards."""
-        return reward[..., : self.n_nodes]
+    def at_nodes(
+        self, values: Float[Tensor, "member longest depth *rest"]
+    ) -> Float[Tensor, "member node *rest"]:
+        """What was read along the prefixes of ``depth − 1`` words, once a node.
+
+        Every such prefix passes through all the shorter ones: prefix c of n words first
+        stands in row c · n_words^(depth − 1 − n), at position n.
+        """
+        first = [self.n_words ** (self.depth - 1 - n) for n in range(self.depth)]
+        return torch.cat([values[:, ::k, n] for n, k in enumerate(first)], dim=1)
