@@ -35,10 +35,10 @@ def token_logps(
 
 
 def sequence_logps(
-    logps: Float[Tensor, "batch time"],
-    mask: Bool[Tensor, "batch time"],
+    logps: Float[Tensor, "*batch time"],
+    mask: Bool[Tensor, "*batch time"],
     reduce: Reduce = "sum",
-) -> Float[Tensor, " batch"]:
+) -> Float[Tensor, "*batch"]:
     """Add token values over the response.
 
     Args:

@@ -47,11 +47,16 @@ class Subject:
         Where no log-probs are read, scores are 1,000 times as far apart.
         """
         batch = self.example(seed, batch=16)
-        row, far = torch.arange(16)[:, None], {}
+        far = {}
         for name, value, mask in _token_fields(batch):
             if name.startswith(("policy", "ref", "old")) and name != "old_values":
-                low = (row >> len(far)) % 2 == 1
-                far[name] = torch.where(low & mask, EXTREME, 0.0).to(value)
+                # the responses of a list differ: each begins the pattern elsewhere
+                place = torch.arange(16).reshape(16, *[1] * (mask.ndim - 1))
+                if mask.ndim == 3:
+                    place = place + torch.arange(mask.shape[1])[:, None]
+                low = ((place >> len(far)) % 2 == 1) & mask
+                low = low.reshape(*low.shape, *[1] * (value.ndim - low.ndim))
+                far[name] = torch.where(low, EXTREME, 0.0).to(value).expand_as(value)
         if not far:
             learned = [n for n in tensors(batch) if n.startswith(LEARNED)]
             far = {name: 1e3 * getattr(batch, name) for name in learned}
@@ -80,11 +85,15 @@ def tensors(batch: Any) -> dict[str, Tensor]:
 
 
 def mask_of(batch: Any, name: str) -> Tensor | None:
-    """The mask of a token field: ``chosen_mask`` for ``policy_chosen``, or ``mask``."""
+    """The mask of a token field: ``chosen_mask`` for ``policy_chosen``, or ``mask``.
+
+    A law has the axes of its mask and the vocabulary behind them.
+    """
     held = tensors(batch)
-    for mask in (k for k, v in held.items() if v.dtype == torch.bool):
+    for mask in (k for k in held if k.endswith("mask")):
         kind = mask.removesuffix("mask").rstrip("_")
-        if held[name].shape == held[mask].shape and name.endswith(kind):
+        shape = held[mask].shape
+        if held[name].shape[: len(shape)] == shape and kind in name.split("_") + [""]:
             return held[mask]
     return None
 
@@ -107,7 +116,8 @@ def with_garbage(batch: Any, seed: int = 0) -> Any:
     dirty = {}
     for name, value, mask in _token_fields(batch):
         noise = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-        dirty[name] = torch.where(mask, value, (3 * noise).to(value.dtype))
+        counts = mask.reshape(*mask.shape, *[1] * (value.ndim - mask.ndim))
+        dirty[name] = torch.where(counts, value, (3 * noise).to(value.dtype))
     return replace(batch, **dirty)
 
 
@@ -115,8 +125,13 @@ def padded(batch: Any) -> Any:
     """The same batch with masked columns of garbage at the end."""
     wide = {}
     for name, value in tensors(batch).items():
+        mask = mask_of(batch, name)
+        if mask is None and value.dtype != torch.bool:
+            continue  # a value for the whole response, or for each of a list
         if value.ndim > 1:
-            wide[name] = torch.nn.functional.pad(value, (0, GARBAGE_COLUMNS))
+            behind = value.ndim - (value if mask is None else mask).ndim
+            size = (0, 0) * behind + (0, GARBAGE_COLUMNS)
+            wide[name] = torch.nn.functional.pad(value, size)
     return with_garbage(replace(batch, **wide))
 
 
