@@ -55,6 +55,20 @@ class Policy(nn.Module):
         logps = token_logps(self.logits(ids), ids, mask).cpu()
         return nn.functional.pad(logps, (0, tokens.ids.shape[1] - width))
 
+    def token_laws(self, tokens: Tokens) -> Float[Tensor, "batch time vocab"]:
+        """The whole log-law that each token was drawn from; column 0 has none.
+
+        Forbidden tokens have −inf. Columns outside the mask hold laws too.
+        """
+        logits = self.logits(tokens.ids.to(self.ban.device))
+        laws = logits[:, :-1].log_softmax(-1).cpu()
+        return nn.functional.pad(laws, (0, 0, 1, 0))
+
+    @staticmethod
+    def pick(laws: Float[Tensor, "batch time vocab"], tokens: Tokens) -> Tensor:
+        """The log-probs of the tokens themselves out of ``token_laws``."""
+        return laws.gather(-1, tokens.ids[..., None])[..., 0]
+
     def conditionals(self, world) -> Float[Tensor, "*lead node action"]:
         """Next-token log-probabilities at every prefix, float64.
 
@@ -194,6 +208,21 @@ class TabularPolicy(nn.Module):
         picked = table.gather(-1, actions.clamp(min=0)[..., None])[..., 0]
         picked = torch.where(actions >= 0, picked, torch.zeros_like(picked))
         return nn.functional.pad(picked, (1, 0))
+
+    def token_laws(self, tokens: Tokens) -> Float[Tensor, "batch time action"]:
+        """The whole log-law that each token was drawn from; column 0 has none.
+
+        Its axis counts the actions of the tree, not token ids.
+        """
+        nodes, _ = self.world.tree.paths(tokens.response)
+        laws = self.conditionals()[tokens.prompt[:, None], nodes.clamp(min=0)]
+        return nn.functional.pad(laws, (0, 0, 1, 0))
+
+    def pick(self, laws: Float[Tensor, "batch time action"], tokens: Tokens) -> Tensor:
+        """The log-probs of the tokens themselves out of ``token_laws``."""
+        _, actions = self.world.tree.paths(tokens.response)
+        taken = nn.functional.pad(actions.clamp(min=0), (1, 0))
+        return laws.gather(-1, taken[..., None])[..., 0]
 
     @torch.no_grad()
     def sample(self, world, prompt, generator, temperature: float = 1.0) -> Tokens:
