@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+_EULER = 0.5772156649015329  # mean of a standard Gumbel variable
+
 
 @dataclass(frozen=True)
 class Annotator:
@@ -106,7 +108,22 @@ class Annotator:
 
         Two items of a list are ordered as Bradley–Terry with the same temperature.
         """
+        heard = self.utilities(reward, generator) / self.temperature
+        return heard.argsort(-1, descending=True)
+
+    def utilities(self, reward: Float[Tensor, "*shape"], generator):
+        """What the annotator feels for each response once: reward plus Gumbel noise.
+
+        Whoever calls the greater of two better is this Bradley–Terry annotator; whoever
+        sorts a list by them ranks it as Plackett–Luce. So pairs, lists and scores made
+        of the same utilities carry the same information. Neither flips nor length bias
+        have a say here; a deterministic annotator feels the reward.
+
+        Returns:
+            reward units, float64; the mean of the noise is 0.
+        """
+        if self.deterministic:
+            return reward.double()
         uniform = torch.rand(reward.shape, generator=generator, dtype=torch.float64)
-        gumbel = -(-uniform.log()).log()
-        heard = reward / self.temperature + gumbel
-        return (reward if self.deterministic else heard).argsort(-1, descending=True)
+        gumbel = -(-uniform.log()).log() - _EULER
+        return reward.double() + self.temperature * gumbel
