@@ -67,5 +67,18 @@ class NonFiniteLoss(WorkbenchError, ArithmeticError):
         super().__init__(f"step {step}: {len(rows)} losses are not finite ({shown})")
 
 
+class NonFiniteGradient(WorkbenchError, ArithmeticError):
+    """The loss is finite but its gradient is not; training would ruin every weight.
+
+    Attributes:
+        method: whose loss it is.
+        when: where that happened.
+    """
+
+    def __init__(self, method: str, when: str):
+        self.method, self.when = method, when
+        super().__init__(f"{method}: the gradient is not finite {when}")
+
+
 class BadOption(WorkbenchError, ValueError):
     """A setting has an unknown name or a value that it cannot take."""

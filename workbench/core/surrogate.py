@@ -37,6 +37,24 @@ def clipped_gain(
     return torch.minimum(ratio * advantage.detach(), clipped * advantage.detach())
 
 
+def clipped_weight(
+    logratio: Float[Tensor, "*shape"], clip: float
+) -> Float[Tensor, "*shape"]:
+    """sg[clip(π/π_ref, 1 ± ε)]: a constant weight for a log-likelihood.
+
+    Beyond the clip the weight stays at its edge and what it multiplies goes on
+    learning, where ``clipped_gain`` stops.
+
+    Args:
+        logratio: log π − log π_ref of tokens or of whole responses, in nats.
+        clip: ε; infinite for no clip.
+
+    Source: Baheti et al. 2023 (2305.14718).
+    """
+    ratio = importance_ratio(logratio.detach(), torch.zeros_like(logratio))
+    return ratio.clamp(1 - clip, 1 + clip)
+
+
 def clipped_error(
     values: Float[Tensor, "*shape"],
     old_values: Float[Tensor, "*shape"],

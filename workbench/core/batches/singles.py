@@ -46,6 +46,11 @@ class ScoredLogps(ResponseLogps):
     scores: Float[Tensor, " batch"]
     baseline: Float[Tensor, " batch"]
 
+    @property
+    def advantage(self) -> Float[Tensor, " batch"]:
+        """max(0, r − V(x)), reward units; a constant."""
+        return (self.scores - self.baseline).detach().relu()
+
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):
         """Random valid values, for generic tests and ``teach.check``."""

@@ -70,12 +70,13 @@ class PairSteps(PairLogps):
 
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):
-        """Random valid values; the step is the last token or two."""
+        """Random valid values; the step is a token or two before the last one."""
         pair = PairLogps.example(generator, batch, time, dtype)
         steps = []
         for mask in (pair.chosen_mask, pair.rejected_mask):
             left = mask.flip(-1).cumsum(-1).flip(-1)
-            steps.append(mask & (left <= 2))
+            inside = (left == 2) | (left == 3) | (left.amax(-1, keepdim=True) == 1)
+            steps.append(mask & inside)
         return cls(**_inherited(pair), chosen_step=steps[0], rejected_step=steps[1])
 
 

@@ -1,0 +1,20 @@
+"""Every method on the same labels and the same budget, held against the exact world."""
+
+from workbench.arena.contest import Budget, compare
+from workbench.arena.entrants import BadMethod, Entrant, entrants, from_file
+from workbench.arena.grounds import Ground, of_reviews, of_stories
+from workbench.arena.standings import markdown, standings
+
+__all__ = [
+    "BadMethod",
+    "Budget",
+    "Entrant",
+    "Ground",
+    "compare",
+    "entrants",
+    "from_file",
+    "markdown",
+    "of_reviews",
+    "of_stories",
+    "standings",
+]

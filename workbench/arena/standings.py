@@ -1,0 +1,70 @@
+"""The table of a contest: means over seeds, sorted, with their intervals."""
+
+from workbench.core.statistics import interval
+
+# column, what it is, whether small is good
+ORDERS = {
+    "gold": ("gold reward", False),
+    "regret": ("β·KL(π‖π*_β), reward units", True),
+    "frontier_gap": ("gold below the exact frontier at equal KL", True),
+    "kl": ("KL(π‖π_ref), nats", True),
+    "ece": ("calibration error", True),
+    "accuracy": ("held-out accuracy", False),
+    "seconds": ("training seconds", True),
+}
+
+
+def standings(frame, by: str = "gold"):
+    """One row a method: the mean of every number over seeds, best first.
+
+    Args:
+        frame: of ``compare``, one world.
+        by: a column of ``ORDERS``.
+
+    Returns:
+        DataFrame[rank, method, outside, gold, gold_low, gold_high, …, seeds]; methods
+        without numbers stand last, with their problem.
+
+    Raises:
+        ValueError: no such column to sort by.
+    """
+    import pandas as pd
+
+    if by not in ORDERS or by not in frame:
+        known = ", ".join(name for name in ORDERS if name in frame)
+        raise ValueError(f"sort by one of {known}, not {by!r}")
+    rows = []
+    for method, part in frame.groupby("method", sort=False):
+        first = part.iloc[0]
+        row = {"method": method, "outside": bool(first["outside"])}
+        numbers = part.select_dtypes("number").drop(columns="seed")
+        row |= numbers.mean().to_dict()
+        if len(part) > 1 and not first["problem"]:
+            _, row["gold_low"], row["gold_high"] = interval(part["gold"].tolist())
+        rows.append(row | {"seeds": len(part), "problem": first["problem"]})
+    table = pd.DataFrame(rows)
+    table = table.sort_values(by, ascending=ORDERS[by][1], kind="stable")
+    table.insert(0, "rank", range(1, len(table) + 1))
+    return table.reset_index(drop=True)
+
+
+def markdown(table, columns: tuple[str, ...] | None = None) -> str:
+    """The standings as aligned text, numbers to three digits."""
+    names = [n for n in columns or _SHOWN if n in table]
+    body = [[_text(row[name]) for name in names] for _, row in table.iterrows()]
+    widths = [max(map(len, column)) for column in zip(names, *body, strict=True)]
+    lines = [names, ["-" * width for width in widths], *body]
+    return "\n".join(
+        "  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+_SHOWN = (
+    "rank", "method", "gold", "gold_low", "gold_high", "kl", "regret", "frontier_gap",
+    "chosen", "rejected", "accuracy", "ece", "seconds", "problem",
+)  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
