@@ -18,24 +18,24 @@ TEXT = (catalogue.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = dict(
     re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```\n", TEXT, re.DOTALL)
 )
-METHOD = "workbench/methods/offline/hinge.py"
-TEST = "tests/methods/offline/test_hinge.py"
-NAME = "workbench.methods.offline.hinge"
+METHOD = "workbench/methods/offline/squared_hinge.py"
+TEST = "tests/methods/offline/test_squared_hinge.py"
+NAME = "workbench.methods.offline.squared_hinge"
 
 
 @pytest.fixture
-def hinge(tmp_path, monkeypatch):
+def squared_hinge(tmp_path, monkeypatch):
     """The example, importable under the name it would have."""
-    (tmp_path / "hinge.py").write_text(EXAMPLES[METHOD], encoding="utf-8")
+    (tmp_path / "squared_hinge.py").write_text(EXAMPLES[METHOD], encoding="utf-8")
     monkeypatch.setattr(offline, "__path__", [*offline.__path__, str(tmp_path)])
     importlib.invalidate_caches()
     yield importlib.import_module(NAME)
     del sys.modules[NAME]
-    del offline.hinge
+    del offline.squared_hinge
 
 
 @pytest.fixture
-def its_tests(hinge, tmp_path):
+def its_tests(squared_hinge, tmp_path):
     """The names that the example's test file defines."""
     names = {}
     exec(compile(EXAMPLES[TEST], TEST, "exec"), names)
@@ -52,43 +52,47 @@ def test_the_example_is_about_twenty_lines_of_code():
     assert len(lines) <= 25
 
 
-def test_it_is_complete(hinge):
-    assert catalogue.problems(hinge) == []
+def test_it_is_complete(squared_hinge):
+    assert catalogue.problems(squared_hinge) == []
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
-def test_property_holds(hinge, name):
-    assert property_problem(hinge, name) is None
+def test_property_holds(squared_hinge, name):
+    assert property_problem(squared_hinge, name) is None
 
 
-def test_its_mistakes_differ_from_it(hinge):
-    assert mistake_problems(hinge) == []
+def test_its_mistakes_differ_from_it(squared_hinge):
+    assert mistake_problems(squared_hinge) == []
 
 
-def test_its_own_tests_pass(hinge, its_tests):
+def test_its_own_tests_pass(squared_hinge, its_tests):
     for each in its_tests["CHECKS"]:
-        its_tests["test_hinge"](each)
+        its_tests["test_squared_hinge"](each)
 
 
-def test_its_own_checks_catch_every_mistake(hinge, its_tests):
-    for wrong in hinge.mistakes.values():
+def test_its_own_checks_catch_every_mistake(squared_hinge, its_tests):
+    for wrong in squared_hinge.mistakes.values():
         with pytest.raises(AssertionError):
             for each in its_tests["CHECKS"]:
                 each(wrong)
 
 
-def test_catalogue_finds_it_without_another_edit(hinge):
+def test_catalogue_finds_it_without_another_edit(squared_hinge):
     found = catalogue.methods()
-    assert "hinge" in found
+    assert "squared_hinge" in found
     assert catalogue.all_problems(found) == []
-    assert "### hinge" in catalogue.methods_page(found)
-    assert "Hinge on log-ratios" in catalogue.methods_markdown(catalogue.table(found))
+    assert "### squared_hinge" in catalogue.methods_page(found)
+    assert "Squared hinge on log-ratios" in catalogue.methods_markdown(
+        catalogue.table(found)
+    )
 
 
-def test_a_student_can_be_checked_on_it(hinge):
-    assert check.hinge(hinge.loss)
-    assert check.hinge(hinge.mistakes["2 no beta"]).mistake == "2 no beta"
-    assert not check.hinge(lambda batch, cfg: torch.zeros(8))
+def test_a_student_can_be_checked_on_it(squared_hinge):
+    assert check.squared_hinge(squared_hinge.loss)
+    assert (
+        check.squared_hinge(squared_hinge.mistakes["2 no beta"]).mistake == "2 no beta"
+    )
+    assert not check.squared_hinge(lambda batch, cfg: torch.zeros(8))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ LAYERS = (
     ("views",),
     ("catalogue",),
     ("teach",),
-    ("runner", "train", "cli"),
+    ("runner", "train", "arena", "cli"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -52,7 +52,21 @@ def run(method: str, out: Path, **settings) -> pd.DataFrame:
     return pd.read_csv(out / "metrics.csv")
 
 
-@pytest.mark.parametrize("method", ["dpo", "ipo", "sft", "rloo", "ppo", "nash_md"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "dpo",
+        "kto",
+        "list_mle",
+        "a_lol",
+        "tdpo1",
+        "step_dpo",
+        "sft",
+        "rloo",
+        "ppo",
+        "nash_md",
+    ],
+)
 def test_every_family_trains_a_policy_on_the_exact_world(tmp_path, method):
     from workbench.models.policy import Policy
 

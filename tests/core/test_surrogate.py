@@ -9,6 +9,7 @@ from workbench.core.surrogate import (
     clip_fraction,
     clipped_error,
     clipped_gain,
+    clipped_weight,
     importance_ratio,
 )
 
@@ -35,6 +36,15 @@ def test_gain_is_the_smaller_of_clipped_and_not():
     down = clipped_gain(ratio, -torch.ones(3), 0.2)
     assert_close(up, torch.tensor([0.5, 1.0, 1.2]))
     assert_close(down, torch.tensor([-0.8, -1.0, -1.5]))
+
+
+def test_weight_is_the_clipped_ratio_and_a_constant():
+    """π/π_ref = 0.05, 1.5 and 3 with ε = 0.9: 0.1, 1.5 and 1.9."""
+    logratio = torch.tensor([0.05, 1.5, 3.0]).log().requires_grad_()
+    weight = clipped_weight(logratio, 0.9)
+    assert_close(weight, torch.tensor([0.1, 1.5, 1.9]))
+    assert not weight.requires_grad
+    assert_close(clipped_weight(logratio, math.inf), logratio.detach().exp())
 
 
 def test_error_is_the_larger_of_clipped_and_not():

@@ -105,3 +105,31 @@ def reference_gradients(loss, batch: PairLogps, cfg) -> float:
     moved = PairLogps(*policy, *refs, batch.chosen_mask, batch.rejected_mask)
     found = torch.autograd.grad(loss(moved, cfg).sum(), refs, allow_unused=True)
     return max(0.0 if g is None else g.abs().max().item() for g in found)
+
+
+def summing_to_one(law, low=-60.0, high=60.0):
+    """law(c) at the shift c where its probabilities sum to one, by bisection.
+
+    Args:
+        law: log-probs of all responses as a function of c, growing in c.
+        low: a shift with too little mass.
+        high: a shift with too much.
+    """
+    for _ in range(100):
+        middle = (low + high) / 2
+        heavy = law(middle).logsumexp(-1) > 0
+        low, high = (low, middle) if heavy else (middle, high)
+    return law(low)
+
+
+def chosen_from(target, reward):
+    """Symmetric weights of pairs under which the chosen response has the law target.
+
+    Args:
+        target: log-probs of the law that chosen responses are to have.
+        reward: of Bradley–Terry labels, P(i ≻ j) = σ(r_i − r_j).
+
+    w_ij = (e^{r_i} + e^{r_j}) a_i a_j gives Σ_j w_ij P(i ≻ j) = e^{r_i} a_i Σ a_j.
+    """
+    part = (target - reward).exp()
+    return (reward.exp()[:, None] + reward.exp()) * part[:, None] * part

@@ -27,6 +27,24 @@ def gallery() -> dict[str, views.Fig]:
         "simplex": views.simplex(frames.spiral(), (1 / 3, 1 / 3, 1 / 3), **said),
         "training": views.training_curves(run, {"loss": "loss (nats)"}, **said),
         "bars": views.bars(run, "step", "kl", label="KL (nats)", **said),
+        "sweep": views.sweep(
+            frames.swept(),
+            "flip",
+            {"gold": "gold reward (reward units)", "kl": "KL(π‖π_ref) (nats)"},
+            "method",
+            exact={"gold": frames.swept(1), "kl": 1.2},
+            **said,
+        ),
+        "points": views.points(frames.arena(), frames.curve(1, 0.1), **said),
+        "displacement": views.displacement(
+            frames.displaced(), {"good": "score", "bad": "score"}, rejected=True, **said
+        ),
+        "unseen_mass": views.unseen_mass(
+            frames.unseen(),
+            against=("margin", "margin (reward units)"),
+            start=0.3,
+            **said,
+        ),
         "distribution": views.distribution(
             {"chosen": [0.0, 1.0, 1.0], "rejected": [2.0, 3.0]},
             label="reward (reward units)",

@@ -78,3 +78,47 @@ def spiral() -> pd.DataFrame:
     names = ("rock", "paper", "scissors")
     table = {"curve": "nash_md", "step": range(30)}
     return pd.DataFrame(table | dict(zip(names, shares, strict=True)))
+
+
+def swept(seeds: int = 3) -> pd.DataFrame:
+    """Gold falls as labels are flipped; one method of the two has no look yet."""
+    rows = [
+        (method, flip, seed, top - flip + 0.1 * seed, 1 + flip)
+        for method, top in (("dpo", 1.0), ("a_new_one", 0.5))
+        for flip in (0.0, 0.2, 0.4)
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=["method", "flip", "seed", "gold", "kl"])
+
+
+def arena(count: int = 20, seeds: int = 2) -> pd.DataFrame:
+    """Many methods, crowded in the middle."""
+    kinds, rows = ("pairs", "thumbs", "a new kind"), []
+    for i in range(count):
+        kl = 1 + 0.13 * (i % 5) + 0.04 * i
+        for seed in range(seeds):
+            gold = 1.2 * np.sqrt(kl) - 0.1 * (i % 3) + 0.02 * seed
+            rows.append((f"method_{i}", kinds[i % 3], seed, kl, gold))
+    return pd.DataFrame(rows, columns=["method", "data", "seed", "kl", "gold"])
+
+
+def displaced(seeds: int = 2) -> pd.DataFrame:
+    """The higher the score, the deeper the fall; the other score is the reverse."""
+    rows = [
+        (seed, pair, pair**2, -(pair**2), 2.0 - pair - seed, -pair - 3.0)
+        for seed in range(seeds)
+        for pair in range(8)
+    ]
+    names = ["seed", "pair", "good", "bad", "chosen", "rejected"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def unseen() -> pd.DataFrame:
+    """The mass on unseen responses grows with one method and not with the other."""
+    rows = [
+        (method, seed, step, 0.3 + rate * step * (1 + 0.1 * seed), step / 10)
+        for method, rate in (("dpo", 0.004), ("rpo", 0.0))
+        for seed in range(3)
+        for step in STEPS
+    ]
+    return pd.DataFrame(rows, columns=["method", "seed", "step", "unseen", "margin"])

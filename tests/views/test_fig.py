@@ -24,6 +24,10 @@ KINDS = (
     "training",
     "bars",
     "distribution",
+    "sweep",
+    "points",
+    "displacement",
+    "unseen_mass",
 )
 
 

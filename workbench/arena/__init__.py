@@ -3,6 +3,7 @@
 from workbench.arena.contest import Budget, compare
 from workbench.arena.entrants import BadMethod, Entrant, entrants, from_file
 from workbench.arena.grounds import Ground, of_reviews, of_stories
+from workbench.arena.picture import picture
 from workbench.arena.standings import markdown, standings
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "markdown",
     "of_reviews",
     "of_stories",
+    "picture",
     "standings",
 ]

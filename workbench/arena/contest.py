@@ -8,6 +8,7 @@ import torch
 from workbench.arena.entrants import Entrant
 from workbench.arena.grounds import Ground
 from workbench.core.errors import NonFiniteGradient, WorkbenchError
+from workbench.feedback.supply import kind
 from workbench.loops import offline
 from workbench.loops.order import batch
 
@@ -43,7 +44,7 @@ def compare(
         progress: called with a line a method.
 
     Returns:
-        DataFrame, a row a method and seed: method, world, outside, the columns of
+        DataFrame, a row a method and seed: method, world, data, outside, the columns of
         ``Ground.measure``, seconds (of training, all seeds together), problem (why a
         method of the library has no numbers; empty otherwise).
 
@@ -62,7 +63,8 @@ def compare(
             frame = pd.DataFrame({"seed": list(ground.seeds), "problem": str(error)})
         frame.insert(0, "method", entrant.key)
         frame.insert(1, "world", ground.name)
-        frame.insert(2, "outside", entrant.outside)
+        frame.insert(2, "data", kind(entrant.batch_class))
+        frame.insert(3, "outside", entrant.outside)
         parts.append(frame)
         progress(_line(frame))
     return pd.concat(parts, ignore_index=True)

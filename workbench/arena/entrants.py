@@ -19,6 +19,7 @@ from workbench import catalogue
 from workbench.core import batches
 from workbench.core.batches import ResponseLogps
 from workbench.core.errors import BadFile, BadOption, MissingInput
+from workbench.feedback.supply import kind
 from workbench.teach.properties import PROPERTIES, Subject, gradients, leaves
 
 
@@ -92,9 +93,8 @@ def entrants(
             left_out[module.card.key] = reason
         else:
             cfg = _at(module.Config(), beta)
-            kind = _batch_class(module)
-            own = vars(module).get("score")
-            found.append(Entrant(module.card.key, module.loss, cfg, kind, scored=own))
+            reads, own = batch_class(module), vars(module).get("score")
+            found.append(Entrant(module.card.key, module.loss, cfg, reads, scored=own))
     return found, left_out
 
 
@@ -108,13 +108,14 @@ def _obstacle(module: ModuleType) -> str | None:
     where = f"notebook {module.card.notebook} shows it"
     if "loss" not in vars(module):
         return f"it has no loss on labels, but a closed form; {where}"
-    own = set(module.card.needs) & {"own model", "own data"}
-    if own:
-        return f"it needs {' and '.join(sorted(own))}; {where}"
+    try:
+        kind(batch_class(module))
+    except MissingInput as error:
+        return f"{error}; {where}"
     return None
 
 
-def _batch_class(module: ModuleType) -> type:
+def batch_class(module: ModuleType) -> type:
     """The annotation of the loss's first argument; pairs if there is none."""
     first, *_ = inspect.signature(module.loss).parameters
     return get_type_hints(module.loss).get(first, batches.PairLogps)
@@ -142,13 +143,13 @@ def from_file(path: str | Path, options: Mapping[str, object] | None = None) -> 
     except TypeError:
         detail = f"loss takes (batch, cfg), not {inspect.signature(loss)}"
         raise BadMethod(path, "wrong arguments", detail) from None
-    kind = _kind(path, module)
+    reads = _reads(path, module)
     cfg = _config(path, module, options or {})
-    subject = Subject(loss, kind, cfg)
+    subject = Subject(loss, reads, cfg)
     _trial(path, subject)
     notes = tuple(_lacks(subject))
     own = vars(module).get("score")
-    return Entrant(path.stem, loss, cfg, kind, notes, outside=True, scored=own)
+    return Entrant(path.stem, loss, cfg, reads, notes, outside=True, scored=own)
 
 
 def _execute(path: Path) -> ModuleType:
@@ -166,16 +167,13 @@ def _execute(path: Path) -> ModuleType:
     return module
 
 
-def _kind(path: Path, module: ModuleType) -> type:
+def _reads(path: Path, module: ModuleType) -> type:
     try:
-        kind = _batch_class(module)
+        reads = batch_class(module)
+        kind(reads)
     except (NameError, TypeError, ValueError) as error:
         raise BadMethod(path, "unknown annotation", str(error)) from None
-    if not hasattr(kind, "example"):
-        known = ", ".join(n for n in batches.__all__ if n.endswith("Logps"))
-        detail = f"the first argument is one of {known}, not {kind!r}"
-        raise BadMethod(path, "unknown annotation", detail)
-    return kind
+    return reads
 
 
 def _config(path: Path, module: ModuleType, options: Mapping[str, object]) -> Any:

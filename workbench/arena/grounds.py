@@ -78,6 +78,11 @@ class Ground:
         """The world's name."""
         return self.world.name
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether all responses are known."""
+        return hasattr(self.world, "tree")
+
     @cached_property
     def supplies(self) -> list[Supply]:
         """The labels of each seed, in every form."""
@@ -140,7 +145,7 @@ class Ground:
     @cached_property
     def _truth(self) -> exact.Tracker | None:
         """Exact measures, where all responses are known."""
-        if not hasattr(self.world, "tree"):
+        if not self.is_exact:
             return None
         with torch.no_grad():
             ref = self.reference.response_logps(self.world)

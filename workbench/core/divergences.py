@@ -1,4 +1,4 @@
-"""f-divergences of a policy from its reference, as objects.
+"""f-divergences of a policy from its reference, as objects; conjugates for imitation.
 
 With u = π/π_ref, D_f(π‖π_ref) = E_ref[f(u)] for a convex f. Adding c(u − 1) to f adds
 nothing to D_f, so every generator here is written with f(1) = f′(1) = 0, and f ≥ 0.
@@ -34,7 +34,8 @@ from workbench.core.errors import BadOption
 
 Shaped = Float[Tensor, "*shape"]
 _LARGEST_EXPONENT = 80.0  # e^88 is the last in float32
-_NEWTON_STEPS = 12  # from a start within 1 nat of the root; each doubles the digits
+_NEWTON_STEPS = 12  # each doubles the digits, from within 1 nat of the root
+_STEEPEST = 100.0  # u beyond which Hellinger's conjugate is a line
 
 
 @dataclass(frozen=True)
@@ -186,3 +187,62 @@ def alpha(a: float) -> Divergence:
             f"alpha is {a}; it lies between 0 (REVERSE_KL) and 1 (FORWARD_KL)"
         )
     return Alpha(f"α = {a:g}", a)
+
+
+@dataclass(frozen=True)
+class Conjugate:
+    """A generator f, D_f(π‖E) = E_E[f(π/E)], with f*(t) = sup_u ut − f(u).
+
+    D_f(π‖E) = sup_T E_π[T] − E_E[f*(T)], reached at T = f′(π/E). Generators here have
+    f(1) = 0.
+
+    Attributes:
+        name: as a legend shows it.
+    """
+
+    name: str
+
+    def generator(self, ratio: Shaped) -> Shaped:
+        """f(u) of u = π/E ≥ 0."""
+        raise NotImplementedError
+
+    def value(self, t: Shaped) -> Shaped:
+        """f*(t)."""
+        raise NotImplementedError
+
+
+class _TotalVariation(Conjugate):
+    """f* = t for |t| ≤ ½; as t for all t it is the conjugate of "u is 1", so π = E."""
+
+    def generator(self, ratio: Shaped) -> Shaped:
+        return (ratio - 1).abs() / 2
+
+    def value(self, t: Shaped) -> Shaped:
+        return t
+
+
+class _Pearson(Conjugate):
+    """χ² without a half; for t < −2 over all u: over u ≥ 0 it would be flat, −1."""
+
+    def generator(self, ratio: Shaped) -> Shaped:
+        return (ratio - 1) ** 2
+
+    def value(self, t: Shaped) -> Shaped:
+        return t + t**2 / 4
+
+
+class _Hellinger(Conjugate):
+    """Twice the squared Hellinger distance, over u ≤ 100: a line instead of a pole."""
+
+    def generator(self, ratio: Shaped) -> Shaped:
+        return (ratio.sqrt() - 1) ** 2
+
+    def value(self, t: Shaped) -> Shaped:
+        end = 1 - _STEEPEST**-0.5  # f*′ = 1/(1 − t)² is 100 there
+        within = t.clamp(max=end)
+        return within / (1 - within) + _STEEPEST * (t - end).relu()
+
+
+TOTAL_VARIATION = _TotalVariation("total variation")
+PEARSON = _Pearson("Pearson χ²")
+SQUARED_HELLINGER = _Hellinger("squared Hellinger")

@@ -55,12 +55,7 @@ class Supply:
         Raises:
             MissingInput: the labelling lacks what such a data set holds.
         """
-        if batch_class not in _FORMS:
-            known = ", ".join(sorted(each.__name__ for each in _FORMS))
-            raise MissingInput(
-                f"no data set makes {batch_class.__name__}; there are {known}"
-            )
-        return _FORMS[batch_class](self)
+        return _form(batch_class)[1](self)
 
     def _need(self, name: str):
         value = getattr(self, name)
@@ -111,17 +106,40 @@ def _scoped(supply: Supply) -> ScopedPairs:
     return ScopedPairs(supply.pairs, own[slice(0, n)], own[slice(n, 2 * n)])
 
 
-_FORMS: dict[type, Callable[[Supply], object]] = {
-    batches.PairLogps: lambda supply: supply.pairs,
-    batches.ResponseLogps: lambda supply: Responses.of(supply.pairs.chosen),
-    batches.ThumbLogps: lambda supply: Thumbs.of_pairs(supply.pairs),
-    batches.ListLogps: _lists,
-    batches.ScoredLogps: _valued,
-    batches.PairLaws: lambda supply: LawPairs(supply.pairs),
-    batches.PairTokenRewards: _token_rewards,
-    batches.PairSteps: lambda supply: StepPairs.of_first_difference(supply.pairs),
-    batches.ScopedPairLogps: _scoped,
+_FORMS: dict[type, tuple[str, Callable[[Supply], object]]] = {
+    batches.PairLogps: ("pairs", lambda supply: supply.pairs),
+    batches.ResponseLogps: (
+        "responses",
+        lambda supply: Responses.of(supply.pairs.chosen),
+    ),
+    batches.ThumbLogps: ("thumbs", lambda supply: Thumbs.of_pairs(supply.pairs)),
+    batches.ListLogps: ("lists", _lists),
+    batches.ScoredLogps: ("scores", _valued),
+    batches.PairLaws: ("tokens", lambda supply: LawPairs(supply.pairs)),
+    batches.PairTokenRewards: ("tokens", _token_rewards),
+    batches.PairSteps: (
+        "tokens",
+        lambda supply: StepPairs.of_first_difference(supply.pairs),
+    ),
+    batches.ScopedPairLogps: ("pairs", _scoped),
 }
+
+
+def kind(batch_class: type) -> str:
+    """What a loss learns from, in a word: pairs, thumbs, lists, scores, tokens …
+
+    Raises:
+        MissingInput: no data set makes such batches.
+    """
+    return _form(batch_class)[0]
+
+
+def _form(batch_class: type) -> tuple[str, Callable[[Supply], object]]:
+    if batch_class not in _FORMS:
+        known = ", ".join(sorted(each.__name__ for each in _FORMS))
+        name = getattr(batch_class, "__name__", str(batch_class))
+        raise MissingInput(f"no data set makes {name}; there are {known}")
+    return _FORMS[batch_class]
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """What a loop returns, and how it reads from disk."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 from torch import nn
@@ -33,7 +33,16 @@ class Run:
 
 def describe(method, cfg) -> dict:
     """The part of run.json that names the method and its settings."""
-    return {"method": method.card.key, "method_config": asdict(cfg)}
+    held = {} if cfg is None else {f.name: getattr(cfg, f.name) for f in fields(cfg)}
+    return {
+        "method": method.card.key,
+        "method_config": {k: _plain(v) for k, v in held.items()},
+    }
+
+
+def _plain(value: object) -> object:
+    """What JSON can hold; an object such as a divergence goes by its name."""
+    return value.name if is_dataclass(value) else value
 
 
 def read(folder: str | Path):

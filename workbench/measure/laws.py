@@ -22,7 +22,7 @@ from workbench.core.statistics import student_t
 Law = Literal["bon", "rl"]
 
 
-def _numbers(values: Iterable[float] | Tensor) -> Tensor:
+def numbers(values: Iterable[float] | Tensor) -> Tensor:
     """Float64, also from a column of a DataFrame, whose index may start anywhere."""
     if not isinstance(values, Tensor):
         values = torch.tensor([float(value) for value in values], dtype=torch.float64)
@@ -66,7 +66,7 @@ class Fit:
 
     def __call__(self, d: Iterable[float] | Tensor) -> Tensor:
         """Gold above the reference that the law gives at d = √KL."""
-        d = _numbers(d)
+        d = numbers(d)
         return _columns(d, self.law) @ torch.tensor([self.alpha, self.beta]).double()
 
 
@@ -99,7 +99,7 @@ def fit(
     """
     if law not in ("bon", "rl"):
         raise ValueError(f"law is 'bon' or 'rl', not {law!r}")
-    d, gain = _numbers(d), _numbers(gold) - start
+    d, gain = numbers(d), numbers(gold) - start
     if len(d[d > 0].unique()) < 3:
         raise ValueError("two parameters and their intervals need three different √KL")
     x = _columns(d, law)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from workbench.core.batches import Tokens
+from workbench.core.batches import PairLogps, Tokens
 from workbench.core.errors import MissingInput
 from workbench.core.seeds import generator
 from workbench.feedback import files
@@ -15,6 +15,7 @@ from workbench.feedback.compare import compare
 from workbench.feedback.pairs import Pairs, sample_pairs
 from workbench.feedback.records import text_of
 from workbench.feedback.responses import Responses
+from workbench.feedback.supply import Supply, sample_supply
 from workbench.loops import offline
 from workbench.methods.supervised import sft
 from workbench.models import checkpoint, prompts, tiny, tokenizer
@@ -55,6 +56,18 @@ class Source:
         if self._pairs is not None:
             return self._pairs
         return self._draw(self.settings.n_pairs, generator(seed, "pairs"))
+
+    def labels(self, seed: int, batch_class: type):
+        """The training labels as the data set that makes batches of a class.
+
+        Raises:
+            MissingInput: the labels cannot be had in that form.
+        """
+        if self.world is None or batch_class is PairLogps:
+            return Supply(self.pairs(seed)).data(batch_class)
+        stream, n = generator(seed, "pairs"), self.settings.n_pairs
+        made = sample_supply(self.world, self.reference, n, Annotator(), stream)
+        return made.data(batch_class)
 
     def held_out(self, seed: int) -> Pairs:
         """Pairs that no run trains on."""

@@ -10,10 +10,12 @@ import torch
 from workbench.core.errors import MissingInput
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.responses import Responses
+from workbench.feedback.supply import kind
 from workbench.loops import games, offline, online, reward
 from workbench.loops.run import Run
 from workbench.models.device import place
 from workbench.models.heads import ScoreModel, ValueModel
+from workbench.teach.properties import batch_class
 from workbench.train import measures
 from workbench.train.settings import Settings, temperature
 from workbench.train.sources import Source
@@ -22,7 +24,6 @@ STEPS = {"supervised": 200, "offline": 200, "reward": 200, "online": 100, "games
 # what the loops below know how to give; a method that needs more says so
 GIVEN = {
     "supervised": {"responses", "pairs", "reference"},
-    "offline": {"pairs", "reference"},
     "reward": {"pairs"},
     "online": {"rollouts", "reward", "reference", "value head", "group"},
     "games": {"rollouts", "preference oracle", "reference", "group"},
@@ -81,6 +82,9 @@ def check(method: ModuleType, settings: Settings) -> None:
         MissingInput: with what is missing and where it can be had.
     """
     card, where = method.card, settings.world or "a preference file"
+    if card.family == "offline" and "loss" in vars(method):
+        _check_labels(method, settings)
+        return
     if card.family not in GIVEN:
         raise MissingInput(
             f"{card.key} trains no policy and no reward model ({card.family}); "
@@ -105,10 +109,21 @@ def check(method: ModuleType, settings: Settings) -> None:
         )
 
 
+def _check_labels(method: ModuleType, settings: Settings) -> None:
+    """A preference file holds comparisons: from them come pairs, thumbs and steps."""
+    learns_from = kind(batch_class(method.loss))
+    if settings.pairs is not None and learns_from in ("lists", "scores"):
+        raise MissingInput(
+            f"{method.card.key} learns from {learns_from}, and a preference file has "
+            "no scores; use --world, or a method that needs pairs or thumbs"
+        )
+
+
 def _offline(task: Task, seed: int, out: Path, resume: bool) -> Run:
     source, s = task.source, task.settings
+    data = source.labels(seed, batch_class(task.method.loss))
     return offline.fit(
-        source.start(), source.reference, source.pairs(seed), task.method, task.cfg,
+        source.start(), source.reference, data, task.method, task.cfg,
         batch_size=s.batch_size, measures=task.policy_measures(seed),
         **task.common(seed, out, resume),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from workbench.views.bars import bars
 from workbench.views.calibration import reliability
 from workbench.views.chart import Chart, Panels
+from workbench.views.displacement import displacement
 from workbench.views.drift import kl_drift
 from workbench.views.fig import Fig
 from workbench.views.layers import (
@@ -15,11 +16,14 @@ from workbench.views.layers import (
     Text,
     VLine,
 )
+from workbench.views.mass import unseen_mass
 from workbench.views.overoptimisation import frontier, overoptimisation
 from workbench.views.plain import distribution, training_curves
+from workbench.views.points import points
 from workbench.views.rewards import implicit_rewards, token_rewards
 from workbench.views.simplex import simplex
 from workbench.views.style import Style, method, role, series
+from workbench.views.sweep import sweep
 
 __all__ = [
     "Band",
@@ -35,16 +39,20 @@ __all__ = [
     "Text",
     "VLine",
     "bars",
+    "displacement",
     "distribution",
     "frontier",
     "implicit_rewards",
     "kl_drift",
     "method",
     "overoptimisation",
+    "points",
     "reliability",
     "role",
     "series",
     "simplex",
+    "sweep",
     "token_rewards",
     "training_curves",
+    "unseen_mass",
 ]

@@ -77,11 +77,12 @@ def curve(
     label: str,
     style: Style,
     spread: str = "range",
+    markers: bool = False,
 ) -> list[Layer]:
     """The mean of `y` against `x` as a line, with its band when seeds differ."""
     table = summary(frame, x, y, spread)
     at = table[x].tolist()
-    line = Line(at, table["mean"].tolist(), label, style)
+    line = Line(at, table["mean"].tolist(), label, style, markers)
     if seeds(frame) < 2:
         return [line]
     return [Band(at, table["low"].tolist(), table["high"].tolist(), style), line]

@@ -5,6 +5,7 @@ colour blindness; dash and marker repeat the distinction for greyscale print.
 """
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 BLACK = "#000000"
@@ -64,6 +65,17 @@ METHODS: dict[str, Style] = {
     "soft_backup": Style(BLACK, "dash", "x"),
 }
 
+# What a method learns from, in the order in which legends list it.
+DATA: dict[str, Style] = {
+    "pairs": Style(BLUE, "solid", "circle"),
+    "lists": Style(GREEN, "solid", "square"),
+    "thumbs": Style(ORANGE, "solid", "triangle-up"),
+    "scores": Style(VERMILLION, "solid", "diamond"),
+    "tokens": Style(PURPLE, "solid", "triangle-down"),
+    "responses": Style(GREY, "solid", "cross"),
+    "none": Style(BLACK, "solid", "star"),
+}
+
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY)
 _MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -109,6 +121,29 @@ def look(name: str, index: int = 0) -> Style:
     if name in ROLES:
         return role(name)
     return method(name) if name in METHODS else series(index)
+
+
+def looks(names: Iterable[str]) -> dict[str, Style]:
+    """A look for each of several lines in one chart, no two alike.
+
+    Roles, methods and kinds of data that have a look keep it. The others take the
+    colours that are still free, in order; when those run out, new dashes and markers.
+    """
+    names = list(dict.fromkeys(names))
+    known = {**DATA, **METHODS, **ROLES}
+    chosen = {name: known[name] for name in names if name in known}
+    taken = {style.colour for style in chosen.values()}
+    free = [colour for colour in _COLOURS if colour not in taken]
+    again = [(c, d) for d in _DASHES[1:] for c in (*free, *_COLOURS)]
+    spare = iter([*((colour, "solid") for colour in free), *dict.fromkeys(again)])
+    seen = {(s.colour, s.dash) for s in chosen.values()}
+    spare = (pair for pair in spare if pair not in seen)
+    rest = [name for name in names if name not in known]
+    for i, (name, (colour, dash)) in enumerate(zip(rest, spare, strict=False)):
+        chosen[name] = Style(colour, dash, _MARKERS[i % len(_MARKERS)])
+    if len(chosen) < len(names):
+        raise ValueError(f"{len(names)} lines are too many for one chart")
+    return {name: chosen[name] for name in names}
 
 
 def tint(colour: str, alpha: float) -> str:
