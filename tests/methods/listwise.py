@@ -12,6 +12,17 @@ from workbench.core.batches import ListLogps, PairLogps
 
 PROMPT, PADDING = -9.0, -4.0  # numbers that a loss must not read
 
+COUNTS = 1 + torch.arange(TREE.n_responses) % 4
+COUNTED = (COUNTS / COUNTS.sum()).to(F64).log()  # a reference of rational numbers
+
+
+def population():
+    """One list in which each response stands as often as ``COUNTED`` draws it.
+
+    A list of infinitely many independent draws, exactly.
+    """
+    return torch.arange(TREE.n_responses).repeat_interleave(COUNTS)[None]
+
 
 def one_list(policy, ref, scores, proposal=None) -> ListLogps:
     """One list from the token log-probs of its responses, in nats.

@@ -9,12 +9,14 @@ from torch.testing import assert_close
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
+    COUNTED,
     as_pairs,
     constant_gradient,
     hand_list,
     lists_of,
     logit_gradients,
     off,
+    population,
     pulls,
     shifted,
     single_tokens,
@@ -86,6 +88,15 @@ def test_loss_passes(check):
 @pytest.mark.parametrize("name", exo_rw.mistakes)
 def test_mistake_is_caught(name):
     assert_caught(exo_rw.mistakes[name], CHECKS)
+
+
+def test_over_many_draws_of_the_reference_it_is_the_reverse_kl_of_a_geometric_mean():
+    """KL(π_θ‖π*) with π_θ ∝ π^β_π π_ref^(1−β_π) and π* ∝ π_ref exp(r/β_r)."""
+    policy = law(4)
+    mixed = (0.4 * policy + 0.6 * COUNTED).log_softmax(-1)
+    want = kl(mixed, optimal_policy(COUNTED, REWARD, 1.5))
+    batch = lists_of(policy, COUNTED, REWARD, population())
+    assert_close(exo_rw.loss(batch, CFG)[0], want)
 
 
 def test_every_list_is_at_rest_at_the_optimum():

@@ -10,12 +10,14 @@ from torch.testing import assert_close
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
+    COUNTED,
     constant_gradient,
     every_pair_as_list,
     hand_list,
     lists_of,
     logit_gradients,
     off,
+    population,
     pulls,
     shifted,
     single_tokens,
@@ -26,19 +28,12 @@ from workbench.worlds.exact import optimal_policy
 CFG = nca.Config(beta=0.4, alpha=1.5)
 PLAIN = nca.Config(beta=1.0, alpha=1.5)
 N = TREE.n_responses
-COUNTS = 1 + torch.arange(N) % 4
-COUNTED = (COUNTS / COUNTS.sum()).to(F64).log()  # a reference of rational numbers
 REWARD = 2 * random(2, N)
 
 
 def hand_batch():
     """One list: p = (1, 3, 2)/6 and e^s = (1, 2, 4)."""
     return hand_list(beta=0.4, alpha=1.5)
-
-
-def population():
-    """One list in which each response stands as often as the reference draws it."""
-    return torch.arange(N).repeat_interleave(COUNTS)[None]
 
 
 def check_hand_number(loss):

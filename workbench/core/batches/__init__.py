@@ -4,6 +4,7 @@ A loss sees no model and no optimiser. It sees one of these, and returns one val
 example. The reference is detached here, once, so no loss can forget it.
 """
 
+from workbench.core.batches.contexts import ContextPairs
 from workbench.core.batches.lists import ListLogps
 from workbench.core.batches.pairs import PairLogps, PairScores, ResponseLogps
 from workbench.core.batches.rollouts import GameRollouts, Rollouts, ValueRollouts
@@ -17,6 +18,7 @@ from workbench.core.batches.tokenwise import (
 )
 
 __all__ = [
+    "ContextPairs",
     "GameRollouts",
     "ListLogps",
     "PairLaws",

@@ -16,7 +16,7 @@ Valid only if:
 Fixed point:
     π*_β ∝ π_ref exp(r/β), for a Bradley–Terry reward model the posterior given a good
     response. There â = b̂ on every list: each sampled gradient is 0, whatever q′ is.
-    The gradient is that of the self-normalised KL, not (for finite n) of KL(π*‖π).
+    For finite n the gradient is that of the self-normalised KL, not of KL(π*‖π).
     Derived here: GDC++, with weights (π*/q′ − π/q′)/n, has no variance there either if
     Z is known exactly, and has some with any other Z. BRAIn needs no Z. DPG, without
     the second term, always has variance. All three checked list by list.
@@ -49,7 +49,7 @@ card = Card(
     needs=("lists", "reward", "reference", "proposal"),
     paper="Pandey et al. 2024 (2402.02479)",
     check="At π*_β each sampled gradient is 0, for every proposal and sample set.",
-    claim="Its gradient varies less than those of GDC++ and DPG, the more off policy.",
+    claim="Far from the posterior its gradient varies less than GDC++'s and DPG's.",
     notebook="28",
 )
 

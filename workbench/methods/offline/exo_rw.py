@@ -10,8 +10,9 @@ Compared with EXO_PREF:
 
 Valid only if:
     the responses of a list were drawn from π_ref: then, as K grows, L tends to
-    KL(π_θ‖π*) with π_θ ∝ π^β_π π_ref^(1−β_π). The loss is not convex: where q gives
-    next to nothing to what p wants, the push dies out, unlike that of dpo-rw.
+    KL(π_θ‖π_r) with π_θ ∝ π^β_π π_ref^(1−β_π) and π_r ∝ π_ref exp(r/β_r). The loss is
+    not convex: where q gives next to nothing to what p wants, the push dies out, unlike
+    that of dpo-rw.
 
 Minimiser:
     π ∝ π_ref exp(r/(β_r β_π)): L = 0 for a list if and only if its d = r/(β_r β_π) + c.

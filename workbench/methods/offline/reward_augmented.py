@@ -32,7 +32,6 @@ Known mistakes:
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -49,7 +48,7 @@ card = Card(
     parents=("dpo",),
     needs=("pairs", "reward", "reference"),
     paper="Zhang et al. 2024 (2410.08067)",
-    check="Every pair made agrees with R = −(g − r)², and goals have separate minimisers.",
+    check="Every pair made agrees with R = −(g − r)²; each goal has its own minimiser.",
     claim="Good rejected responses lose probability under DPO, and not under this.",
     notebook="28",
 )

@@ -1,0 +1,48 @@
+"""Comparisons for a policy that writes from a code of the response."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.core.batches import ContextPairs
+from workbench.feedback.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class ContextComparisons:
+    """Pairs read by a ``models.context.ContextPolicy``; there is no reference.
+
+    Attributes:
+        pairs: the comparisons.
+    """
+
+    pairs: Pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def weight(self) -> Float[Tensor, " batch"]:
+        """How much each pair counts."""
+        return self.pairs.weight
+
+    def reference_logps(self, reference) -> None:
+        """Nothing: no term of the method reads a reference."""
+
+    def batch(self, policy, rows: Tensor, ref=None) -> ContextPairs:
+        """Codes, log-probs given them, and the ideal code, for some of the rows."""
+        part, time = self.pairs[rows], self.pairs.both.ids.shape[1]
+        both = part.both.padded(time)
+        codes = policy.codes(both)
+        logps = policy.token_logps(both, codes)
+        return ContextPairs(
+            policy_chosen=logps[: len(rows)],
+            policy_rejected=logps[len(rows) :],
+            chosen_mask=both.mask[: len(rows)],
+            rejected_mask=both.mask[len(rows) :],
+            code_chosen=codes[: len(rows)],
+            code_rejected=codes[len(rows) :],
+            policy_ideal=torch.stack([policy.ideal] * len(rows)),
+        )
