@@ -13,16 +13,23 @@ from workbench.methods.offline import dpo
 from workbench.models.policy import TabularPolicy
 from workbench.models.tiny import decoder
 from workbench.worlds.probes import YesNo
+from workbench.worlds.reviews import Reviews
+
+
+WORLD = Reviews(max_words=3)  # responses of two and three tokens
+REF = WORLD.author
+NOISE = torch.randn(REF.shape, generator=generator(1), dtype=torch.float64)
+OTHER = (REF + NOISE).log_softmax(-1)
 
 
 @pytest.fixture(scope="module")
-def pairs(world, ref):
-    return sample_pairs(world, ref, 12, Annotator(), generator(3))
+def pairs():
+    return sample_pairs(WORLD, REF, 12, Annotator(), generator(3))
 
 
 @pytest.fixture(scope="module")
-def small(world):
-    return decoder(world.vocab, width=16, layers=1, seed=1)
+def small():
+    return decoder(WORLD.vocab, width=16, layers=1, seed=1)
 
 
 def pair_of(world, prompt, chosen, rejected):
@@ -32,42 +39,40 @@ def pair_of(world, prompt, chosen, rejected):
     return Pairs(*sides, torch.ones(1, dtype=torch.float64))
 
 
-def test_changes_are_log_probs_after_minus_before(world, ref, other, pairs):
-    before = pairs.reference_logps(TabularPolicy(world, ref))
-    frame = displacement.change(TabularPolicy(world, other), pairs, before)
+def test_changes_are_log_probs_after_minus_before(pairs):
+    before = pairs.reference_logps(TabularPolicy(WORLD, REF))
+    frame = displacement.change(TabularPolicy(WORLD, OTHER), pairs, before)
     prompt = pairs.chosen.prompt
     for side, tokens in (("chosen", pairs.chosen), ("rejected", pairs.rejected)):
-        gap = (other - ref)[prompt, tokens.response]
+        gap = (OTHER - REF)[prompt, tokens.response]
         assert frame[side].tolist() == pytest.approx(gap.tolist())
     gap = frame["chosen"] - frame["rejected"]
     assert frame["margin"].tolist() == pytest.approx(gap.tolist())
 
 
-def test_each_member_reads_its_own_pairs_or_all_of_them(
-    world, ref, other, pairs, stack
-):
-    before = pairs.reference_logps(TabularPolicy(world, ref))
-    two = stack(world, [ref, other])
+def test_each_member_reads_its_own_pairs_or_all_of_them(pairs, stack):
+    before = pairs.reference_logps(TabularPolicy(WORLD, REF))
+    two = stack(WORLD, [REF, OTHER])
     own = displacement.change(two, pairs, before)
     assert own["seed"].tolist() == [0] * 6 + [1] * 6
     assert own["chosen"][:6].abs().max() < 1e-12
-    alone = displacement.change(TabularPolicy(world, other), pairs, before)
+    alone = displacement.change(TabularPolicy(WORLD, OTHER), pairs, before)
     assert own["chosen"][6:].tolist() == pytest.approx(alone["chosen"][6:].tolist())
     every = displacement.change(two, pairs, before, shared=True)
     assert every["pair"].tolist() == [*range(12)] * 2
     assert every["chosen"][12:].tolist() == pytest.approx(alone["chosen"].tolist())
 
 
-def test_the_mass_went_where_it_was_put(world, ref):
-    after = ref.exp() * 0.9
+def test_the_mass_went_where_it_was_put():
+    after = REF.exp() * 0.9
     after[1, 7] += 0.1
-    frame = displacement.gains(after.log(), world, ref, most=2)
+    frame = displacement.gains(after.log(), WORLD, REF, most=2)
     row = frame[(frame["prompt"] == "plot")].iloc[0]
-    assert row["response"] == 7 and row["text"] == world.text(7)
-    gain = 0.1 - 0.1 * ref[1, 7].exp().item()
+    assert row["response"] == 7 and row["text"] == WORLD.text(7)
+    gain = 0.1 - 0.1 * REF[1, 7].exp().item()
     assert row["gain"] == pytest.approx(gain)
     assert row["after"] - row["before"] == pytest.approx(gain)
-    assert row["gold"] == world.gold[1, 7].item()
+    assert row["gold"] == WORLD.gold[1, 7].item()
     assert len(frame) == 8
 
 
@@ -228,15 +233,14 @@ def test_first_order_is_the_diagonal_and_the_mean_of_the_rows(small, pairs):
         assert frame[f"{name}_batch"].tolist() == pytest.approx(table.mean(-1).tolist())
 
 
-def test_edits_are_counted(world):
+def test_edits_are_counted():
     def tokens(*texts):
-        numbers = torch.tensor([world.index(text) for text in texts])
-        return world.tokens(torch.zeros(len(texts), dtype=torch.long), numbers)
+        numbers = torch.tensor([WORLD.index(text) for text in texts])
+        return WORLD.tokens(torch.zeros(len(texts), dtype=torch.long), numbers)
 
     first = tokens("good fun", "good", "(silence)", "bad")
     second = tokens("good fun", "bad", "very good", "very bad")
-    # "good" and "bad" end with an end token; "very bad" has none
-    assert displacement.edit_distance(first, second) == [0, 1, 2, 2]
+    assert displacement.edit_distance(first, second) == [0, 1, 2, 1]
 
 
 def test_rank_correlation_by_hand():

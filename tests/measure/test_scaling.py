@@ -25,7 +25,7 @@ def test_a_law_is_recovered_with_its_peak():
     assert row["rmse"] < 1e-12 < row["rmse_quadratic"] and row["n"] == 30
     assert row["alpha_low"] <= 1.0 + 1e-9 and row["alpha_high"] >= 1.0 - 1e-9
     wrong = scaling(law_frame(1.0, 2.0, start=-0.5), 0.0).iloc[0]
-    assert wrong["rmse"] > 0.1  # the reference's gold was not subtracted
+    assert wrong["rmse"] > 0.05  # the reference's gold was not subtracted
 
 
 def test_a_quadratic_in_kl_is_fitted_exactly_by_its_own_rival():

@@ -60,7 +60,8 @@ def test_the_reference_itself_is_not_trained(policy, reference):
     assert all(p.requires_grad for p in policy.parameters())
     data = ContextComparisons(some_pairs(8))
     offline.fit(policy, None, data, oppo, oppo.Config(), steps=2, batch_size=8)
-    assert all(torch.equal(a, b) for a, b in zip(before, reference.parameters()))
+    after = reference.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_codes_do_not_read_padding(stirred):
@@ -127,7 +128,7 @@ def test_every_part_is_reached_by_some_gradient(stirred):
 
 
 def test_training_lowers_the_loss_and_orders_the_codes(policy, tmp_path):
-    """Sixty steps: a smaller loss, and chosen codes nearer to z* than rejected ones."""
+    """Sixty steps: a smaller loss, and more chosen codes nearer to z* than rejected."""
     data, cfg = ContextComparisons(some_pairs()), oppo.Config()
 
     def state():
@@ -143,5 +144,5 @@ def test_training_lowers_the_loss_and_orders_the_codes(policy, tmp_path):
     offline.fit(policy, None, data, oppo, cfg, out=tmp_path, **settings)
     after, now = state()
     assert after < before - 0.5
-    assert now > max(0.75, ordered)
+    assert now > ordered + 0.1
     assert (tmp_path / "policy" / "context.safetensors").exists()

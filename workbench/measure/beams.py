@@ -38,8 +38,6 @@ def by_width(
     """
     import pandas as pd
 
-    if by not in ("likelihood", "implicit reward"):
-        raise ValueError(f"by is 'likelihood' or 'implicit reward', not {by!r}")
     logps, ref = law(policy, world), ref_logps.detach().double()
     steps = world.tree.conditionals(logps)
     if by == "implicit reward":

@@ -3,7 +3,7 @@
 Three arms with rewards 2.5, 2 and 1; pairs of draws from μ₁ and μ₂, which love the
 worst arm; a uniform reference; β = 1/2. Nothing is trained, so nothing depends on an
 optimiser: the population gradient of the library's losses is driven to zero. The line
-whose baseline holds the KL, E_π[R_β], is ours: the paper's value baseline leaves it out.
+with the baseline E_π[R_β] is ours: the paper's value baseline leaves the KL out.
 """
 
 import pytest
@@ -21,6 +21,7 @@ BETA = 0.5
 REWARD = torch.tensor([2.5, 2.0, 1.0], dtype=F64)
 MU = torch.tensor([[0.1, 0.2, 0.7], [0.05, 0.05, 0.9]], dtype=F64)
 REF = torch.full((3,), 1 / 3, dtype=F64).log()
+HALVES = MU.mean(0)
 PAIRS = torch.cartesian_prod(torch.arange(3), torch.arange(3))
 DRAWN = MU[0][PAIRS[:, 0]] * MU[1][PAIRS[:, 1]]  # how often each ordered pair is seen
 BEST = optimal_policy(REF, REWARD, BETA)
@@ -57,7 +58,7 @@ def ipo_risk(logits):
     return DRAWN @ (wins * first + (1 - wins) * ipo.loss(as_pairs(batch, 1, 0), cfg))
 
 
-def policy_gradient(baseline, drawn=MU.mean(0)):
+def policy_gradient(baseline, drawn=HALVES):
     """REINFORCE on arms drawn from any law: A = R_β − b, no importance weights.
 
     Args:

@@ -64,7 +64,7 @@ def check_beyond_the_margin_preferences_are_silent(loss):
 
 
 def check_few_codes_learn_the_data_given_the_code(loss):
-    """A table π(y|z), code z(y): Σ μ_i μ_j L(i, j) is flat at p_data(y|z), not beside."""
+    """A table π(y|z), codes z(y): Σ μ_i μ_j L(i, j) is flat at p_data(y|z) alone."""
     mu, code = law(1), torch.arange(N) % 3
     place = torch.eye(3, dtype=F64)[code]
     i, j = every_pair(N)
@@ -107,12 +107,9 @@ def test_mistake_is_caught(name):
 def test_the_triplet_is_zero_if_and_only_if_the_chosen_code_is_nearer_by_the_margin():
     ideal, chosen, rejected = random(3, 3, 500, 4)
     got = oppo.triplet(ideal, chosen, rejected, 0.5)
-    near, far = (torch.dist, torch.dist)
+    rows = zip(ideal, chosen, rejected, strict=True)
     holds = torch.stack(
-        [
-            near(ideal[k], chosen[k]) + 0.5 <= far(ideal[k], rejected[k])
-            for k in range(500)
-        ]
+        [torch.dist(i, c) + 0.5 <= torch.dist(i, r) for i, c, r in rows]
     )
     assert ((got == 0) == holds).all()
     assert 20 < holds.sum() < 480

@@ -65,6 +65,12 @@ def check_equal_scores_are_not_compared(loss):
     assert_close(loss(hand_list((3.0, 0.0, 3.0)), CFG).tolist(), [ranking + 1.3])
 
 
+def check_the_nll_of_a_pair_weighs_once(loss):
+    """n = 2: 0.05 · 1² · 4 beside −log σ(0.5 · (−2 + 3)), the first one being best."""
+    batch = one_list([[-1.0, -3.0], [-2.0, -5.0, -2.0]], [REF[0], REF[2]], (0.9, 0.4))
+    assert_close(loss(batch, CFG).tolist(), [math.log1p(math.exp(-0.5)) + 0.2])
+
+
 def check_constants_get_no_gradient(loss):
     assert constant_gradient(loss, hand_list(), CFG) == 0
 
@@ -74,6 +80,7 @@ CHECKS = [
     check_hand_number_without_gaps,
     check_pulls,
     check_equal_scores_are_not_compared,
+    check_the_nll_of_a_pair_weighs_once,
     check_constants_get_no_gradient,
 ]
 

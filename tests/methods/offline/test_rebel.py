@@ -42,7 +42,7 @@ def check_hand_number_of_the_official_form(loss):
 
 
 def check_pulls(loss):
-    """(2/η) Σ_j (r_i − r_j − (d_i − d_j)/η), 0.8 · (−1.4, −5.6, 7); nats: 2η in front."""
+    """(2/η) Σ_j (r_i − r_j − (d_i − d_j)/η): 0.8 · (−1.4, −5.6, 7); nats: 5 · same."""
     batch, pull = hand_list(), torch.tensor([-1.4, -5.6, 7.0], dtype=F64)
     for cfg, scale in ((CFG, 0.8), (NATS, 5.0)):
         hand = scale * pull[None, :, None] * batch.mask

@@ -42,6 +42,7 @@ from torch import Tensor
 
 from workbench.core.batches import ListLogps
 from workbench.core.card import Card
+from workbench.core.logps import Reduce
 from workbench.core.pairs import differences
 from workbench.methods.offline import list_mle
 
@@ -84,7 +85,7 @@ def ranking(batch: ListLogps, sharp: Tensor) -> Float[Tensor, " batch"]:
     return list_mle.rank_nll(logits, batch.scores)
 
 
-def best_nll(batch: ListLogps, reduce="sum") -> Float[Tensor, " batch"]:
+def best_nll(batch: ListLogps, reduce: Reduce = "sum") -> Float[Tensor, " batch"]:
     """−log π of the best response, the mean of them in a tie, in nats."""
     best = (batch.scores == batch.scores.amax(-1, keepdim=True)).to(batch.policy)
     return -(best * batch.logps(reduce)).sum(-1) / best.sum(-1)

@@ -13,7 +13,8 @@ Valid only if:
     the prompt can hold a score; the second pair is flipped; ties and pairs that the
     scores contradict are left out, since a tie gives both orders at the same goal. A
     score is the level of the world nearest to it. Compare with plain DPO at twice its
-    steps: the data are doubled.
+    steps: the data are doubled. Where each goal is a token of its own, a goal
+    in no pair is never learned.
 
 Minimiser:
     With Bradley–Terry labels of R(x, y, g) = −(g − r)², with which every pair made here

@@ -1,0 +1,212 @@
+"""Break each method in one place at a time: do its own checks notice?
+
+    python benchmarks/mutants.py                 # every method that has a loss
+    python benchmarks/mutants.py dpo kto --verbose
+
+A mutant flips a sign, drops a stop-gradient, exchanges chosen and rejected, turns a sum
+into a mean or back, or turns a strength such as β into 1/β, at one place of the code
+that ``loss`` reaches in its module. It is killed when one of the CHECKS of the method's
+test refuses it; it is equivalent when no example batch, at any setting, tells its value
+or gradient from the original's. All others survive, and none may: the exit status is
+then 1.
+"""
+
+import argparse
+import ast
+import copy
+import dataclasses
+import importlib.util
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from workbench.catalogue import methods  # noqa: E402
+from workbench.teach.check import other_values  # noqa: E402
+from workbench.teach.properties import (  # noqa: E402
+    Subject,
+    batch_class,
+    gradients,
+    leaves,
+    same,
+    with_garbage,
+)
+
+STRENGTHS = {"beta", "tau", "eta", "gamma", "beta_r", "beta_policy", "temperature"}
+SIDES = {"chosen": "rejected", "rejected": "chosen"}
+REDUCED = {"margin", "logratio", "logps"}
+
+
+def reached(tree: ast.Module) -> list[ast.FunctionDef]:
+    """The functions of a module that ``loss`` reaches by name."""
+    defined = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    todo, found = ["loss"], {}
+    while todo:
+        name = todo.pop()
+        if name in defined and name not in found:
+            found[name] = defined[name]
+            used = (n for n in ast.walk(defined[name]) if isinstance(n, ast.Name))
+            todo += [n.id for n in used]
+    return list(found.values())
+
+
+def edits(node: ast.AST) -> Iterator[tuple[str, Callable[[], ast.AST]]]:
+    """The mutations of one node: what is done, and what makes the new node."""
+    match node:
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            yield "minus dropped", lambda: copy.deepcopy(operand)
+        case ast.BinOp(op=ast.Add() | ast.Sub() as op):
+            other = ast.Sub() if isinstance(op, ast.Add) else ast.Add()
+            yield "plus and minus", lambda: _with(node, op=other)
+        case ast.Call(func=ast.Attribute(value=inner, attr="detach")):
+            yield "detach dropped", lambda: copy.deepcopy(inner)
+        case ast.Call(func=ast.Attribute(attr="sum" | "mean" as name) as func):
+            other = "mean" if name == "sum" else "sum"
+            yield (
+                f"{name} to {other}",
+                lambda: _with(node, func=_with(func, attr=other)),
+            )
+        case ast.Call(func=ast.Attribute(attr=name), args=[], keywords=[]):
+            if name in REDUCED:
+                mean = [ast.Constant("mean")]
+                yield "sum to mean", lambda: _with(node, args=mean)
+        case ast.Constant(value="sum" | "mean" as name):
+            other = "mean" if name == "sum" else "sum"
+            yield f"{name} to {other}", lambda: ast.Constant(other)
+        case ast.Attribute(value=ast.Name(id="cfg"), attr=name) if name in STRENGTHS:
+            inverse = ast.BinOp(ast.Constant(1), ast.Div(), copy.deepcopy(node))
+            yield f"1/{name}", lambda: inverse
+        case ast.Attribute(attr=name) if any(side in name for side in SIDES):
+            yield f"{name} swapped", lambda: _with(node, attr=_swapped(name))
+
+
+def _swapped(name: str) -> str:
+    side = next(side for side in SIDES if side in name)
+    return name.replace(side, SIDES[side])
+
+
+def _with(node: ast.AST, **changes: object) -> ast.AST:
+    new = copy.deepcopy(node)
+    for name, value in changes.items():
+        setattr(new, name, value)
+    return new
+
+
+class _Replace(ast.NodeTransformer):
+    """Replace the n-th node (in walking order) of a function."""
+
+    def __init__(self, target: ast.AST, new: ast.AST):
+        self.target, self.new = target, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return self.new if node is self.target else self.generic_visit(node)
+
+
+def mutants(module: types.ModuleType) -> Iterator[tuple[str, Callable]]:
+    """Every mutant's description and loss."""
+    source = inspect.getsource(module)
+    count = sum(1 for _ in _sites(ast.parse(source)))
+    for index in range(count):
+        tree = ast.parse(source)
+        function, node, name, make = list(_sites(tree))[index]
+        _Replace(node, make()).visit(function)
+        ast.fix_missing_locations(tree)
+        made = types.ModuleType(module.__name__)
+        exec(compile(tree, module.__file__, "exec"), vars(made))
+        where = f"{function.name}, line {node.lineno}: {name}"
+        yield f"{where} in `{ast.unparse(node)[:60]}`", made.loss
+
+
+def _sites(tree: ast.Module) -> Iterator[tuple]:
+    for function in reached(tree):
+        for statement in function.body:
+            for node in ast.walk(statement):
+                for name, make in edits(node):
+                    yield function, node, name, make
+
+
+def equivalent(module: types.ModuleType, wrong: Callable) -> bool:
+    """No example batch at any setting tells the two apart."""
+    cfg = module.Config()
+    settings = [cfg] + [
+        dataclasses.replace(cfg, **{field.name: value})
+        for field in dataclasses.fields(cfg)
+        for value in other_values(cfg, field.name)
+    ]
+    for setting in settings:
+        subject = Subject(module.loss, batch_class(module.loss), setting)
+        for seed in range(3):
+            answers = []
+            for loss in (module.loss, wrong):
+                batch = leaves(with_garbage(subject.example(seed), seed))
+                try:
+                    value = loss(batch, setting)
+                except Exception:
+                    return False
+                answers.append([value.detach(), *gradients(value, batch).values()])
+            if len({tuple(a[0].shape) for a in answers}) > 1:
+                return False
+            if not all(same(a, b) for a, b in zip(*answers, strict=True)):
+                return False
+    return True
+
+
+def killed(checks, wrong: Callable) -> bool:
+    """Some check refuses the mutant; an error of any kind is a refusal."""
+    for check in checks:
+        try:
+            check(wrong)
+        except Exception:
+            return True
+    return False
+
+
+def examine(key: str) -> tuple[str, int, int, list[str]]:
+    """(key, killed, equivalent, survivors) of one method."""
+    torch.set_num_threads(1)
+    module = methods()[key]
+    path = ROOT / "tests" / "methods" / module.card.family / f"test_{key}.py"
+    spec = importlib.util.spec_from_file_location(f"checks_of_{key}", path)
+    tests = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tests)
+    dead, same_as, alive = 0, 0, []
+    for name, wrong in mutants(module):
+        if killed(tests.CHECKS, wrong):
+            dead += 1
+        elif equivalent(module, wrong):
+            same_as += 1
+        else:
+            alive.append(name)
+    return key, dead, same_as, alive
+
+
+def main() -> int:
+    """Examine the methods and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("keys", nargs="*", help="methods; all if none is given")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    asked = parser.parse_args()
+    found = {k: m for k, m in methods().items() if "loss" in vars(m)}
+    keys = asked.keys or list(found)
+    total = [0, 0, 0]
+    print(f"{'method':16} killed  equivalent  survived")
+    with ProcessPoolExecutor(asked.jobs) as pool:
+        for key, dead, same_as, alive in pool.map(examine, keys):
+            print(f"{key:16} {dead:6}  {same_as:10}  {len(alive):8}", flush=True)
+            for name in alive:
+                print(f"    {name}")
+            counts = (dead, same_as, len(alive))
+            total = [a + b for a, b in zip(total, counts, strict=True)]
+    print(f"{'all':16} {total[0]:6}  {total[1]:10}  {total[2]:8}")
+    return 1 if total[2] else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
