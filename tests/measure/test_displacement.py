@@ -15,7 +15,6 @@ from workbench.models.tiny import decoder
 from workbench.worlds.probes import YesNo
 from workbench.worlds.reviews import Reviews
 
-
 WORLD = Reviews(max_words=3)  # responses of two and three tokens
 REF = WORLD.author
 NOISE = torch.randn(REF.shape, generator=generator(1), dtype=torch.float64)

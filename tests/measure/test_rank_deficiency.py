@@ -1,6 +1,7 @@
 """Components of the pair graph, the mass outside it, and what a loss cannot see."""
 
 import importlib
+import math
 
 import pytest
 import torch
@@ -190,7 +191,16 @@ OTHERS = {
 @pytest.mark.parametrize("key", OTHERS)
 def test_losses_with_an_anchor_or_a_bent_score_see_it(world, ref, twins, key):
     method = importlib.import_module(f"workbench.methods.offline.{key}")
-    assert changes(method, method.Config(), world, ref, twins, OTHERS[key]) > 1e-3
+    assert changes(method, method.Config(), world, ref, twins, OTHERS[key]) > 1e-4
+
+
+def test_the_anchor_of_rpo_counts_the_mass_that_went(world, ref, twins):
+    """βη times the fall of log π(y_c), log 100; the fourth prompt has no pair."""
+    rpo = importlib.import_module("workbench.methods.offline.rpo")
+    cfg = rpo.Config(beta=0.5, eta=0.2)
+    one, two = losses(rpo, cfg, world, ref, twins)
+    inside = torch.tensor([True, True, False, True, False, True])
+    assert (two - one)[inside].tolist() == pytest.approx([0.1 * math.log(100)] * 4)
 
 
 def test_dpop_sees_it_only_where_its_penalty_is_active(world, ref, twins):

@@ -59,6 +59,22 @@ def check_gradient_is_the_error(loss):
     assert_close(got, torch.tensor([[0.0, -0.25, -1, 0]], dtype=F64))
 
 
+def check_discounted_hand_number(loss):
+    """γ = ½: δ = (−0.75, 1.5), A = (−0.75 + ¼·1.5, 1.5), targets (0.625, 2)."""
+    got = loss(hand_batch(), replace(CFG, gamma=0.5))
+    assert_close(got.tolist(), [0.375**2 / 2 + 0.5])
+
+
+def check_targets_are_constants(loss):
+    """No gradient into V_old, of which the targets are made."""
+    batch = hand_batch()
+    batch.values.requires_grad_()
+    batch.old_values.requires_grad_()
+    total = loss(batch, CFG).sum()
+    (got,) = torch.autograd.grad(total, batch.old_values, allow_unused=True)
+    assert got is None or got.abs().max() == 0
+
+
 def check_value_of_the_reference_is_the_fixed_point(loss):
     """E[A | s] = 0 at V_old = V^ref, for every λ."""
     for lam in (0.0, 0.5, 1.0):
@@ -70,6 +86,8 @@ def check_value_of_the_reference_is_the_fixed_point(loss):
 CHECKS = [
     check_hand_number,
     check_gradient_is_the_error,
+    check_discounted_hand_number,
+    check_targets_are_constants,
     check_value_of_the_reference_is_the_fixed_point,
 ]
 

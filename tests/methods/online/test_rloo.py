@@ -77,7 +77,21 @@ def check_expected_gradient_is_exact(loss):
     assert (sampled - exact).norm() < 1e-8 * exact.norm()
 
 
-CHECKS = [check_hand_numbers, check_expected_gradient_is_exact]
+def check_advantages_are_constants(loss):
+    """A weighs ∇log π; nothing flows into it."""
+    batch = filled(hand_batch())
+    weights = batch.advantages.clone().requires_grad_()
+    total = loss(replace(batch, advantages=weights), CFG).sum()
+    if total.requires_grad:
+        (got,) = torch.autograd.grad(total, weights, allow_unused=True)
+        assert got is None or got.abs().max() == 0
+
+
+CHECKS = [
+    check_hand_numbers,
+    check_expected_gradient_is_exact,
+    check_advantages_are_constants,
+]
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -67,7 +67,9 @@ class Config(pair_logistic.Config):
         labels: ψ is the mean win rate over the rest of the list, or the score itself.
     """
 
-    labels: Literal["win_rates", "scores"] = "win_rates"  # paper: ψ in [0, 1]
+    labels: Literal["win_rates", "scores"] = (
+        "win_rates"  # ours: in [0, 1] for any scores
+    )
 
 
 def labels(batch: ListLogps, cfg: Config) -> Values:

@@ -2,7 +2,8 @@
 
 Objective:
     L = −Σ_i (ψ_i/Σ_j ψ_j) log softmax_i(s),  s = β log π(y)/π_ref(y), sums over
-    response tokens; softmax over the list, ψ its labels.
+    response tokens; softmax over the list, ψ its labels. The form is from memory of the
+    paper, which was not compared again.
 
 Compared with LIPO:
     one softmax over the list replaces the sum over pairs. Compared with InfoNCA, the

@@ -2,7 +2,8 @@
 
 Objective:
     L = Σ_i (ψ_i − s_i)²,  s = β log π(y)/π_ref(y), sums over response tokens; a sum
-    over the list, not a mean.
+    over the list, not a mean. The form is from memory of the paper, which was not
+    compared again.
 
 Compared with LIPO:
     each response is fitted alone; no response is compared with another. REBEL regresses

@@ -2,7 +2,8 @@
 
 Objective:
     L = −Σ_i [ψ_i log σ(s_i) + (1 − ψ_i) log σ(−s_i)],  s = β log π(y)/π_ref(y), sums
-    over response tokens; a sum over the list, not a mean.
+    over response tokens; a sum over the list, not a mean. The form is from memory of
+    the paper, which was not compared again.
 
 Compared with POINT_MSE:
     the square is replaced by a binary cross-entropy; labels are probabilities.
