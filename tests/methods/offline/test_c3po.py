@@ -177,7 +177,7 @@ def test_in_a_network_the_strengths_keep_the_wish_in_its_scope():
     ref = law_of(reference, WORLD)[0]
     data = scoped(ref)
     free, held = (
-        after(reference.copies(1), reference, data, cfg, steps=25, lr=2e-3)
+        after(reference.copies(1), reference, data, cfg, steps=15, lr=2e-3)
         for cfg in (
             c3po.Config(beta=0.5, outside=0.0, near=0.0),
             c3po.Config(beta=0.5, outside=1.0, near=1.0),

@@ -93,14 +93,9 @@ def loss(batch: ContextPairs, cfg: Config) -> Float[Tensor, " batch"]:
     return own + cfg.preference * arrange + cfg.ideal * aim
 
 
-def _codes_swapped(batch: ContextPairs) -> ContextPairs:
-    return replace(
-        batch, code_chosen=batch.code_rejected, code_rejected=batch.code_chosen
-    )
-
-
 def _swapped(batch: ContextPairs, cfg: Config) -> Tensor:
-    return loss(_codes_swapped(batch), cfg)
+    codes = {"code_chosen": batch.code_rejected, "code_rejected": batch.code_chosen}
+    return loss(replace(batch, **codes), cfg)
 
 
 def _squared(batch: ContextPairs, cfg: Config) -> Tensor:

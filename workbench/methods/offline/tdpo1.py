@@ -29,7 +29,6 @@ Known mistakes:
     (5) K outside β.
     (6) K averaged over tokens.
     (7) prompt or padding counted in K: the mask ignored.
-    (8) a gradient through the laws of the reference.
 """
 
 from collections.abc import Callable
@@ -93,22 +92,17 @@ def loss(batch: PairLaws, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.link(batch.margin() + chosen - rejected, cfg)
 
 
-def _with(batch: PairLaws, cfg: Config, measure: Callable[..., Tensor]) -> Tensor:
-    """The loss with another K, a function of both laws."""
-    chosen = measure(batch.ref_chosen_law, batch.policy_chosen_law)
-    rejected = measure(batch.ref_rejected_law, batch.policy_rejected_law)
-    gap = sequence_logps(chosen, batch.chosen_mask)
-    gap = gap - sequence_logps(rejected, batch.rejected_mask)
-    return dpo.link(batch.margin() + gap, cfg)
-
-
 def _swapped(batch: PairLaws, cfg: Config) -> Tensor:
     chosen, rejected = kls(batch)
     return dpo.link(-(batch.margin() + chosen - rejected), cfg)
 
 
 def _policy_first(batch: PairLaws, cfg: Config) -> Tensor:
-    return _with(batch, cfg, lambda ref, law: categorical_kl(law, ref.detach()))
+    chosen = categorical_kl(batch.policy_chosen_law, batch.ref_chosen_law)
+    rejected = categorical_kl(batch.policy_rejected_law, batch.ref_rejected_law)
+    gap = sequence_logps(chosen, batch.chosen_mask)
+    gap = gap - sequence_logps(rejected, batch.rejected_mask)
+    return dpo.link(batch.margin() + gap, cfg)
 
 
 def _subtracted(batch: PairLaws, cfg: Config) -> Tensor:
@@ -140,10 +134,6 @@ def _mask_ignored(batch: PairLaws, cfg: Config) -> Tensor:
     return dpo.link(batch.margin() + chosen - sequential_kl(ref, law, every), cfg)
 
 
-def _through_reference(batch: PairLaws, cfg: Config) -> Tensor:
-    return _with(batch, cfg, categorical_kl)
-
-
 mistakes: dict[str, Callable[[PairLaws, Config], Tensor]] = {
     "1 swapped pair": _swapped,
     "2 policy first in the KL": _policy_first,
@@ -152,5 +142,4 @@ mistakes: dict[str, Callable[[PairLaws, Config], Tensor]] = {
     "5 KL outside beta": _outside_beta,
     "6 KL averaged over tokens": _averaged,
     "7 prompt or padding counted": _mask_ignored,
-    "8 gradient through the reference": _through_reference,
 }

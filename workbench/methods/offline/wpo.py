@@ -75,10 +75,16 @@ def alignment(
     return sequence_logps(tokens.detach() - expected, mask, reduce)
 
 
+def _sides(batch: PairLaws) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+    return (
+        (batch.policy_chosen, batch.policy_chosen_law, batch.chosen_mask),
+        (batch.policy_rejected, batch.policy_rejected_law, batch.rejected_mask),
+    )
+
+
 def pair_weight(batch: PairLaws, cfg: Config) -> Float[Tensor, " batch"]:
     """min(c, w(y_c) w(y_r)) of each pair; a constant."""
-    chosen = (batch.policy_chosen, batch.policy_chosen_law, batch.chosen_mask)
-    rejected = (batch.policy_rejected, batch.policy_rejected_law, batch.rejected_mask)
+    chosen, rejected = _sides(batch)
     return (alignment(*chosen) + alignment(*rejected)).exp().clamp(max=cfg.cap)
 
 
@@ -95,22 +101,15 @@ def _through_weight(batch: PairLaws, cfg: Config) -> Tensor:
     def live(tokens: Tensor, law: Tensor, mask: Tensor) -> Tensor:
         return sequence_logps(tokens - (2 * law).logsumexp(-1), mask, "mean")
 
-    both = live(batch.policy_chosen, batch.policy_chosen_law, batch.chosen_mask)
-    both = both + live(
-        batch.policy_rejected, batch.policy_rejected_law, batch.rejected_mask
-    )
-    return both.exp().clamp(max=cfg.cap) * dpo.loss(batch, cfg)
-
-
-def _with(batch: PairLaws, cfg: Config, reduce: Reduce) -> Tensor:
-    chosen = (batch.policy_chosen, batch.policy_chosen_law, batch.chosen_mask)
-    rejected = (batch.policy_rejected, batch.policy_rejected_law, batch.rejected_mask)
-    both = alignment(*chosen, reduce) + alignment(*rejected, reduce)
+    chosen, rejected = _sides(batch)
+    both = live(*chosen) + live(*rejected)
     return both.exp().clamp(max=cfg.cap) * dpo.loss(batch, cfg)
 
 
 def _summed(batch: PairLaws, cfg: Config) -> Tensor:
-    return _with(batch, cfg, "sum")
+    chosen, rejected = _sides(batch)
+    both = alignment(*chosen, "sum") + alignment(*rejected, "sum")
+    return both.exp().clamp(max=cfg.cap) * dpo.loss(batch, cfg)
 
 
 def _no_alignment(batch: PairLaws, cfg: Config) -> Tensor:
@@ -119,8 +118,7 @@ def _no_alignment(batch: PairLaws, cfg: Config) -> Tensor:
 
 
 def _each_capped(batch: PairLaws, cfg: Config) -> Tensor:
-    chosen = (batch.policy_chosen, batch.policy_chosen_law, batch.chosen_mask)
-    rejected = (batch.policy_rejected, batch.policy_rejected_law, batch.rejected_mask)
+    chosen, rejected = _sides(batch)
     first = alignment(*chosen).exp().clamp(max=cfg.cap)
     second = alignment(*rejected).exp().clamp(max=cfg.cap)
     return first * second * dpo.loss(batch, cfg)
