@@ -14,6 +14,7 @@ from workbench.views.layers import Band, HLine, Line, Points, Text
 from workbench.views.mass import UNIT
 from workbench.views.points import means, outer
 from workbench.views.style import DATA, METHODS, looks
+from workbench.views.sweep import ticks
 
 SAID = {"caption": "Something."}
 GOLD = {"gold": "gold (reward units)"}
@@ -77,6 +78,16 @@ def test_names_and_zero_on_a_log_axis_are_refused():
         views.sweep(frames.swept(), "method", GOLD, **SAID)
     with pytest.raises(ValueError, match="log axis"):
         views.sweep(frames.swept(), "flip", GOLD, log_x=True, **SAID)
+
+
+def test_the_axis_is_labelled_at_the_swept_values_where_they_fit():
+    betas = pd.Series([0.03, 0.1, 0.3, 1.0, 3.0] * 2)
+    assert ticks(betas, log=True) == [0.03, 0.1, 0.3, 1.0, 3.0]
+    assert ticks(betas, log=False) == []  # the small ones would collide
+    figure = views.sweep(frames.swept(), "flip", GOLD, "method", **SAID)
+    assert figure.panels.charts[0].x_ticks == [0.0, 0.2, 0.4]
+    axis = figure.plotly["layout"]["xaxis"]
+    assert (axis["tickvals"], axis["ticktext"]) == ([0, 0.2, 0.4], ["0", "0.2", "0.4"])
 
 
 def test_lines_of_one_chart_never_look_alike():

@@ -3,7 +3,7 @@
 from workbench.arena.contest import Budget, compare
 from workbench.arena.entrants import BadMethod, Entrant, entrants, from_file
 from workbench.arena.grounds import Ground, of_reviews, of_stories
-from workbench.arena.picture import picture
+from workbench.arena.picture import picture, ranking, sorter
 from workbench.arena.standings import markdown, standings
 
 __all__ = [
@@ -18,5 +18,7 @@ __all__ = [
     "of_reviews",
     "of_stories",
     "picture",
+    "ranking",
+    "sorter",
     "standings",
 ]

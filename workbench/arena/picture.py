@@ -1,12 +1,16 @@
-"""The contest in one picture: every method as a point under the exact frontier."""
+"""The contest in one picture and in one table that can be sorted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from workbench import views
 from workbench.arena.grounds import Ground
+from workbench.arena.standings import ORDERS, standings
 from workbench.views.fig import Fig
+from workbench.views.instruments import Instrument
+from workbench.views.instruments.shell import steps
 from workbench.worlds import exact
 
 
@@ -43,3 +47,42 @@ def _caption(frame, ground: Ground) -> str:
         return f"{first} objectives; every number is estimated from samples."
     gap = frame.groupby("method")["frontier_gap"].mean().min()
     return f"{first} objectives; every one lies {gap:.2f} or more below the frontier."
+
+
+def ranking(frame, by: str = "gold") -> Fig:
+    """The whole table, sorted by a column, with bars of that column above it.
+
+    Args:
+        frame: of ``compare``, one world.
+        by: a column of ``standings.ORDERS``.
+    """
+    table = standings(frame, by)
+    table = table[table["problem"] == ""].drop(columns=["problem", "outside"])
+    meaning, small = ORDERS[by]
+    first, last = table["method"].iloc[0], table["method"].iloc[-1]
+    drawn = views.bars(
+        table, "method", by, label=meaning, horizontal=True,
+        title=f"{len(table)} methods, best on top",
+        caption=f"By {meaning}, {'smallest' if small else 'largest'} first: {first} "
+        f"leads and {last} comes last; means over {table['seeds'].iloc[0]} seeds.",
+    )  # fmt: skip
+    return replace(drawn, data=table, rows=len(table))
+
+
+def sorter(frame, by: str = "gold", live: bool | None = None) -> Instrument:
+    """``ranking`` with a slider over the columns.
+
+    Args:
+        frame: of ``compare``, one world.
+        by: the column of the first table.
+        live: True, False, or None to ask the surroundings.
+    """
+    columns = [name for name in ORDERS if name in frame]
+
+    def draw(by: str) -> Fig:
+        return ranking(frame, by)
+
+    def controls() -> dict:
+        return {"by": steps("sort by", columns, by)}
+
+    return Instrument("arena", draw, {"by": by}, controls, live)

@@ -23,6 +23,7 @@ class Chart:
             when it begins with "band".
         horizontal: bars lie along x, first name on top.
         x_names: names of the places 0, 1, 2 … on x, for points without a scale.
+        x_ticks: where the x axis is labelled; chosen by the renderer if empty.
         bare: no axes, equal scales (the simplex).
         width: this panel's share of the row, against the other panels'.
     """
@@ -38,6 +39,7 @@ class Chart:
     y_range: tuple[Number, Number] | None = None
     horizontal: bool = False
     x_names: Sequence[str] = ()
+    x_ticks: Sequence[Number] = ()
     bare: bool = False
     width: Number = 1
 

@@ -35,6 +35,9 @@ def _decorate(axes, chart: Chart) -> None:
         axes.set_xlim(*chart.x_range)
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
+    if chart.x_ticks:
+        axes.set_xticks(chart.x_ticks, [f"{at:g}" for at in chart.x_ticks])
+        axes.minorticks_off()
     if chart.x_names:
         names = [plain(name, 24) for name in chart.x_names]
         axes.set_xticks(range(len(names)), names)

@@ -82,6 +82,9 @@ def _panel_axes(chart: Chart, axes: Axes, domain: tuple[float, float]) -> dict:
     y |= {"anchor": f"x{axes.suffix}"}
     if chart.bare:
         y |= {"scaleanchor": f"x{axes.suffix}", "scaleratio": 1}
+    if chart.x_ticks:
+        x["tickvals"] = [short(at) for at in chart.x_ticks]
+        x["ticktext"] = [f"{at:g}" for at in chart.x_ticks]
     if chart.x_names:
         x |= _ticks(chart.x_names) | {"range": [-0.6, len(chart.x_names) - 0.4]}
     for layer in chart.layers:

@@ -1,5 +1,7 @@
 """A measure against what was swept: β, noise, pairs, width. One line a method."""
 
+import itertools
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -10,6 +12,7 @@ from workbench.views.layers import HLine, Layer, Line
 from workbench.views.spread import curve, need, note
 from workbench.views.style import GREY, Style, look, looks, role
 
+ROOM = 0.08  # of the axis, for one tick label
 Exact = float | int | pd.DataFrame
 
 
@@ -67,7 +70,7 @@ def sweep(
             layers += curve(group, x, column, name, styles[name], spread, markers=True)
         said = note(list(groups.values()), spread)
         head = title if len(y) == 1 and title else column.replace("_", " ")
-        axes = {"x_log": log_x, "y_log": log_y}
+        axes = {"x_log": log_x, "y_log": log_y, "x_ticks": ticks(frame[x], log_x)}
         charts.append(Chart(head, x_label or x, label, layers, said, **axes))
     return Fig(Panels(charts, title if len(y) > 1 else ""), caption, frame)
 
@@ -77,6 +80,14 @@ def _scale(values: pd.Series, name: str, log: bool) -> None:
         raise TypeError(f"{name} holds names; views.bars draws those")
     if log and (values <= 0).any():
         raise ValueError(f"{name} = {values.min():g} has no place on a log axis")
+
+
+def ticks(values: pd.Series, log: bool) -> list[float]:
+    """The swept values, if there is room to label each; none otherwise."""
+    at = sorted(float(value) for value in values.dropna().unique())
+    places = [math.log(value) for value in at] if log else at
+    gaps = [b - a for a, b in itertools.pairwise(places)]
+    return at if gaps and min(gaps) >= ROOM * sum(gaps) else []
 
 
 def _exact(

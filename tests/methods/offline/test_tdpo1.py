@@ -17,8 +17,15 @@ from tests.methods.tokenwise import (
     node_gradient,
     node_logits,
 )
-from workbench.methods.offline import dpo, tdpo1
+from workbench.core.seeds import generator
+from workbench.feedback.annotator import Annotator
+from workbench.feedback.pairs import sample_pairs
+from workbench.feedback.tokenwise import LawPairs
+from workbench.loops import offline
+from workbench.methods.offline import dpo, tdpo1, tdpo2, wpo
 from workbench.methods.values import soft_backup
+from workbench.models import tiny
+from workbench.worlds.reviews import Reviews
 from workbench.worlds.tree import PrefixTree
 
 CFG = tdpo1.Config(beta=2.0)
@@ -153,3 +160,19 @@ def test_training_from_anywhere_ends_at_the_greedy_policy():
 
     optimiser.step(closure)
     assert_close(logits.detach().log_softmax(-1), best, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", [tdpo1, tdpo2, wpo])
+def test_a_network_with_forbidden_tokens_learns_from_its_laws(method):
+    """Their log-prob is −∞ under both laws: they count nothing and spoil nothing."""
+    world = Reviews(max_words=2)
+    reference = tiny.reference(world)
+    even = torch.zeros(world.n_prompts, world.n_responses).log_softmax(-1)
+    pairs = sample_pairs(world, even, 16, Annotator(deterministic=True), generator(1))
+    run = offline.fit(
+        reference.copies(2), reference, LawPairs.cat([LawPairs(pairs)] * 2), method,
+        method.Config(beta=1.0), steps=20, batch_size=16, lr=3e-3, every=5,
+    )  # fmt: skip
+    losses = run.metrics["loss"].dropna()
+    assert losses.iloc[0] > 0.6 and losses.iloc[-1] < losses.iloc[0] - 0.2
+    assert all(p.isfinite().all() for p in run.policy.parameters())
