@@ -121,6 +121,12 @@ def test_held_out_labels_by_hand(world, ref, gold):
     said = [1 / (1 + math.exp(-s)) for s in stated]
     assert row["brier"] == pytest.approx(sum((1 - s) ** 2 for s in said) / 3)
     assert row["nll"] == pytest.approx(-sum(map(math.log, said)) / 3)
+    truth = [1 / (1 + math.exp(-o)) for o in asked.odds.tolist()]
+    gaps = [
+        p * math.log(p / s) + (1 - p) * math.log((1 - p) / (1 - s))
+        for p, s in zip(truth, said, strict=True)
+    ]
+    assert row["kl"] == pytest.approx(sum(gaps) / 3)
     fit = sum(s * o for s, o in zip(stated, asked.odds.tolist(), strict=True))
     assert row["slope"] == pytest.approx(fit / asked.odds.square().sum().item())
     sure = float(

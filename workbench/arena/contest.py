@@ -7,7 +7,7 @@ import torch
 
 from workbench.arena.entrants import Entrant
 from workbench.arena.grounds import Ground
-from workbench.core.errors import NonFiniteGradient, WorkbenchError
+from workbench.core.errors import MissingInput, NonFiniteGradient, WorkbenchError
 from workbench.feedback.supply import kind
 from workbench.loops import offline
 from workbench.loops.order import batch
@@ -56,14 +56,16 @@ def compare(
     budget, parts = budget or Budget(), []
     for entrant in entrants:
         try:
-            frame = _run(entrant, ground, budget)
+            run = _run_staged if entrant.stage else _run
+            frame = run(entrant, ground, budget)
         except WorkbenchError as error:
             if entrant.outside:
                 raise
             frame = pd.DataFrame({"seed": list(ground.seeds), "problem": str(error)})
         frame.insert(0, "method", entrant.key)
         frame.insert(1, "world", ground.name)
-        frame.insert(2, "data", kind(entrant.batch_class))
+        own = "own" if entrant.stage else kind(entrant.batch_class)
+        frame.insert(2, "data", own)
         frame.insert(3, "outside", entrant.outside)
         parts.append(frame)
         progress(_line(frame))
@@ -89,6 +91,29 @@ def _run(entrant: Entrant, ground: Ground, budget: Budget):
     )  # fmt: skip
     frame = ground.measure(run.policy, entrant.score)
     return frame.assign(seconds=run.seconds, problem="")
+
+
+def _run_staged(entrant: Entrant, ground: Ground, budget: Budget):
+    """A method with data or a model of its own: seed by seed, measured by its law."""
+    import pandas as pd
+
+    if not ground.is_exact:
+        raise MissingInput("its stage needs a world whose responses are all known")
+    parts, seconds = [], 0.0
+    for place, seed in enumerate(ground.seeds):
+        supply = ground.supplies[place]
+        stage = entrant.stage(supply, ground.world, ground.reference, entrant.cfg, seed)
+        size = round(budget.batch_size * len(stage.data) / len(supply.pairs))
+        run = offline.fit(
+            stage.policy, stage.reference, stage.data, entrant, entrant.cfg,
+            steps=budget.steps, batch_size=min(max(size, 8), len(stage.data)),
+            lr=budget.lr, seed=seed, every=budget.steps,
+        )  # fmt: skip
+        with torch.no_grad():
+            law = stage.law(run.policy)
+        parts.append(ground.measure_law(law, place, entrant.beta))
+        seconds += run.seconds
+    return pd.concat(parts, ignore_index=True).assign(seconds=seconds, problem="")
 
 
 def _first_gradient(entrant, ground: Ground, data, policy, size: int) -> None:

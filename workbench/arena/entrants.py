@@ -39,6 +39,7 @@ class Entrant:
         notes: sentences for the user, such as a generic property that it lacks.
         outside: True for an objective from a file.
         scored: ``score(responses, cfg)`` of the module, if it has one.
+        stage: makes the module's own data or model, if it needs them.
     """
 
     key: str
@@ -48,16 +49,19 @@ class Entrant:
     notes: tuple[str, ...] = ()
     outside: bool = False
     scored: Callable | None = None
+    stage: Callable | None = None
 
     def score(self, responses: ResponseLogps) -> Tensor:
-        """The implicit reward: the module's own ``score``, or β times the log-ratio.
-
-        An objective without a β has 1 reward unit per nat.
-        """
+        """The implicit reward: the module's own ``score``, or β times the log-ratio."""
         if self.scored is not None:
             return self.scored(responses, self.cfg)
+        return self.beta * responses.logratio()
+
+    @property
+    def beta(self) -> float:
+        """Reward units per nat of log-ratio; 1 where the settings name none."""
         held = vars(self.cfg) if is_dataclass(self.cfg) else {}
-        return held.get("beta", 1.0) * responses.logratio()
+        return held.get("beta", 1.0)
 
     @property
     def card(self) -> "Entrant":
@@ -88,13 +92,14 @@ def entrants(
         known = ", ".join(sorted({m.card.family for m in modules}))
         raise BadOption(f"no family {family!r}; there are {known}")
     for module in members:
+        key, held = module.card.key, vars(module)
         reason = _obstacle(module)
         if reason:
-            left_out[module.card.key] = reason
-        else:
-            cfg = _at(module.Config(), beta)
-            reads, own = batch_class(module), vars(module).get("score")
-            found.append(Entrant(module.card.key, module.loss, cfg, reads, scored=own))
+            left_out[key] = reason
+            continue
+        own = {"scored": held.get("score"), "stage": held.get("stage")}
+        cfg, reads = _at(module.Config(), beta), batch_class(module)
+        found.append(Entrant(key, module.loss, cfg, reads, **own))
     return found, left_out
 
 
@@ -108,6 +113,8 @@ def _obstacle(module: ModuleType) -> str | None:
     where = f"notebook {module.card.notebook} shows it"
     if "loss" not in vars(module):
         return f"it has no loss on labels, but a closed form; {where}"
+    if "stage" in vars(module):
+        return None
     try:
         kind(batch_class(module))
     except MissingInput as error:

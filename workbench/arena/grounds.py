@@ -131,7 +131,6 @@ class Ground:
             stacks.append(run.policy)
         return tuple(stacks)
 
-    @torch.no_grad()
     def _token_reward(self, place: int, tokens: Tokens) -> Tensor:
         """σ(log π_good − log π_bad) − ½ of each token: T-REG's contrast.
 
@@ -139,8 +138,9 @@ class Ground:
         small a model has no such prompts, and learns the two tastes from the labels.
         """
         good, bad = (taste.member(place) for taste in self._tastes)
-        gap = good.token_logps(tokens).double() - bad.token_logps(tokens).double()
-        return gap.sigmoid() - 0.5
+        with torch.no_grad():
+            gap = good.token_logps(tokens) - bad.token_logps(tokens)
+        return gap.double().sigmoid() - 0.5
 
     @cached_property
     def _truth(self) -> exact.Tracker | None:
@@ -185,7 +185,36 @@ class Ground:
             frame[name] = values
         return frame
 
-    def _exact(self, policy: Policy):
+    @torch.no_grad()
+    def measure_law(self, law: Tensor, place: int, beta: float) -> "pandas.DataFrame":
+        """``measure`` of one seed's law over all responses, [prompt, response].
+
+        Args:
+            law: log π(y|x), in an exact world.
+            place: which seed.
+            beta: reward units per nat of its implicit reward.
+        """
+        moved = law - self.reference.response_logps(self.world)
+
+        def of(tokens: Tokens) -> Tensor:
+            return moved[tokens.prompt, tokens.response]
+
+        rows = slice(place * self._shown_each, (place + 1) * self._shown_each)
+        seen, new = self._shown[rows], self.held_out
+        margin = beta * (of(new.chosen) - of(new.rejected))
+        frame = self._exact(law).assign(seed=[self.seeds[place]])
+        return frame.assign(
+            chosen=of(seen.chosen).mean().item(),
+            rejected=of(seen.rejected).mean().item(),
+            accuracy=(0.5 + 0.5 * margin.sign()).mean().item(),
+            ece=calibration.ece(margin.sigmoid(), torch.ones(len(margin))),
+        )
+
+    @property
+    def _shown_each(self) -> int:
+        return len(self._shown) // len(self.seeds)
+
+    def _exact(self, policy: Policy | Tensor):
         frame = self._truth(policy)
         frame["regret"] = self.beta * frame["kl_to_optimum"]
         names = "gold kl length frontier_gap kl_to_optimum regret"

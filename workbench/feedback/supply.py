@@ -64,8 +64,13 @@ class Supply:
         return value
 
 
-def _lists(supply: Supply, group: int = 4) -> Lists:
-    """Pairs of one prompt joined to lists of four; pairs left over are left out."""
+def lists(supply: Supply, group: int = 4) -> Lists:
+    """Pairs of one prompt joined to lists; pairs left over are left out.
+
+    Args:
+        supply: with utilities.
+        group: responses a list, an even number.
+    """
     utilities = torch.stack(supply._need("utilities"), dim=1)
     proposal = torch.stack(supply._need("proposal"), dim=1)
     prompt, per = supply.pairs.chosen.prompt, group // 2
@@ -113,7 +118,7 @@ _FORMS: dict[type, tuple[str, Callable[[Supply], object]]] = {
         lambda supply: Responses.of(supply.pairs.chosen),
     ),
     batches.ThumbLogps: ("thumbs", lambda supply: Thumbs.of_pairs(supply.pairs)),
-    batches.ListLogps: ("lists", _lists),
+    batches.ListLogps: ("lists", lists),
     batches.ScoredLogps: ("scores", _valued),
     batches.PairLaws: ("tokens", lambda supply: LawPairs(supply.pairs)),
     batches.PairTokenRewards: ("tokens", _token_rewards),

@@ -173,6 +173,6 @@ def test_a_network_with_forbidden_tokens_learns_from_its_laws(method):
         reference.copies(2), reference, LawPairs.cat([LawPairs(pairs)] * 2), method,
         method.Config(beta=1.0), steps=20, batch_size=16, lr=3e-3, every=5,
     )  # fmt: skip
-    losses = run.metrics["loss"].dropna()
-    assert losses.iloc[0] > 0.6 and losses.iloc[-1] < losses.iloc[0] - 0.2
+    losses = run.metrics.dropna().groupby("step")["loss"].mean()
+    assert 0 < losses.iloc[-1] < losses.iloc[0] / 2
     assert all(p.isfinite().all() for p in run.policy.parameters())

@@ -27,7 +27,6 @@ Known mistakes:
     (4) codes moved by both triplets.
     (5) only the chosen response written: the rejected codes then mean nothing.
     (6) no pull to norm 1: codes run apart until every margin holds.
-    (7) prompt or padding tokens counted: the mask ignored.
 """
 
 from collections.abc import Callable
@@ -39,6 +38,10 @@ from torch.linalg import vector_norm
 
 from workbench.core.batches import ContextPairs
 from workbench.core.card import Card
+from workbench.feedback.contexts import ContextComparisons
+from workbench.feedback.supply import Supply
+from workbench.models.context import ContextPolicy
+from workbench.models.stage import Stage
 
 card = Card(
     key="oppo",
@@ -93,6 +96,13 @@ def loss(batch: ContextPairs, cfg: Config) -> Float[Tensor, " batch"]:
     return own + cfg.preference * arrange + cfg.ideal * aim
 
 
+def stage(supply: Supply, world, reference, cfg: Config, seed: int) -> Stage:
+    """A decoder that starts from the reference, with codes; it writes from z*."""
+    policy = ContextPolicy.tiny(reference, world.vocab, seed=seed)
+    data = ContextComparisons(supply.pairs)
+    return Stage(data, policy, None, lambda it: it.at_ideal().response_logps(world))
+
+
 def _swapped(batch: ContextPairs, cfg: Config) -> Tensor:
     codes = {"code_chosen": batch.code_rejected, "code_rejected": batch.code_chosen}
     return loss(replace(batch, **codes), cfg)
@@ -130,11 +140,6 @@ def _no_norm(batch: ContextPairs, cfg: Config) -> Tensor:
     return loss(batch, replace(cfg, norm=0.0))
 
 
-def _mask_ignored(batch: ContextPairs, cfg: Config) -> Tensor:
-    every = batch.chosen_mask | ~batch.chosen_mask
-    return loss(replace(batch, chosen_mask=every, rejected_mask=every), cfg)
-
-
 mistakes: dict[str, Callable[[ContextPairs, Config], Tensor]] = {
     "1 swapped pair": _swapped,
     "2 squared distances": _squared,
@@ -142,5 +147,4 @@ mistakes: dict[str, Callable[[ContextPairs, Config], Tensor]] = {
     "4 codes moved twice": _codes_twice,
     "5 chosen response alone": _chosen_only,
     "6 no norm": _no_norm,
-    "7 prompt or padding counted": _mask_ignored,
 }

@@ -33,13 +33,17 @@ Known mistakes:
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core.batches import PairLogps
 from workbench.core.card import Card
 from workbench.feedback.pairs import Pairs
+from workbench.feedback.supply import Supply
 from workbench.methods.offline import dpo
+from workbench.models.goals import conditioned
+from workbench.models.stage import Stage
 from workbench.worlds.goals import Goals
 
 card = Card(
@@ -87,6 +91,17 @@ def augment(
     first = Pairs(goals.asked(better, high), goals.asked(worse, high), pairs.weight)
     second = Pairs(goals.asked(worse, low), goals.asked(better, low), pairs.weight)
     return Pairs.cat([first, second])
+
+
+def stage(supply: Supply, world, reference, cfg: Config, seed: int) -> Stage:
+    """Goals at five quantiles of the scores heard; one writes with the highest."""
+    chosen, rejected = supply.utilities
+    shares = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
+    goals = Goals(world, torch.cat([chosen, rejected]).quantile(shares).tolist())
+    asked = conditioned(reference, world, goals)
+    data, top = augment(supply.pairs, chosen, rejected, goals), goals.at(-1)
+    policy = asked.copies(1)
+    return Stage(data, policy, asked, lambda it: it.response_logps(goals)[top])
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:

@@ -37,9 +37,12 @@ from torch import Tensor
 
 from workbench.core.batches import PairLogps
 from workbench.core.card import Card
+from workbench.core.seeds import generator
 from workbench.feedback.lists import Lists
 from workbench.feedback.pairs import Pairs
+from workbench.feedback.supply import Supply, lists
 from workbench.methods.offline import dpo
+from workbench.models.stage import Stage
 
 card = Card(
     key="rso",
@@ -109,14 +112,18 @@ def pairs(candidates: Lists, cfg: Config, generator: torch.Generator) -> Pairs:
     first, second = torch.cat(rows).unflatten(0, (-1, 2)).unbind(-1)
     scores, tokens = candidates.scores.flatten(), candidates.tokens
     wins = scores[first] > scores[second]
-    chosen, rejected = (
-        torch.where(wins, first, second),
-        torch.where(wins, second, first),
-    )
+    chosen, rejected = first.where(wins, second), second.where(wins, first)
     differ = (tokens.ids[first] != tokens.ids[second]).any(-1)
     weight = candidates.weight[first // candidates.group]
     drawn = Pairs(tokens[chosen], tokens[rejected], weight)
     return drawn[differ & (scores[first] != scores[second])]
+
+
+def stage(supply: Supply, world, reference, cfg: Config, seed: int) -> Stage:
+    """64 labelled responses to a prompt are candidates; pairs of the kept ones."""
+    drawn = pairs(lists(supply, 64), cfg, generator(seed, "rso"))
+    policy = reference.copies(1)
+    return Stage(drawn, policy, reference, lambda it: it.response_logps(world))
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
