@@ -30,6 +30,7 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
+from itertools import product
 from types import SimpleNamespace as method
 
 import numpy as np
@@ -41,10 +42,10 @@ from workbench import teach, views
 from workbench.core import divergences as D
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
-from workbench.feedback.responses import Responses
 
 # %%
+from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.responses import Responses
 from workbench.loops import offline
 from workbench.measure import calibration
 from workbench.measure import exact as measure
@@ -59,13 +60,13 @@ seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
 steps = {"ci": 4, "lecture": 120, "figure": 1000}[PROFILE]
 n_pairs = {"ci": 64, "lecture": 2000, "figure": 20000}[PROFILE]
 few = {"ci": (16, 32)}.get(PROFILE, (25, 100, 400))
-beta, small = 0.3, 0.1
+beta, small, grid = 0.3, 0.1, np.geomspace(10, 0.05, 14)
 kinds = D.REVERSE_KL, D.CHI2_KL, D.JENSEN_SHANNON, D.alpha(0.5), D.FORWARD_KL
-names = [f.name for f in kinds]
-looks = {name: views.series(i) for i, name in enumerate(names)}
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref, gold = reference.response_logps(world).detach(), world.gold
+stars = {f.name: exact.optimal_policy_f(ref, gold, beta, f) for f in kinds}
+names, unit = list(stars), "gold (reward units)"
 
 # %% [markdown]
 # ## The question
@@ -85,27 +86,24 @@ ref, gold = reference.response_logps(world).detach(), world.gold
 # Pairs from π_ref with Bradley–Terry labels, as in lesson 20. Beside them
 # stands u* = π*/π_ref of the chosen response under two divergences, β = 0.3.
 
+
 # %%
-stars = [exact.optimal_policy_f(ref, gold, beta, f) for f in kinds]
-stars = dict(zip(names, stars, strict=True))
-
-
 def draw(law, n):
     every = [generator(s, "pairs") for s in range(SEED, SEED + seeds)]
-    parts = [sample_pairs(world, law, n, Annotator(), g) for g in every]
-    return Pairs.cat(parts)
+    return Pairs.cat(
+        [sample_pairs(world, law, n, Annotator(), g) for g in every]
+    )
 
 
-# %%
 pairs, rows = draw(ref, n_pairs), []
 for i in range(3):
     x = int(pairs.chosen.prompt[i])
     c, l = int(pairs.chosen.response[i]), int(pairs.rejected.response[i])
     u = [(stars[k] - ref)[x, c].exp().item() for k in names[:2]]
     rows.append((world.prompts[x], world.text(c), world.text(l), *u))
-columns = ["prompt", "chosen", "rejected"]
-columns += [f"u*, {k}" for k in names[:2]]
-pd.DataFrame(rows, columns=columns).round(3)
+pd.DataFrame(rows, columns=["prompt", "chosen", "rejected", *names[:2]]).round(
+    3
+)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -135,129 +133,110 @@ pd.DataFrame(rows, columns=columns).round(3)
 
 # %%
 display(teach.show(f_dpo.slope_margin), teach.show(f_dpo.loss))
-display(teach.show(chipo.loss))
+display(teach.show(chipo.loss), teach.show(chi2_direct.gold_floor))
 
 # %% [markdown]
+# (The last one is for the end of the lesson.)
+#
 # ## By hand, on four responses
 #
 # The optimum of each divergence is found through λ: raise it until the
-# masses π_ref u add up to 1. Then subtract β f′(u) from r.
+# masses π_ref u add up to 1. Then subtract β f′(u) from r. The last two
+# columns are no f-DPO: β log u under the forward KL, and **pure χ²**,
+# f = (u − 1)², with its slope 2u.
 
 # %%
 texts = ["good", "very good", "dull", "not fun"]
 four = torch.tensor([world.index(text) for text in texts])
 q, r = ref[0, four].softmax(-1), gold[0, four]
-ratios, lambdas = {"π_ref": q, "r": r}, {}
-for f in kinds:
-    u = (exact.optimal_policy_f(q.log(), r, beta, f) - q.log()).exp()
-    ratios[f"u, {f.name}"] = u
-    lambdas[f.name] = r - beta * f.slope(u.log())
-hand = pd.DataFrame({k: v.tolist() for k, v in ratios.items()}, index=texts)
-hand.round(4)
-
-# %%
-table = {f"λ, {k}": v.tolist() for k, v in lambdas.items()}
-wrong_log = r - beta * torch.tensor(hand["u, forward KL"].to_numpy()).log()
-table["r − β log u, forward KL"] = wrong_log.tolist()
-pd.DataFrame(table, index=texts).round(4)
+u = {f: exact.optimal_policy_f(q.log(), r, beta, f).exp() / q for f in kinds}
+level = {f.name: r - beta * f.slope(u[f].log()) for f in kinds}
+cut = exact.optimal_policy_chi2(q.log(), r, beta).exp() / q
+logged = {"forward KL, log u": r - beta * u[D.FORWARD_KL].log()}
+hand = {"π_ref": q, "r": r} | {f.name: u[f] for f in kinds} | {"pure χ²": cut}
+display(pd.DataFrame(hand, index=texts).round(4))
+left = level | logged | {"pure χ²": r - 2 * beta * cut}
+pd.DataFrame(left, index=texts).round(4)
 
 # %% [markdown]
-# Each λ is one number down its column: β f′(u) *is* the reward, up to that
-# number. The last column is not constant. A trainer that logs β log u while
-# it trains with the forward KL logs something that is no reward.
+# Upper table: u. Lower table: r minus the implicit reward.
 #
-# ### Pure χ² leaves responses out
+# Under each divergence β f′(u) *is* the reward: what is left, λ, is one number
+# a column. β log u under the forward KL leaves another number in each row: a
+# trainer that logs it logs something that is no reward.
 #
-# For f = (u − 1)² the slope at u = 0 is −2: finite. Below the level ν the
-# road ends at u = 0, and no log-ratio reaches it. The optimum is a straight
-# line that is cut, u = max(0, r − ν)/(2c).
-
-# %%
-cut = exact.optimal_policy_chi2(q.log(), r, beta).exp()
-line = cut / q * 2 * beta
-where = {"r": r, "u": cut / q, "2c·u": line, "r − 2c·u": r - line}
-pd.DataFrame({k: v.tolist() for k, v in where.items()}, index=texts).round(4)
-
-# %% [markdown]
-# r − 2c·u is ν for the responses that are left, and r itself for those that
-# are not: there is no single constant, so no link can undo it.
+# Pure χ² has a finite slope at u = 0. Below a level ν its optimum gives a
+# response up, u = max(0, r − ν)/(2c), and the constant breaks: no link of
+# log-ratios undoes that. The logarithm in χPO's u + log u mends it.
 #
 # ## One picture of all of them
 #
-# All reviews of the film: β log u and u at each divergence's optimum,
-# against the reward.
+# All reviews of the film at each optimum, against the reward.
 
 # %%
-order = gold[0].argsort()
-film, laws = gold[0, order].tolist(), dict(stars)
-laws["pure χ²"] = exact.optimal_policy_chi2(ref, gold, beta)
+looks = {name: views.series(i) for i, name in enumerate(names)}
+looks["pure χ²"] = views.series(1, looks["χ² + KL"])
+laws = stars | {"pure χ²": exact.optimal_policy_chi2(ref, gold, beta)}
+film, place = np.unique(gold[0], return_index=True)
 logs, plain = [], []
-for i, (name, star) in enumerate(laws.items()):
-    d = (star - ref)[0, order]
-    look = name, views.series(i)
-    kept = (d > -torch.inf).tolist()
-    some = [x for x, keep in zip(film, kept, strict=True) if keep]
-    logs.append(views.Line(some, (beta * d[kept]).tolist(), *look))
-    plain.append(views.Line(film, d.exp().tolist(), *look))
+for name, look in looks.items():
+    d = (laws[name] - ref)[0, place].numpy()
+    kept = np.isfinite(d)
+    logs.append(views.Line(list(film[kept]), list(beta * d[kept]), name, look))
+    plain.append(views.Line(list(film), list(np.exp(d)), name, look))
 
 # %%
-axes = "reward (reward units)", "β log u (reward units)"
-left = views.Chart("β log u is the reward once", *axes, logs)
-axes = "reward (reward units)", "u = π*/π_ref"
-top = float((laws["reverse KL"] - ref)[0].exp().max())
-right = views.Chart("How far a response rises", *axes, plain, y_log=False)
-low = [k for k, v in laws.items() if (v[0] == -torch.inf).any()]
-tops = {k: float((v - ref)[0].exp().max()) for k, v in laws.items()}
-said = f"Only {' and '.join(low)} leaves responses out; the best review rises "
-said += ", ".join(f"{v:.3g}-fold ({k})" for k, v in tops.items()) + "."
-views.Fig(views.Panels([left, right]), said, pd.DataFrame([tops]))
+axis = "reward (reward units)"
+log_axis = views.Chart("What a trainer logs", axis, "β log u", logs)
+plain = views.Chart("How far a response rises", axis, "u = π*/π_ref", plain)
+tops = {k: (v - ref)[0].exp().max().item() for k, v in laws.items()}
+said = ", ".join(f"{v:.3g}-fold ({k})" for k, v in tops.items())
+said = f"At β = {beta} the film's best review rises {said}."
+views.Fig(views.Panels([log_axis, plain]), said, pd.DataFrame([tops]))
 
 # %% [markdown]
+# Left, only the reverse KL's line is straight, with slope 1: only there is
+# β log u the reward.
+#
 # ## Entropy at equal gold, without training
 #
 # The f-DPO paper finds that divergences nearer to the forward KL buy the same
 # alignment with more diversity. Follow each family of optima from large β to
 # small, and read the entropy at the same gold.
 
+
 # %%
-places = {"ci": 4}.get(PROFILE, 14)
+def entropy_at(level, run):
+    run = run.sort_values("gold")
+    return np.interp(level, run.gold, run.entropy)
+
+
 rows = []
-for f in kinds:
-    for b in np.geomspace(10, 0.05, places):
-        law = exact.optimal_policy_f(ref, gold, float(b), f)
-        at = exact.expectation(law, gold).mean(), exact.entropy(law).mean()
-        rows.append((f.name, float(b), *map(float, at)))
-family = pd.DataFrame(rows, columns=["divergence", "beta", "gold", "entropy"])
-ends = family.groupby("divergence").gold
-levels = np.linspace(ends.min().max(), ends.max().min(), 7)[1:-1]
-
+for f, b in product(kinds, grid[:: 4 if PROFILE == "ci" else 1]):
+    law = exact.optimal_policy_f(ref, gold, float(b), f)
+    at = exact.expectation(law, gold).mean(), exact.entropy(law).mean()
+    rows.append((f.name, *map(float, at)))
+family = pd.DataFrame(rows, columns=["divergence", "gold", "entropy"])
+reach = family.groupby("divergence").gold.agg(["min", "max"])
 
 # %%
-def entropy_at(frame, level):
-    frame = frame.sort_values("gold")
-    return np.interp(level, frame.gold, frame.entropy)
-
-
-exactly = {k: entropy_at(g, levels) for k, g in family.groupby("divergence")}
+levels = np.linspace(reach["min"].max(), reach["max"].min(), 7)[1:-1]
+by_kind, lines = dict(iter(family.groupby("divergence"))), []
+for name in names:
+    line = list(by_kind[name].gold), list(by_kind[name].entropy)
+    lines.append(views.Line(*line, name, looks[name]))
+exactly = {k: entropy_at(levels, v) for k, v in by_kind.items()}
 gap = exactly["forward KL"] - exactly["reverse KL"]
-layers = []
-for name, part in family.groupby("divergence", sort=False):
-    line = part.gold.tolist(), part.entropy.tolist(), name, looks[name]
-    layers.append(views.Line(*line))
-
-# %%
-axes = "gold (reward units)", "entropy (nats per sequence)"
-chart = views.Chart("Exact optima, β from 10 to 0.05", *axes, layers)
-said = "At equal gold the forward KL's optimum has "
-said += f"{gap.min():+.2f} to {gap.max():+.2f} nats of entropy against the "
-said += "reverse KL's."
+chart = views.Chart("Exact optima", unit, "entropy (nats per sequence)", lines)
+said = f"At equal gold the forward KL's optimum has {gap.min():+.2f} to "
+said += f"{gap.max():+.2f} nats of entropy relative to the reverse KL's."
 views.Fig(views.Panels([chart]), said, family)
 
 # %% [markdown]
-# Why? If π_ref is uniform, KL(π‖π_ref) is a constant minus the entropy. Then
-# the reverse KL's optimum has, by its definition, the *largest* entropy among
-# all policies of its gold. Only a π_ref that is far from uniform, or a
-# training that stops short of the optimum, can put another one above it.
+# A theorem to hold beside it: if π_ref is uniform, KL(π‖π_ref) is a constant
+# minus the entropy. Then the reverse KL's optimum has, by definition, the
+# *largest* entropy among all policies of its gold. Only a π_ref far from
+# uniform, or a training that stops short, can put another one above it.
 #
 # ## Train
 #
@@ -265,41 +244,30 @@ views.Fig(views.Panels([chart]), said, family)
 
 
 # %%
-def fit(start, near, data, module, cfg, loss=None):
-    tracks = (measure.Tracker(world, near, gold=gold),)
+def fit(data, cfg, loss, start=reference, near=ref):
+    track = measure.Tracker(world, near, gold=gold)
     return offline.fit(
-        start.copies(seeds), start, data,
-        method(card=module.card, loss=loss or module.loss), cfg,
-        steps=steps, seed=SEED, measures=tracks, every=max(1, steps // 8),
+        start.copies(seeds), start, data, method(card=f_dpo.card, loss=loss),
+        cfg, steps=steps, seed=SEED, measures=(track,), every=max(1, steps // 8),
     )  # fmt: skip
 
 
-# %%
-runs = {}
-for f in kinds:
-    cfg = f_dpo.Config(beta=beta, divergence=f)
-    runs[f.name] = fit(reference, ref, pairs, f_dpo, cfg)
-curves = [run.metrics.assign(divergence=k) for k, run in runs.items()]
-curves = pd.concat(curves)
-last = curves[curves.step == steps]
-mean = last.groupby("divergence").mean(numeric_only=True)
+settings = {f.name: f_dpo.Config(beta=beta, divergence=f) for f in kinds}
+runs = {k: fit(pairs, cfg, f_dpo.loss) for k, cfg in settings.items()}
+curves = pd.concat([v.metrics.assign(divergence=k) for k, v in runs.items()])
 
 # %% [markdown]
 # ## The signature views
 
 # %%
+mean = curves[curves.step == steps].groupby("divergence").mean()
 most, least = mean.kl.idxmax(), mean.kl.idxmin()
+panels = {"gold": unit, "kl": "KL(π‖π_ref) (nats)", "entropy": "nats"}
 views.training_curves(
-    curves,
-    {
-        "gold": "gold (reward units)",
-        "kl": "KL(π‖π_ref) (nats)",
-        "entropy": "entropy (nats)",
-    },
-    by="divergence",
+    curves, panels, by="divergence",
     caption=f"After {steps} steps {most} has drifted furthest "
     f"({mean.kl[most]:.2f} nats), {least} least ({mean.kl[least]:.2f}).",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # The same β means a different strength in each: f″(1) is 1 for the KLs and
@@ -307,66 +275,65 @@ views.training_curves(
 # equal β or step: the gold that every run of a seed reaches.
 
 # %%
-rows = []
+rows = {}
 for seed, part in curves.groupby("seed"):
-    reach = part.groupby("divergence").gold.max().min()
-    for name, run in part.groupby("divergence"):
-        rise = run.sort_values("step")
-        rise = rise[: rise.gold.argmax() + 1]
-        rows.append((seed, name, reach, entropy_at(rise, reach)))
-matched = pd.DataFrame(rows, columns=["seed", "divergence", "gold", "entropy"])
-matched = matched.pivot(index="seed", columns="divergence", values="entropy")
-matched[names].round(3)
+    each = {
+        k: run.sort_values("step") for k, run in part.groupby("divergence")
+    }
+    each = {k: run[: run.gold.argmax() + 1] for k, run in each.items()}
+    common = min(run.gold.max() for run in each.values())
+    rows[seed] = {k: float(entropy_at(common, each[k])) for k in names}
+matched = pd.DataFrame(rows).T
+matched.round(3)
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
 # Each loss has its own target. Row: what was trained. Column: KL(π‖π*_f) to
-# the optimum of divergence f, at the same β. The first row is π_ref itself.
+# the optimum of divergence f, at the same β. The first row is π_ref itself;
+# the diagonal below it is the distance of a run to its own target.
 
 # %%
 trained = {k: measure.law(run.policy, world) for k, run in runs.items()}
-away = {"π_ref": ref[None]} | trained
 away = {
-    k: {g: exact.kl(v, star).mean(-1) for g, star in stars.items()}
-    for k, v in away.items()
+    (k, g): exact.kl(law, star).mean(-1)
+    for k, law in ({"π_ref": ref[None]} | trained).items()
+    for g, star in stars.items()
 }
-rows = {k: {g: v.mean().item() for g, v in row.items()} for k, row in away.items()}
-pd.DataFrame(rows).T.round(3)
+table = pd.Series({k: v.mean().item() for k, v in away.items()})
+table.unstack().loc[["π_ref", *names], names].round(3)
 
 # %% [markdown]
-# The diagonal is the distance to a run's own target. How much of the way from
-# π_ref is done is a claim below.
-#
 # ## Calibration
 #
-# The paper says that the divergence changes the calibration error. Its script
-# calls exp(mean token log-prob of the chosen response) the confidence, and
-# asks whether that mean exceeds the rejected one's. The other reading is the
-# forecast σ(β f′(u_c) − β f′(u_r)) against the label. Both, on held-out
-# pairs:
+# The paper says that the divergence changes the calibration error (ECE). Its
+# script calls exp(mean token log-prob of the chosen response) the confidence,
+# and asks whether that mean exceeds the rejected one's. The other reading is
+# the forecast σ(β f′(u_c) − β f′(u_r)) of the label. Both, on held-out pairs:
 
 # %%
-held = sample_pairs(world, ref, 2 * n_pairs, Annotator(), generator(99, "held"))
+held = sample_pairs(
+    world, ref, 2 * n_pairs, Annotator(), generator(99, "held")
+)
 x, c, l = held.chosen.prompt, held.chosen.response, held.rejected.response
 rows = []
-for f in kinds:
-    for seed, law in enumerate(trained[f.name]):
-        per = law / (world.n_words + 1)  # the end token counts
-        sure, right = per[x, c].exp(), per[x, c] > per[x, l]
-        reward = beta * f.slope(law - ref)
-        forecast = (reward[x, c] - reward[x, l]).sigmoid()
-        scores = calibration.ece(forecast, torch.ones(len(x)))
-        bins = torch.zeros(10).double()
-        bins.index_add_(0, (10 * sure).long().clamp(max=9), sure - right.double())
-        rows.append((f.name, seed, scores, bins.abs().sum().item() / len(x)))
+for f, seed in product(kinds, range(seeds)):
+    law = trained[f.name][seed]
+    mean_logp, reward = law / (world.n_words + 1), beta * f.slope(law - ref)
+    forecast = (reward[x, c] - reward[x, l]).sigmoid()
+    sure, right = mean_logp[x, c].exp(), mean_logp[x, c] > mean_logp[x, l]
+    off = torch.zeros(10).double()
+    off.index_add_(0, (10 * sure).long().clamp(max=9), sure - right.double())
+    found = (
+        calibration.ece(forecast, torch.ones(len(x))),
+        off.abs().sum() / len(x),
+    )
+    rows.append((f.name, seed, *map(float, found)))
 
 # %%
-known = ["divergence", "seed", "forecast", "script"]
-ece = pd.DataFrame(rows, columns=known)
-by_kind = ece.groupby("divergence")[["forecast", "script"]]
+ece = pd.DataFrame(rows, columns=["divergence", "seed", "forecast", "script"])
 width = ece.groupby("seed")[["forecast", "script"]].agg(np.ptp)
-by_kind.mean().loc[names].round(4)
+ece.groupby("divergence")[["forecast", "script"]].mean().loc[names].round(4)
 
 # %% [markdown]
 # ## χPO where the data are thin
@@ -378,63 +345,53 @@ by_kind.mean().loc[names].round(4)
 
 # %%
 flawed = world.attributes["fluency"] < 0
-edited = (ref - 4.6 * flawed).log_softmax(-1)  # a hundredth
+edited = (ref - 4.6 * flawed).log_softmax(-1)  # a hundredth is left
 corpus = world.draw(edited, 16 * n_pairs, generator(SEED, "corpus"))
 clean = offline.fit(
     reference.copies(1), None, Responses.of(corpus), sft, sft.Config(),
     steps=2 * steps, batch_size=128, seed=SEED,
 ).policy.member(0).requires_grad_(False)  # fmt: skip
 thin = clean.response_logps(world).detach()
-star = exact.optimal_policy(thin, gold, small)
-spread = (star.exp() * (star - thin).exp()).sum(-1).mean()
 bad = [(v.exp() * flawed).sum(-1).mean() for v in (ref, thin)]
-print(f"π_ref writes {bad[0]:.1%} flawed reviews, the edited one {bad[1]:.1%}")
-print(f"concentrability E_π*[π*/π_ref] = {spread:.1f} at β = {small}")
+star = exact.optimal_policy(thin, gold, small)
+print(f"flawed reviews: {bad[0]:.1%} of π_ref, {bad[1]:.1%} of the edited one")
+print(
+    f"concentrability E_π*[π*/π_ref] = {exact.chi2(star, thin).mean() + 1:.1f}"
+)
 
 # %%
-rows = []
-for n in few:
-    scarce = draw(thin, n)
-    for key, module in (("dpo", dpo), ("chipo", chipo)):
-        run = fit(clean, thin, scarce, module, module.Config(beta=small))
-        rows.append(run.metrics.assign(method=key, n=n))
+rows, columns = [], {f"gold, {n} pairs": unit for n in few}
+for n, (key, module) in product(few, {"dpo": dpo, "chipo": chipo}.items()):
+    run = fit(
+        draw(thin, n), module.Config(beta=small), module.loss, clean, thin
+    )
+    rows.append(run.metrics.assign(method=key, n=n, shown=f"gold, {n} pairs"))
 thinly = pd.concat(rows)
+seen = {k: v.pivot(index="step", columns="seed", values="gold")
+        for k, v in thinly.groupby(["method", "n"])}  # fmt: skip
+drop = {k: v.max() - v.loc[steps] for k, v in seen.items()}
+final = {k: v.loc[steps] for k, v in seen.items()}
+wide = thinly.set_index(["method", "seed", "step", "shown"]).gold.unstack()
+wide = wide.loc[["dpo", "chipo"]].reset_index()
 
 # %%
-shown = thinly.assign(n="gold, " + thinly.n.astype(str) + " pairs")
-key = ["method", "seed", "step"]
-shown = shown.pivot(index=key, columns="n", values="gold").reset_index()
-panels = {f"gold, {n} pairs": "gold (reward units)" for n in few}
-drop, final = {}, {}
-for (name, n), part in thinly.groupby(["method", "n"]):
-    by_seed = part.pivot(index="step", columns="seed", values="gold")
-    drop[name, n] = by_seed.max() - by_seed.loc[steps]
-    final[name, n] = by_seed.loc[steps]
-
-# %%
-n = few[0]
-falls = {k: drop[k, n].mean() for k in ("dpo", "chipo")}
+lost = {k: drop[k, few[0]].mean() for k in ("dpo", "chipo")}
 views.training_curves(
-    shown.sort_values("method", ascending=False),
-    panels,
-    by="method",
-    caption=f"From {n} pairs gold ends {falls['dpo']:.2f} below its peak with "
-    f"DPO and {falls['chipo']:.2f} below it with χPO.",
-)
+    wide, columns, by="method",
+    caption=f"From {few[0]} pairs gold ends {lost['dpo']:.2f} below its peak "
+    f"with DPO and {lost['chipo']:.2f} with χPO.",
+)  # fmt: skip
 
 # %%
-said = [f"{k} {final[k, few[0]].mean():.2f}" for k in ("dpo", "chipo")]
-also = [f"{k} {final[k, few[-1]].mean():.2f}" for k in ("dpo", "chipo")]
+ends = thinly[thinly.step == steps]
+at = {k: [final[k, n].mean() for n in few] for k in ("dpo", "chipo")}
 views.sweep(
-    thinly[thinly.step == steps],
-    "n",
-    {"gold": "gold (reward units)", "chi2": "χ²(π‖π_ref)"},
-    "method",
-    caption=f"Final gold from {few[0]} pairs: {', '.join(said)}; from "
-    f"{few[-1]}: {', '.join(also)}.",
-    x_label="pairs",
+    ends, "n", {"gold": unit, "chi2": "χ²(π‖π_ref)"}, "method", x_label="pairs",
     log_x=True,
-)
+    caption=f"From {few[0]} to {few[-1]} pairs final gold goes from "
+    f"{at['dpo'][0]:.2f} to {at['dpo'][-1]:.2f} with DPO and from "
+    f"{at['chipo'][0]:.2f} to {at['chipo'][-1]:.2f} with χPO.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## When the reward is known to be a proxy
@@ -451,52 +408,247 @@ views.sweep(
 # Give every response an error of half gold's spread, first Gaussian, then
 # Student with two degrees of freedom: the same size, another tail.
 
-# %%
-display(teach.show(chi2_direct.gold_floor))
-
 
 # %%
 def proxy(seed, tail):
-    draw = np.random.default_rng([seed, 23])
-    error = draw.standard_t(2, gold.shape) if tail else draw.normal(size=gold.shape)
-    error = torch.tensor(error)
-    error = error - exact.expectation(ref, error)[:, None]
-    size = exact.covariance(ref, gold, gold) / exact.covariance(ref, error, error)
-    return gold + 0.5 * size.sqrt()[:, None] * error
+    rng = np.random.default_rng([seed, 23])
+    heavy = tail == "heavy"
+    draw = (
+        rng.standard_t(2, gold.shape) if heavy else rng.normal(size=gold.shape)
+    )
+    error = torch.tensor(draw)
+    spreads = [exact.covariance(ref, v, v).sqrt() for v in (gold, error)]
+    return gold + 0.5 * (spreads[0] / spreads[1])[:, None] * error
 
 
 def gain(law, reward):
-    risen = exact.expectation(law, reward) - exact.expectation(ref, reward)
-    return risen / exact.covariance(ref, reward, reward).sqrt()
+    rise = exact.expectation(law, reward) - exact.expectation(ref, reward)
+    return (rise / exact.covariance(ref, reward, reward).sqrt()).mean()
 
 
 # %%
-laws_of = {
-    "reverse KL": lambda R, b: exact.optimal_policy(ref, R, b),
-    "pure χ²": lambda R, b: chi2_direct.log_law(
-        ref, R, chi2_direct.Config(b, root=False)
-    ),
+both = {
+    "reverse KL": exact.optimal_policy,
+    "pure χ²": exact.optimal_policy_chi2,
 }
-rows, grid = [], np.geomspace(30, 0.03, 25)
-for seed in range(SEED, SEED + seeds):
-    for tail in ("light", "heavy"):
-        R = proxy(seed, tail == "heavy")
-        for kind, optimum in laws_of.items():
-            for b in map(float, grid):
-                law = optimum(R, b)
-                floor = chi2_direct.gold_floor(law, ref, R, gold)
-                at = gain(law, R), gain(law, gold), exact.expectation(law, gold)
-                above = (at[2] - floor).min()
-                at = [v.mean().item() for v in at]
-                rows.append((seed, tail, kind, b, *at, above.item()))
+tails, rows = ("light", "heavy"), []
+proxies = {k: proxy(*k) for k in product(range(SEED, SEED + seeds), tails)}
+for (key, R), name, b in product(proxies.items(), both, 3 * grid):
+    law = both[name](ref, R, float(b))
+    floor = chi2_direct.gold_floor(law, ref, R, gold)
+    above = (exact.expectation(law, gold) - floor).min()
+    rows.append(
+        (*key, name, *map(float, (gain(law, R), gain(law, gold), above)))
+    )
+known = ["seed", "tail", "penalty"]
+paths = pd.DataFrame(rows, columns=[*known, "proxy", "gold", "above"])
 
 # %%
-known = ["seed", "tail", "penalty", "b", "proxy", "gain", "gold", "above"]
-paths = pd.DataFrame(rows, columns=known)
-ticks, rows = np.linspace(0.1, 1.5, 8), []
-for (seed, tail, kind), part in paths.groupby(["seed", "tail", "penalty"]):
-    part = part.sort_values("proxy")
-    for at in (*ticks, 1.0):
-        seen = np.interp(at, part.proxy, part.gain)
-        rows.append((seed, tail, kind, at, seen))
-equal = pd.DataFrame(rows, columns=["seed", "tail", "penalty", "proxy", "gain"])
+ticks = np.linspace(0.25, 1.5, 6)
+each = paths.sort_values("proxy").groupby(known)
+equal = {k: np.interp(ticks, p.proxy, p.gold) for k, p in each}
+equal = pd.DataFrame(equal, index=pd.Index(ticks, name="proxy gain"))
+equal = (
+    equal.rename_axis(columns=known).T.stack().unstack("tail").reset_index()
+)
+one = equal[equal["proxy gain"] == 1.0].set_index(known[::2])[[*tails]]
+lead = one.xs("pure χ²", level=1) - one.xs("reverse KL", level=1)
+panels = {t: "gain in gold (sd under π_ref)" for t in tails}
+
+# %%
+views.sweep(
+    equal.sort_values("penalty", ascending=False), "proxy gain", panels, "penalty",
+    caption="At a proxy gain of 1 sd χ² leads the KL by "
+    f"{lead.light.mean():+.3f} sd of gold with light-tailed errors and by "
+    f"{lead.heavy.mean():+.3f} with heavy-tailed ones.",
+    x_label="gain in proxy (sd under π_ref)",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Break it: the divergence the wrong way round
+#
+# The α of the f-DPO paper goes from the reverse KL (0) to the forward KL (1);
+# TRL's coefficient is 1 − α. Read one for the other and you train with
+# D_f(π_ref‖π): mistake (3). Ask for the forward KL that way.
+
+# %%
+wrong = f_dpo.mistakes["3 other direction"]
+broken = fit(pairs, settings["forward KL"], wrong)
+got = measure.law(broken.policy, world)
+apart = {k: exact.kl(got, v).mean().item() for k, v in trained.items()}
+views.training_curves(
+    pd.concat([curves, broken.metrics.assign(divergence="asked forward KL")]),
+    {"kl": "KL(π‖π_ref) (nats)", "entropy": "entropy (nats)"}, by="divergence",
+    caption="The run that asked for the forward KL ends "
+    f"{apart['forward KL']:.3f} nats from that run and "
+    f"{apart['reverse KL']:.1g} from DPO's.",
+)  # fmt: skip
+
+# %% [markdown]
+# **Its signature.** Nothing fails: it is DPO, curve for curve (the last line
+# lies on the first). Before you train, evaluate f′ once at u = 0.1: −9 under
+# the forward KL, −2.3 under the reverse.
+#
+# ## Claims
+#
+# First the statements, then what was seen.
+
+# %%
+says = {
+    "entropy": "At equal gold the forward KL leaves more entropy than the "
+    "reverse KL.",
+    "entropy-order": "At equal gold Jensen–Shannon and α = 0.5 lie between.",
+    "entropy-exact": "The exact optima too: at five levels of gold the "
+    "forward KL leaves more entropy than the reverse.",
+    "ece-forecast": "The divergence moves the error of σ(reward margin).",
+    "ece-script": "The divergence moves the error of the paper's script.",
+    "own": "Every run covers over half of the way to its own optimum.",
+    "chipo-linear": "At χPO's optimum u exceeds 1 + (max r − min r)/β by …",
+}
+
+# %%
+says |= {
+    "dpo-falls": "From few pairs of thin data DPO's gold peaks, then falls.",
+    "chipo-flatter": "χPO's gold falls less from its peak than DPO's.",
+    "chipo-n": "χPO's final gold rises with every step in the pairs.",
+    "chi2-heavy": "At a proxy gain of 1 sd χ² leads the KL where errors are "
+    "heavy-tailed.",
+    "chi2-tail": "That lead is larger than where errors are light-tailed.",
+    "floor": "Gold is never below its floor, on any path (distance above it).",
+}
+papers = {"entropy": "Wang et al. 2023 (2309.16240)", "theory": "theory"}
+papers["chipo"] = "Huang et al. 2024 (2407.13399)"
+papers["chi2"] = "Laidlaw et al. 2024 (2403.03185)"
+
+
+# %%
+def claim(key, paper, effect, expected, unit, where, kind="seeds"):
+    return teach.claim(
+        key=key, paper=papers[paper], statement=says[key], effect=effect,
+        expected=expected, unit=unit, setting=where, kind=kind, out=OUT or None,
+    )  # fmt: skip
+
+
+at = f"{n_pairs} BT pairs, {steps} steps, lr 1e-3, β = {beta}"
+more = matched.sub(matched["reverse KL"], axis=0)
+claim("entropy", "entropy", more["forward KL"], "positive", "nats", at)
+middle = more[["Jensen–Shannon", "α = 0.5"]]
+inside = np.minimum(
+    middle.min(axis=1), more["forward KL"] - middle.max(axis=1)
+)
+claim("entropy-order", "entropy", inside, "positive", "nats", at)
+
+# %%
+world_only, size = "reviews, exact optima", "largest − smallest ECE"
+claim("entropy-exact", "entropy", gap, "positive", "nats", world_only, "exact")
+claim("ece-forecast", "entropy", width.forecast, (0.02, 1.0), size, at)
+claim("ece-script", "entropy", width.script, (0.02, 1.0), size, at)
+way = [(away[k, k] / away["π_ref", k]).tolist() for k in names]
+size = "largest share left"
+claim("own", "theory", np.max(way, axis=0), (0.0, 0.5), size, at)
+bound = 1 + (gold.amax(-1) - gold.amin(-1)) / beta
+over = (stars["χ² + KL"] - ref).exp().amax(-1) - bound
+below = (-np.inf, 0.0)
+claim("chipo-linear", "chipo", over, below, "of u", world_only, "exact")
+
+# %%
+at = f"pairs of the edited π_ref, {steps} steps, lr 1e-3, β = {small}"
+by_dpo, by_chipo = drop["dpo", few[0]], drop["chipo", few[0]]
+claim("dpo-falls", "chipo", by_dpo, (0.05, np.inf), "reward units", at)
+claim(
+    "chipo-flatter", "chipo", by_dpo - by_chipo, "positive", "reward units", at
+)
+rise = np.diff([final["chipo", n] for n in few], axis=0).min(axis=0)
+claim("chipo-n", "chipo", rise, "positive", "reward units", f"{few} {at}")
+at = f"closed forms, {seeds} drawn proxies, error ½ sd of gold"
+claim("chi2-heavy", "chi2", lead.heavy, "positive", "sd of gold", at)
+claim(
+    "chi2-tail", "chi2", lead.heavy - lead.light, "positive", "sd of gold", at
+)
+never = (-1e-9, np.inf)
+claim("floor", "chi2", paths.above, never, "reward units", at, "exact")
+
+# %% [markdown]
+# ## Exercises
+#
+# **1 · The loss from memory** (●○○, 5 minutes). Write f-DPO from
+# `batch.chosen.logratio()`, `batch.rejected.logratio()`,
+# `cfg.divergence.slope` and `cfg.beta`.
+
+
+# %%
+def my_f_dpo(batch, cfg):
+    raise NotImplementedError
+
+
+teach.check.f_dpo(my_f_dpo)
+
+
+# %% tags=["solution"]
+def solution(batch, cfg):
+    c = cfg.divergence.slope(batch.chosen.logratio())
+    l = cfg.divergence.slope(batch.rejected.logratio())
+    return torch.nn.functional.softplus(-cfg.beta * (c - l))
+
+
+checked = teach.check.f_dpo(solution)
+checked
+
+# %% [markdown]
+# **2 · A uniform reference** (●●○, 10 minutes). Repeat the entropy figure's
+# comparison on the film with a uniform π_ref: the reverse KL must win. Check.
+
+# %% tags=["solution"]
+flat, levels_flat = torch.zeros(1, len(film)).log_softmax(-1), [-0.5, 0.0, 0.5]
+flat_rows, best_entropy = [], {}
+for f in (D.REVERSE_KL, D.FORWARD_KL):
+    for b in np.geomspace(20, 0.1, 12):
+        law = exact.optimal_policy_f(flat, gold[:1], float(b), f)
+        at = exact.expectation(law, gold[:1]), exact.entropy(law)
+        flat_rows.append((f.name, *map(float, at)))
+flat_rows = pd.DataFrame(flat_rows, columns=["f", "gold", "entropy"])
+for name, part in flat_rows.groupby("f"):
+    best_entropy[name] = entropy_at(levels_flat, part)
+pd.DataFrame(best_entropy, index=levels_flat).round(3)
+
+# %% [markdown]
+# **3 · The best guarantee** (●●●, 15 minutes). Laidlaw's preferred penalty is
+# λ√χ². Show that λ = sd(R)√(1 − ρ²)/ρ maximises the floor, and that for
+# ρ² ≤ ½ the floor is never above the gold of π_ref.
+
+# %% tags=["solution"]
+R = proxy(SEED, "heavy")[:1]
+sds = [exact.covariance(ref[:1], v, v).sqrt() for v in (R, gold[:1])]
+rho = (exact.covariance(ref[:1], R, gold[:1]) / sds[0] / sds[1]).item()
+best = sds[0].item() * (1 - rho**2) ** 0.5 / rho
+for share in (0.5, 0.8, 1.0, 1.2, 1.9):
+    cfg = chi2_direct.Config(share * best)
+    law = chi2_direct.log_law(ref[:1], R, cfg)
+    floor = chi2_direct.gold_floor(law, ref[:1], R, gold[:1]).item()
+    print(f"{share:.1f} of the best λ: floor {floor:+.4f} reward units")
+
+# %% [markdown]
+# The floor is ρΔR/sd(R) − √(1 − ρ²)√χ², so ρ/sd(R) times E[R] − λ√χ² with
+# that λ. And λ ≥ sd(R) leaves π_ref as it is: that is ρ² ≤ ½.
+
+# %% [markdown]
+# ## What must hold
+
+# %%
+assert all(torch.allclose(v, v[:1].expand_as(v)) for v in level.values())
+assert logged["forward KL, log u"].std() > 0.01 and (cut == 0).any()
+assert (paths.above > -1e-9).all() and (over <= 1e-9).all()
+assert apart["reverse KL"] < 1e-3 and bad[1] < bad[0]
+assert curves.notna().all().all() and (curves.frontier_gap > -1e-6).all()
+assert thinly.gold.notna().all() and checked.passed
+
+# %% [markdown]
+# ## References and next
+#
+# * Wang et al. 2023, *Beyond reverse KL* (2309.16240): f-DPO.
+# * Huang et al. 2024, *Correcting the mythos of KL-regularization*
+#   (2407.13399): χPO.
+# * Laidlaw, Singhal and Dragan 2024, *Correlated proxies* (2403.03185).
+#
+# Next: **24 · Noisy labels**. A divergence guards against a reward that is
+# wrong; what if the labels are?

@@ -11,7 +11,7 @@ from workbench.feedback.annotator import Annotator
 from workbench.feedback.pairs import Pairs, sample_pairs
 from workbench.measure import implicit_accuracy as measure
 from workbench.measure import reward_model
-from workbench.methods.offline import ln_dpo, simpo
+from workbench.methods.offline import ln_dpo, orpo, simpo
 from workbench.models.policy import TabularPolicy
 from workbench.worlds import exact
 from workbench.worlds.probes import YesNo
@@ -135,6 +135,22 @@ def test_held_out_labels_by_hand(world, ref, gold):
     assert row["ceiling"] == pytest.approx(sure)
 
 
+def test_a_pair_of_weight_three_is_three_pairs(world, ref, other, gold):
+    pairs = sample_pairs(world, ref, 5, Annotator(), generator(8))
+    heavy = Pairs(
+        pairs.chosen, pairs.rejected, torch.tensor([3.0, 1, 1, 2, 1]).double()
+    )
+    often = pairs[torch.tensor([0, 0, 0, 1, 2, 3, 3, 4])]
+    rows = [
+        read(other, world, ref, measure.held_out(p, gold))
+        for p in (heavy, often, pairs)
+    ]
+    for name in measure.COLUMNS:
+        assert rows[0][name] == pytest.approx(rows[1][name]), name
+    for name in ("ece", "brier", "nll", "kl", "slope"):
+        assert rows[0][name] != pytest.approx(rows[2][name], abs=1e-6), name
+
+
 def test_held_out_labels_are_in_expectation_those_of_the_population(
     world, ref, other, gold
 ):
@@ -183,6 +199,16 @@ def test_scores_a_token_are_those_of_the_losses(world, ref, other, method, refer
     lost = method.loss(batch, cfg)
     shift = getattr(cfg, "gamma", 0.0)
     torch.testing.assert_close(lost, -torch.nn.functional.logsigmoid(gap - shift))
+
+
+def test_the_log_odds_are_those_of_orpo(world, ref, other):
+    pairs = sample_pairs(world, other, 40, Annotator(), generator(6))
+    cached = pairs.reference_logps(TabularPolicy(world, ref))
+    batch = pairs.batch(TabularPolicy(world, other), torch.arange(40), cached)
+    table = measure.log_odds_score(world)(other, ref)
+    at = pairs.chosen.prompt
+    gap = table[at, pairs.chosen.response] - table[at, pairs.rejected.response]
+    torch.testing.assert_close(gap, orpo.log_odds_ratio(batch))
 
 
 def test_the_tracker_is_the_measure_with_its_prefix(world, ref, other, gold, stack):

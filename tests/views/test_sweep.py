@@ -97,6 +97,9 @@ def test_lines_of_one_chart_never_look_alike():
     assert len({(s.colour, s.dash) for s in chosen.values()}) == len(names)
     first = [chosen[name].colour for name in names[:6]]
     assert len(set(first)) == 6  # all colours before any dash
+    assert looks(["dpo", "new"])["new"].marker != METHODS["dpo"].marker
+    kinds = [(s.colour, s.marker) for s in DATA.values()]
+    assert len(set(kinds)) == len({colour for colour, _ in kinds}) == len(DATA)
     with pytest.raises(ValueError, match="too many"):
         looks(f"new_{i}" for i in range(100))
 
@@ -148,6 +151,31 @@ def test_no_label_covers_a_point_or_another_label():
             x, y = sheet.inch(spot)
             assert not any(labels.overlap((x, y, x + 0.01, y + 0.01), b) for b in boxes)
     assert all(sheet.holds(box) for box in boxes)
+
+
+def test_no_leader_line_runs_through_a_label_or_a_point():
+    figure = views.points(frames.arena(40), None, **SAID)
+    chart = figure.panels.charts[0]
+    sheet = labels.Sheet(chart.x_range, chart.y_range, (5.2, 3.7))
+    rooms = {
+        t.text: labels.box(sheet.inch((t.x, t.y)), t.side, t.text)
+        for t in layers(figure, Text)
+    }
+    spots = [
+        sheet.inch(spot)
+        for layer in layers(figure, Points)
+        for spot in zip(layer.x, layer.y, strict=True)
+    ]
+    dots = [(x - 0.02, y - 0.02, x + 0.02, y + 0.02) for x, y in spots]
+    leaders = [line for line in layers(figure, Line) if not line.label]
+    assert len(leaders) > 2
+    for line in leaders:
+        first, last = (sheet.inch(at) for at in zip(line.x, line.y, strict=True))
+        for share in np.linspace(0.4, 0.97, 40).tolist():
+            x, y = (a + share * (b - a) for a, b in zip(first, last, strict=True))
+            here = x, y, x + 0.001, y + 0.001
+            assert not any(labels.overlap(here, room) for room in rooms.values())
+            assert not any(labels.overlap(here, dot) for dot in dots)
 
 
 def test_a_label_goes_where_there_is_room_or_nowhere():

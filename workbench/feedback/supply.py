@@ -70,6 +70,9 @@ def lists(supply: Supply, group: int = 4) -> Lists:
     Args:
         supply: with utilities.
         group: responses a list, an even number.
+
+    Raises:
+        MissingInput: no prompt has so many responses.
     """
     utilities = torch.stack(supply._need("utilities"), dim=1)
     proposal = torch.stack(supply._need("proposal"), dim=1)
@@ -79,6 +82,8 @@ def lists(supply: Supply, group: int = 4) -> Lists:
         rows = (prompt == each).nonzero().flatten()
         chosen.append(rows[: len(rows) // per * per].unflatten(0, (-1, per)))
     rows = torch.cat(chosen)
+    if not len(rows):
+        raise MissingInput(f"no prompt has the {group} responses of a list")
     n = len(supply.pairs)
     # a list holds both responses of each of its pairs
     responses = torch.stack([rows, rows + n], dim=-1).flatten()

@@ -20,6 +20,7 @@ from workbench.feedback.annotator import Annotator
 from workbench.feedback.pairs import Pairs, sample_pairs
 from workbench.measure import calibration
 from workbench.measure.exact import law
+from workbench.methods.offline import orpo
 
 Laws = Float[Tensor, "*member prompt response"]
 Score = Callable[[Laws, Float[Tensor, "prompt response"]], Laws]
@@ -52,13 +53,32 @@ def per_token_score(beta: float, world, *, reference: bool = False) -> Score:
         world: an enumerable world, which knows |y|, the end token included.
         reference: divide π by π_ref.
     """
-    # the longest responses end by themselves
-    tokens = (world.n_words + 1).clamp(max=world.max_words)
+    tokens = _tokens(world)
 
     def score(logps: Laws, ref: Tensor) -> Laws:
         return beta * (logps - ref if reference else logps) / tokens
 
     return score
+
+
+def log_odds_score(world) -> Score:
+    """Log odds of the geometric-mean token probability, ORPO's score, in nats.
+
+    Args:
+        world: an enumerable world, which knows |y|, the end token included.
+    """
+    tokens = _tokens(world)
+
+    def score(logps: Laws, ref: Tensor) -> Laws:
+        mean = logps / tokens
+        return orpo.log_odds(mean.flatten()).view_as(mean)
+
+    return score
+
+
+def _tokens(world) -> Int[Tensor, " response"]:
+    """Tokens of each response; the longest ones end by themselves."""
+    return (world.n_words + 1).clamp(max=world.max_words)
 
 
 @dataclass(frozen=True)

@@ -139,8 +139,10 @@ def looks(names: Iterable[str]) -> dict[str, Style]:
     seen = {(s.colour, s.dash) for s in chosen.values()}
     spare = (pair for pair in spare if pair not in seen)
     rest = [name for name in names if name not in known]
+    used = {style.marker for style in chosen.values()}
+    markers = sorted(_MARKERS, key=used.__contains__)  # free ones first
     for i, (name, (colour, dash)) in enumerate(zip(rest, spare, strict=False)):
-        chosen[name] = Style(colour, dash, _MARKERS[i % len(_MARKERS)])
+        chosen[name] = Style(colour, dash, markers[i % len(markers)])
     if len(chosen) < len(names):
         raise ValueError(f"{len(names)} lines are too many for one chart")
     return {name: chosen[name] for name in names}

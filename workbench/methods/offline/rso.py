@@ -120,8 +120,9 @@ def pairs(candidates: Lists, cfg: Config, generator: torch.Generator) -> Pairs:
 
 
 def stage(supply: Supply, world, reference, cfg: Config, seed: int) -> Stage:
-    """64 labelled responses to a prompt are candidates; pairs of the kept ones."""
-    drawn = pairs(lists(supply, 64), cfg, generator(seed, "rso"))
+    """At most 64 labelled responses to a prompt are candidates for its pairs."""
+    fewest = int(supply.pairs.chosen.prompt.bincount().min())
+    drawn = pairs(lists(supply, min(64, 2 * fewest)), cfg, generator(seed, "rso"))
     policy = reference.copies(1)
     return Stage(drawn, policy, reference, lambda it: it.response_logps(world))
 

@@ -1,0 +1,262 @@
+"""The arena: files are tried before they are trained, and the table tells the truth."""
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from workbench import arena
+from workbench.arena import command
+from workbench.arena.standings import markdown, standings
+from workbench.core import batches
+from workbench.core.errors import BadOption, NonFiniteGradient
+from workbench.methods.offline import dpo
+
+GOOD = """
+from dataclasses import dataclass
+from torch.nn.functional import logsigmoid
+
+@dataclass(frozen=True)
+class Config:
+    beta: float = 0.1
+
+def loss(batch, cfg):
+    return -logsigmoid(cfg.beta * batch.margin())
+"""
+BROKEN = {
+    "missing loss": "def los(batch, cfg):\n    return batch.margin()",
+    "wrong arguments": "def loss(batch):\n    return batch.margin()",
+    "wrong shape": "def loss(batch, cfg):\n    return -batch.margin().mean()",
+    "non-finite loss": "def loss(batch, cfg):\n    return batch.margin() / 0",
+    "no gradient": "def loss(batch, cfg):\n    return batch.margin().detach()",
+    "non-finite gradient": """
+def loss(batch, cfg):
+    D = batch.margin()
+    return (D - D.detach()).abs().sqrt() - D""",
+    "loss fails on an example": "def loss(batch, cfg):\n    return batch.marign()",
+    "the file cannot be executed": "import nothing_of_this_name",
+    "unknown annotation": """
+from workbench.core.batches import Rollouts
+def loss(batch: Rollouts, cfg):
+    return batch.scores""",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch):
+    monkeypatch.setenv("WORKBENCH_PROGRESS", "0")
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text: str, name: str = "mine.py"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def ground():
+    return arena.of_reviews([3, 4], n=40, max_words=2, held=20)
+
+
+BRIEF = arena.Budget(steps=2, batch_size=8)
+
+
+# ---- objectives from files --------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_a_broken_file_is_named_with_its_fault(written, reason):
+    path = written(BROKEN[reason])
+    with pytest.raises(arena.BadMethod, match=reason) as caught:
+        arena.from_file(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(arena.BadMethod, match="no such file"):
+        arena.from_file(tmp_path / "absent.py")
+
+
+def test_a_gradient_that_is_not_finite_at_the_start_is_named(written, ground):
+    """√|D| is fine on examples; at π = π_ref D is 0 and its slope infinite."""
+    entrant = arena.from_file(
+        written("def loss(batch, cfg):\n    return batch.margin().abs().sqrt()")
+    )
+    with pytest.raises(NonFiniteGradient, match="mine: the gradient is not finite"):
+        arena.compare([entrant], ground, BRIEF)
+
+
+def test_a_file_is_ranked_as_the_method_that_it_repeats(written, ground):
+    """DPO written by hand gets DPO's numbers to the last bit."""
+    mine = arena.from_file(written(GOOD))
+    members = {e.key: e for e in arena.entrants("offline")[0]}
+    frame = arena.compare([mine, members["dpo"]], ground, BRIEF).set_index("method")
+    numbers = frame.drop(columns=["seconds", "outside", "world", "data", "problem"])
+    assert numbers.loc["mine"].to_numpy().tolist() == (
+        numbers.loc["dpo"].to_numpy().tolist()
+    )
+    assert frame.loc["mine", "outside"].all() and not frame.loc["dpo", "outside"].any()
+
+
+def test_the_annotation_decides_what_a_file_reads(written):
+    entrant = arena.from_file(
+        written(
+            "from workbench.core.batches import ListLogps\n"
+            "def loss(batch: ListLogps, cfg):\n"
+            "    return -(batch.scores * batch.logratio()).sum(-1)"
+        )
+    )
+    assert entrant.batch_class is batches.ListLogps
+
+
+def test_a_generic_property_that_fails_is_a_note(written):
+    entrant = arena.from_file(
+        written(
+            "def loss(batch, cfg):\n"
+            "    return -batch.policy_chosen.sum(-1) + batch.policy_rejected.sum(-1)"
+        )
+    )
+    assert any("mask" in note for note in entrant.notes)
+
+
+# ---- the contest ------------------------------------------------------------------
+
+
+def test_every_offline_method_takes_part_or_says_why_not(ground):
+    """No method is lost on the way, and none fails in two steps."""
+    members, left_out = arena.entrants("offline")
+    frame = arena.compare(members, ground, BRIEF)
+    assert set(left_out) == {"chi2_direct"}
+    assert (frame["problem"] == "").all(), frame[frame["problem"] != ""]
+    numbers = frame.select_dtypes("number")
+    assert numbers.notna().all(axis=None)
+    assert sorted(frame["seed"].unique()) == [3, 4]
+    assert (frame["frontier_gap"] > -1e-6).all()
+
+
+def test_labels_repeat_and_seeds_differ():
+    one, two = (arena.of_reviews([3, 4], n=40, max_words=2) for _ in range(2))
+    first, other = one.supplies
+    assert (first.pairs.chosen.ids == two.supplies[0].pairs.chosen.ids).all()
+    assert (first.pairs.chosen.ids != other.pairs.chosen.ids).any()
+
+
+def test_a_law_is_measured_as_its_policy_is(ground):
+    """The two roads of measure agree on the same policy."""
+    policy = ground.reference.copies(2)
+    with torch.no_grad():
+        for value in policy.parameters():
+            value += 0.05 * torch.randn(value.shape, generator=torch.Generator())
+    beta = 0.3
+    by_policy = ground.measure(policy, lambda side: beta * side.logratio())
+    laws = policy.response_logps(ground.world)
+    by_law = pd.concat([ground.measure_law(laws[i], i, beta) for i in range(2)])
+    for name in by_policy.columns:
+        got, expected = by_law[name].tolist(), by_policy[name].tolist()
+        assert got == pytest.approx(expected, abs=2e-4), name
+
+
+def test_the_reference_itself_has_no_drift(ground):
+    frame = ground.measure(ground.reference.copies(2), lambda side: side.logratio())
+    assert frame["kl"].abs().max() < 1e-6
+    assert frame["chosen"].abs().max() < 1e-5
+    assert frame["accuracy"].tolist() == pytest.approx([0.5, 0.5], abs=0.5)
+
+
+def test_beta_is_set_where_a_config_has_one():
+    members = {e.key: e for e in arena.entrants("offline", beta=0.7)[0]}
+    assert members["dpo"].cfg == dpo.Config(beta=0.7)
+    assert members["ipo"].cfg.tau == 0.1
+
+
+def test_an_unknown_family_is_refused():
+    with pytest.raises(BadOption, match="no family 'none'"):
+        arena.entrants("none")
+
+
+# ---- the table --------------------------------------------------------------------
+
+
+def table_frame():
+    rows = [("a", s, g, 1.0 - g) for s, g in ((0, 0.1), (1, 0.3))]
+    rows += [("b", s, g, 1.0 - g) for s, g in ((0, 0.5), (1, 0.5))]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "gold", "kl"])
+    return frame.assign(outside=False, problem="", seconds=1.0)
+
+
+def test_means_and_intervals_by_hand():
+    """0.1 and 0.3: mean 0.2, standard error 0.1, t(1) = 12.706."""
+    table = standings(table_frame())
+    assert table["method"].tolist() == ["b", "a"]
+    row = table.set_index("method").loc["a"]
+    assert row["gold"] == pytest.approx(0.2)
+    assert row["gold_high"] - row["gold"] == pytest.approx(1.2706, rel=1e-3)
+
+
+def test_small_is_good_for_drift_and_great_for_gold():
+    frame = table_frame()
+    assert standings(frame, "kl")["method"].tolist() == ["b", "a"]
+    frame["kl"] = -frame["kl"]
+    assert standings(frame, "kl")["method"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="sort by one of"):
+        standings(frame, "beauty")
+
+
+def test_a_method_without_numbers_stands_last_with_its_problem():
+    lost = pd.DataFrame(
+        {"method": ["c"], "seed": [0], "outside": [False], "problem": ["no data"]}
+    )
+    table = standings(pd.concat([table_frame(), lost], ignore_index=True))
+    assert table["method"].tolist()[-1] == "c"
+    assert math.isnan(table["gold"].iloc[-1])
+    assert "no data" in markdown(table).splitlines()[-1]
+
+
+# ---- the command ------------------------------------------------------------------
+
+
+def test_the_command_ranks_a_file_among_methods(written, tmp_path):
+    said = []
+    settings = command.Settings(
+        files=[written(GOOD)], only=["dpo", "kto"], seeds=2, steps=2, out=tmp_path / "o"
+    )
+    command.run(settings, said.append)
+    text = "\n".join(said)
+    assert "mine is number" in text and "of 3 by gold" in text
+    runs = pd.read_csv(tmp_path / "o" / "runs.csv")
+    assert set(runs["method"]) == {"mine", "dpo", "kto"}
+    assert (tmp_path / "o" / "arena.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_may_not_take_the_name_of_a_method(written):
+    settings = command.Settings(files=[written(GOOD, "dpo.py")], only=["dpo"])
+    with pytest.raises(BadOption, match="rename the file"):
+        command.run(settings, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"only": ["nope"]}, "no method 'nope'"),
+        ({"only": ["chi2_direct"]}, "closed form"),
+        ({"seeds": 0}, "--seeds"),
+        ({"lr": -1.0}, "positive"),
+        ({"world": "moon"}, "--world"),
+    ],
+)
+def test_bad_options_are_named(wrong, said):
+    with pytest.raises(BadOption, match=said):
+        command.run(command.Settings(**wrong), lambda line: None)
+
+
+def test_the_sorter_draws_every_column():
+    frame = table_frame()
+    instrument = arena.sorter(frame, live=False)
+    assert instrument.start.data["method"].tolist() == ["b", "a"]
+    for by in ("gold", "kl", "seconds"):
+        assert len(instrument.draw(by).data) == 2
