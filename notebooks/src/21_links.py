@@ -39,6 +39,7 @@ import torch
 from IPython.display import display
 
 from workbench import teach, views
+from workbench.catalogue import methods
 from workbench.core.batches import PairLogps
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
@@ -48,8 +49,6 @@ from workbench.feedback.pairs import Pairs, sample_pairs
 from workbench.loops import offline
 from workbench.measure import exact as measure
 from workbench.measure import implicit_reward, pull
-from workbench.methods.offline import apo_down, apo_zero, cdpo, discopop, dpo
-from workbench.methods.offline import exo_pref, hinge, ipo, rdpo, slic
 from workbench.models import tiny
 from workbench.views.links import links, stops
 from workbench.worlds import exact, games
@@ -59,10 +58,9 @@ from workbench.worlds.reviews import Reviews
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
 steps = {"ci": 4, "lecture": 120, "figure": 2000}[PROFILE]
 n_pairs = {"ci": 64, "lecture": 500, "figure": 20000}[PROFILE]
-strengths, main, tau = (0.1, 0.5, 1.0), 1.0, 0.5
-smooth = {"beta": main, "epsilon": 0.1}
+strengths, main, tau, eps = (0.1, 0.5, 1.0), 1.0, 0.5, 0.1
 
-world = Reviews(3)
+zoo, world = methods(), Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
 
@@ -83,17 +81,16 @@ ref = reference.response_logps(world).detach()
 # A deterministic annotator: p(label) is 1 (equal rewards are a fair coin).
 
 # %%
-judge, parts, rows = Annotator(deterministic=True), [], []
+judge, parts = Annotator(deterministic=True), []
 for seed in range(SEED, SEED + seeds):
     draw = generator(seed, "pairs")
     parts.append(sample_pairs(world, ref, n_pairs, judge, draw))
-pairs = Pairs.cat(parts)
-for i in range(3):
-    x = int(pairs.chosen.prompt[i])
-    c, l = int(pairs.chosen.response[i]), int(pairs.rejected.response[i])
-    won = judge.probability(world.gold[x, c], world.gold[x, l]).item()
-    rows.append((world.prompts[x], world.text(c), world.text(l), won))
-pd.DataFrame(rows, columns=["prompt", "chosen", "rejected", "p(label)"])
+pairs, rows = Pairs.cat(parts), {}
+for i, x in enumerate(pairs.chosen.prompt[:3].tolist()):
+    two = int(pairs.chosen.response[i]), int(pairs.rejected.response[i])
+    won = judge.probability(*world.gold[x, list(two)]).item()
+    rows[world.prompts[x]] = [*map(world.text, two), won]
+pd.DataFrame(rows, index=["chosen", "rejected", "p(label)"]).T
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -117,7 +114,8 @@ pd.DataFrame(rows, columns=["prompt", "chosen", "rejected", "p(label)"])
 # D* as its solution. Written with the winner first, that is IPO.
 
 # %%
-display(*(teach.show(each.weight) for each in (dpo, hinge, ipo, exo_pref)))
+shown = ("dpo", "hinge", "ipo", "exo_pref")
+display(*(teach.show(zoo[key].weight) for key in shown))
 
 # %% [markdown]
 # ## Seven links on one picture
@@ -126,26 +124,22 @@ display(*(teach.show(each.weight) for each in (dpo, hinge, ipo, exo_pref)))
 # as the hinge asks for 1/β. cDPO, rDPO and EXO smooth the label by ε = 0.1.
 
 # %%
-grid = {
-    f"{each.card.key}, {b}": (each, each.Config(**{name: b}))
-    for each, name in ((dpo, "beta"), (ipo, "tau"))
-    for b in strengths
-}
-shelf = {"dpo": grid[f"dpo, {main}"], "ipo": grid[f"ipo, {tau}"]}
-shelf["hinge"] = hinge, hinge.Config(beta=main)
-for each in (cdpo, exo_pref, rdpo):
-    shelf[each.card.key] = each, each.Config(**smooth)
-shelf["discopop"] = discopop, discopop.Config(beta=main)
-
-# %%
+soft = {"beta": main, "epsilon": eps}
+shelf = {"dpo": {"beta": main}, "ipo": {"tau": tau}, "hinge": {"beta": main}}
+shelf |= {"cdpo": soft, "exo_pref": soft, "rdpo": soft}
+shelf |= {"discopop": {"beta": main}}
+shelf = {k: (zoo[k], zoo[k].Config(**v)) for k, v in shelf.items()}
 D = torch.linspace(-2, 5, 701).double()
 curves = {k: pull.of_grid(*each, D, 0.0) for k, each in shelf.items()}
 never = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
+
+# %%
 links(
     pd.concat([f.assign(method=k) for k, f in curves.items()]),
-    loss_range=(-0.5, 3), push_range=(-1.1, 1.6),
+    loss_range=(-0.5, 3),
+    push_range=(-1.1, 1.6),
     caption=f"Only {' and '.join(never)} push up at every D of the picture.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # Three families, and a stranger. DPO and rDPO never stop (rDPO's push does
@@ -161,17 +155,17 @@ links(
 # −σ(βd(y_c)) + σ(βd(y_r)); APO-down pushes *both* down.
 
 # %%
-alone = {"dpo": shelf["dpo"], "slic": (slic, slic.Config())}
-for each in (apo_zero, apo_down):
-    alone[each.card.key] = each, each.Config(beta=main)
+alone = {"dpo": shelf["dpo"], "slic": (zoo["slic"], zoo["slic"].Config())}
+for key in ("apo_zero", "apo_down"):
+    alone[key] = zoo[key], zoo[key].Config(beta=main)
 curves = {k: pull.of_grid(*each, D - 2, -2.0) for k, each in alone.items()}
 down = curves["apo_down"]
 half = stops(down.margin, down.push_chosen)[0] - 2
 links(
     pd.concat([f.assign(method=k) for k, f in curves.items()]),
-    caption=f"At d(y_r) = −2, apo_down lets the chosen response fall to {half:.2f}; "
-    "apo_zero and slic push it up everywhere.",
-)  # fmt: skip
+    caption=f"At d(y_r) = −2 apo_down lets d(y_c) fall to {half:.2f}; apo_zero "
+    "and slic push the chosen response up everywhere.",
+)
 
 # %% [markdown]
 # APO-down's push on the chosen response is β(σ′(βD) − σ′(βd(y_c))), with
@@ -185,14 +179,18 @@ links(
 # 0.02 · push, and look in now and then.
 
 # %%
-marks, rows = (0, 10, 100, 1000, 20_000), {}
+grid = {
+    f"{key}, {b}": (zoo[key], zoo[key].Config(**{name: b}))
+    for key, name in (("dpo", "beta"), ("ipo", "tau"))
+    for b in strengths
+}
+marks, walk = (0, 10, 100, 1000, 20_000), {}
 for name, (module, cfg) in (shelf | grid).items():
-    at, rows[name] = torch.zeros(1).double(), {}
+    at, walk[name] = torch.zeros(1).double(), {}
     for step in range(marks[-1] + 1):
-        if step in marks:
-            rows[name][f"D after {step}"] = at.item()
+        walk[name] |= {f"D after {step}": at.item()} if step in marks else {}
         at = at + 0.02 * module.weight(at, cfg)
-walk = pd.DataFrame(rows).T
+walk = pd.DataFrame(walk).T
 walk.round(3)
 
 # %% [markdown]
@@ -209,23 +207,22 @@ walk.round(3)
 
 # %%
 P, q = games.biased_rps(), torch.tensor((5, 3, 2)).double() / 10
-i, j = (torch.arange(9) // 3)[:, None], (torch.arange(9) % 3)[:, None]
+i, j = torch.cartesian_prod(torch.arange(3), torch.arange(3)).T[..., None]
 chance = (q[i] * q[j] * P[i, j])[:, 0]
 logits, real = q.log().requires_grad_(), torch.ones(9, 1).bool()
 optimizer, old = torch.optim.Adam([logits], lr=0.02), q.log()
 for _ in range(2000):
-    logps = logits.log_softmax(-1)
-    batch = PairLogps(logps[i], logps[j], old[i], old[j], real, real)
+    new = logits.log_softmax(-1)
+    batch = PairLogps(new[i], new[j], old[i], old[j], real, real)
     optimizer.zero_grad()
-    (chance * ipo.loss(batch, ipo.Config(tau=tau))).sum().backward()
+    (chance * zoo["ipo"].loss(batch, shelf["ipo"][1])).sum().backward()
     optimizer.step()
 
 # %%
-found = logits.softmax(-1).detach()
 theory = (q.log() + P @ q / tau).softmax(-1)
-columns = {"π_ref = μ": q, "p(y ≻ μ)": P @ q, "π_ref·exp(p/τ)/Z": theory}
-columns |= {"minimised": found}
-pd.DataFrame(columns, index=["rock", "paper", "scissors"]).round(4)
+found = {"π_ref = μ": q, "p(y ≻ μ)": P @ q, "π_ref·exp(p/τ)/Z": theory}
+found |= {"minimised": logits.softmax(-1).detach()}
+pd.DataFrame(found, index=["rock", "paper", "scissors"]).round(4)
 
 # %% [markdown]
 # The last two columns agree, for preferences that no reward has.
@@ -245,44 +242,51 @@ tracks = [implicit_reward.PairTracker(*seen, 1.0)]  # β = 1: in nats
 tracks += [measure.Tracker(world, ref, gold=world.gold)]
 
 
-def train(name, module, cfg, looks=4):
-    run = offline.fit(
+def train(module, cfg):
+    every = max(1, steps // (12 if module is zoo["discopop"] else 4))
+    return offline.fit(
         reference.copies(seeds), reference, pairs, module, cfg, seed=SEED,
-        steps=steps, batch_size=16, measures=tracks, every=steps // looks,
+        steps=steps, batch_size=16, measures=tracks, every=every,
     )  # fmt: skip
-    run.metrics["surprise"] = run.metrics.kl + run.metrics.entropy
-    run.metrics["loss_is"] = name
-    return run
 
 
 # %%
-flat = method(
-    card=dpo.card, loss=lambda batch, cfg: -cfg.beta * batch.margin()
-)
-work = grid | {k: shelf[k] for k in ("hinge", "cdpo")}
-work |= {"w = 1": (flat, dpo.Config(beta=main))}
+flat = method(card=zoo["dpo"].card, loss=lambda b, cfg: -cfg.beta * b.margin())
+work = grid | {"w = 1": (flat, zoo["dpo"].Config(beta=main))}
+work |= {k: shelf[k] for k in ("hinge", "cdpo", "discopop")}
+work["discopop, 0.1"] = zoo["discopop"], zoo["discopop"].Config(beta=0.1)
 work |= {k: alone[k] for k in ("apo_zero", "apo_down")}
-runs = {name: train(name, *each) for name, each in work.items()}
-for b in (strengths[0], main):
-    name, cfg = f"discopop, {b}", discopop.Config(beta=b)
-    runs[name] = train(name, discopop, cfg, looks=min(12, steps))
-last = {k: f.metrics[f.metrics.step == steps] for k, f in runs.items()}
+runs = {name: train(*each) for name, each in work.items()}
+runs |= {"dpo": runs[f"dpo, {main}"], "ipo": runs[f"ipo, {tau}"]}
+for run in runs.values():
+    run.metrics["surprise"] = run.metrics.kl + run.metrics.entropy
+last = {k: f.metrics.query("step == @steps") for k, f in runs.items()}
 last = {k: f.set_index("seed") for k, f in last.items()}
 mean = {k: f.mean(numeric_only=True) for k, f in last.items()}
 
+# %%
+units = {
+    "kl": "KL(π‖π_ref) (nats)",
+    "margin": "mean D (nats)",
+    "gold": "gold (reward units)",
+    "surprise": "−log π_ref(y), y ~ π (nats)",
+    "chosen": "mean d(y_c) (nats)",
+    "rejected": "mean d(y_r) (nats)",
+}
+
+
+def plot(names, shown, caption):
+    frame = pd.concat([runs[k].metrics.assign(run=k) for k in names])
+    labels = {k: units[k] for k in shown.split()}
+    return views.training_curves(frame, labels, by="run", caption=caption)
+
 
 # %%
-def curve(*names):
-    return pd.concat([runs[name].metrics for name in names])
-
-
-free, held = f"dpo, {main}", f"ipo, {main}"
-views.training_curves(
-    curve(*grid),
-    {"kl": "KL(π‖π_ref) (nats)", "margin": "mean D (nats)"},
-    by="loss_is",
-    caption=f"At strength {main} DPO ends {mean[free].kl:.2f} nats from the "
-    f"reference and IPO {mean[held].kl:.2f}.",
+plot(
+    grid,
+    "kl margin",
+    caption=f"At strength {main} DPO ends {mean['dpo'].kl:.2f} nats from the "
+    f"reference, IPO {mean[f'ipo, {main}'].kl:.2f}.",
 )
 
 # %% [markdown]
@@ -297,14 +301,14 @@ wins = [
     judge.probability(reward[:, None], reward[None]) @ chances
     for reward, chances in zip(world.gold, ref.exp(), strict=True)
 ]
-win_rate, rows = torch.stack(wins), []  # p(y ≻ μ)
+win_rate, rows = torch.stack(wins), {}  # p(y ≻ μ)
 for b in strengths:
-    star, name = exact.optimal_policy(ref, win_rate, b), f"ipo, {b}"
-    gap = exact.kl(measure.law(runs[name].policy, world), star).mean().item()
-    goal = exact.kl(star, ref).mean().item()
-    rows.append((b, goal, mean[name].kl, gap, mean[f"dpo, {b}"].kl))
-names = "τ or β,KL of IPO's π*,KL of IPO,KL(π‖π*),KL of DPO".split(",")
-pd.DataFrame(rows, columns=names).round(3)
+    star = exact.optimal_policy(ref, win_rate, b)
+    gap = exact.kl(measure.law(runs[f"ipo, {b}"].policy, world), star).mean()
+    rows[b] = [exact.kl(star, ref).mean(), mean[f"ipo, {b}"].kl, gap]
+    rows[b] += [mean[f"dpo, {b}"].kl]
+names = "KL of IPO's π*,KL of IPO,KL(π‖π*),KL of DPO".split(",")
+pd.DataFrame(rows, index=names, dtype=float).T.round(3)
 
 # %% [markdown]
 # (KL itself cannot grow for ever in a world of finitely many reviews: it ends
@@ -318,27 +322,25 @@ pd.DataFrame(rows, columns=names).round(3)
 
 # %%
 known, pushed, rows = pairs.reference_logps(reference), {}, {}
-names = {"dpo": free, "ipo": f"ipo, {tau}", "hinge": "hinge", "cdpo": "cdpo"}
-names |= {"discopop": f"discopop, {main}"}
-for key, name in names.items():
-    judged = pull.of_pairs(*shelf[key], runs[name].policy, pairs, known)
-    push, module, cfg = judged.push_chosen, *shelf[key]
-    start = abs(module.weight(torch.zeros(1), cfg).item())
-    rows[key] = {"forward": (push > 0).mean(), "stopped": (push == 0).mean()}
-    rows[key] |= {"back": (push < 0).mean(), "mean D": judged.margin.mean()}
-    rows[key]["|push|, end/start"] = push.abs().mean() / start
-    pushed[key] = judged
-pd.DataFrame(rows).T.round(3)
+for key in ("dpo", "ipo", "hinge", "cdpo", "discopop"):
+    judged = pull.of_pairs(*shelf[key], runs[key].policy, pairs, known)
+    pushed[key], push = judged, judged.push_chosen
+    rows[key] = [(push > 0).mean(), (push == 0).mean(), (push < 0).mean()]
+    rows[key] += [judged.margin.mean(), push.abs().mean()]
+names = ["forward", "stopped", "back", "mean D", "mean |push|"]
+pd.DataFrame(rows, index=names).T.round(3)
 
 # %%
-last_D = {k: main * pushed[k].margin for k in ("dpo", "hinge", "cdpo")}
-near = {k: (abs(v.abs() - 1) < 0.1).mean() for k, v in last_D.items()}
+scaled = {k: main * pushed[k].margin for k in ("dpo", "hinge", "cdpo")}
+near = {k: (abs(v.abs() - 1) < 0.1).mean() for k, v in scaled.items()}
 views.distribution(
-    last_D, bins=60, label="βD of a training pair (reward units)",
+    scaled,
+    bins=60,
+    label="βD of a training pair (reward units)",
     marks={"the hinge's margin": 1.0},
     caption=f"{near['hinge']:.0%} of the hinge's pairs end within 0.1 of "
-    f"|βD| = 1, against {near['dpo']:.0%} of DPO's.",
-)  # fmt: skip
+    f"|βD| = 1, {near['dpo']:.0%} of DPO's.",
+)
 
 # %% [markdown]
 # ## What the weight is for
@@ -349,18 +351,16 @@ views.distribution(
 # still reviews.
 
 # %%
-loose, start = (
-    mean["w = 1"],
-    runs["w = 1"].metrics.query("step == 0").mean(numeric_only=True),
+start = runs["dpo"].metrics.query("step == 0").mean(numeric_only=True)
+loose, tied = mean["w = 1"], mean["dpo"]
+plot(
+    ("dpo", "w = 1"),
+    "gold surprise",
+    caption=f"Gold starts at {start.gold:.2f} and ends at {tied.gold:.2f} with "
+    f"DPO, {loose.gold:.2f} with w = 1; the surprise starts at "
+    f"{start.surprise:.2f} and ends at {tied.surprise:.2f} and "
+    f"{loose.surprise:.2f} nats.",
 )
-views.training_curves(
-    curve(free, "w = 1"),
-    {"gold": "gold (reward units)", "surprise": "−log π_ref(y), y ~ π (nats)"},
-    by="loss_is",
-    caption=f"Gold starts at {start.gold:.2f} and ends at {mean[free].gold:.2f} "
-    f"with DPO, at {loose.gold:.2f} with w = 1; the reference's surprise ends "
-    f"at {mean[free].surprise:.2f} and at {loose.surprise:.2f} nats.",
-)  # fmt: skip
 
 # %% [markdown]
 # ## Pushed the wrong way
@@ -369,49 +369,42 @@ views.training_curves(
 # β = 0.1 it is two nats.
 
 # %%
-wrong_way = [f"discopop, {strengths[0]}", f"discopop, {main}"]
-low, high = (mean[name] for name in wrong_way)
-views.training_curves(
-    curve(*wrong_way, f"dpo, {strengths[0]}"),
-    {"margin": "mean D (nats)", "gold": "gold (reward units)"},
-    by="loss_is",
-    caption=f"DiscoPOP ends at a mean D of {low.margin:+.2f} nats with "
-    f"β = {strengths[0]} and of {high.margin:+.2f} with β = {main}; its gold at "
-    f"{low.gold:.2f} and {high.gold:.2f}, that of DPO at β = {strengths[0]} at "
-    f"{mean[f'dpo, {strengths[0]}'].gold:.2f}.",
+wide, slim = mean["discopop, 0.1"], mean["discopop"]
+plot(
+    ("discopop", "discopop, 0.1", "dpo", "dpo, 0.1"),
+    "margin gold",
+    caption=f"DiscoPOP ends at D = {slim.margin:+.2f} nats and gold "
+    f"{slim.gold:.2f} with β = {main}, at {wide.margin:+.2f} and "
+    f"{wide.gold:.2f} with β = 0.1; DPO's gold ends at "
+    f"{mean['dpo'].gold:.2f} and {mean['dpo, 0.1'].gold:.2f}.",
 )
 
 # %% [markdown]
 # ## Two responses, each by itself
 
 # %%
-up, fell = mean["apo_zero"], mean["apo_down"]
-views.training_curves(
-    curve(free, "apo_zero", "apo_down"),
-    {"chosen": "mean d(y_c) (nats)", "rejected": "mean d(y_r) (nats)"},
-    by="loss_is",
-    caption=f"d(y_c) ends at {up.chosen:+.2f} with apo_zero, at "
-    f"{fell.chosen:+.2f} with apo_down and at {mean[free].chosen:+.2f} with dpo.",
+rose, fell = mean["apo_zero"].chosen, mean["apo_down"].chosen
+plot(
+    ("dpo", "apo_zero", "apo_down"),
+    "chosen rejected",
+    caption=f"d(y_c) ends at {rose:+.2f} nats with apo_zero, {fell:+.2f} with "
+    f"apo_down and {mean['dpo'].chosen:+.2f} with dpo.",
 )
 
 # %% [markdown]
 # ## All runs on one picture
 
 # %%
-ends = {"w = 1": "never", "apo_zero": "one by one", "apo_down": "one by one"}
-rows = []
-for name, frame in last.items():
-    kind = ends.get(name, "at some D")
-    kind = "never" if name.startswith("dpo") else kind
-    rows.append(frame.reset_index().assign(method=name, ends=kind))
-best = exact.frontier(ref, world.gold, world.gold, np.geomspace(20, 0.02, 41))
-table = pd.concat(rows)
-far = table.groupby("ends").kl.mean()
+table = pd.concat([last[k].reset_index().assign(method=k) for k in work])
+lag = table.groupby("method").frontier_gap.mean()
 views.points(
-    table, best, "ends", root=True, always=(free, "w = 1", held),
-    caption=f"The runs whose push never ends drift {far['never']:.2f} nats on "
-    f"average, those that end at some D {far['at some D']:.2f}.",
-)  # fmt: skip
+    table,
+    exact.frontier(ref, world.gold, world.gold, np.geomspace(20, 0.02, 41)),
+    by=None,
+    root=True,
+    caption=f"Nearest to the frontier stands {lag.idxmin()}, {lag.min():.2f} "
+    f"below it; farthest {lag.idxmax()}, {lag.max():.2f} below.",
+)
 
 # %% [markdown]
 # ## Break it: the mean form with the sum's τ
@@ -425,17 +418,16 @@ views.points(
 # is the mean form with the τ of a paper that sums.
 
 # %%
-wrong = method(card=ipo.card, loss=ipo.mistakes["4 always a mean over tokens"])
-broken = train("mean, same τ", wrong, ipo.Config(tau=tau)).metrics
+wrong = zoo["ipo"].mistakes["4 always a mean over tokens"]
+wrong = method(card=zoo["ipo"].card, loss=wrong)
+runs["mean, same τ"] = train(wrong, shelf["ipo"][1])
+after = runs["mean, same τ"].metrics.query("step == @steps").margin.mean()
 words = pairs.both.lengths.double().mean().item()
-after = broken[broken.step == steps].mean(numeric_only=True)
-right = mean[f"ipo, {tau}"]
-views.training_curves(
-    pd.concat([curve(f"ipo, {tau}"), broken]),
-    {"kl": "KL(π‖π_ref) (nats)", "margin": "mean D (nats)"},
-    by="loss_is",
-    caption=f"The mean form ends at D = {after.margin:.2f} nats, the sum at "
-    f"{right.margin:.2f}; a response has {words:.1f} tokens on average.",
+plot(
+    ("ipo", "mean, same τ"),
+    "kl margin",
+    caption=f"The mean form ends at D = {after:.2f} nats, the sum at "
+    f"{mean['ipo'].margin:.2f}; a response has {words:.1f} tokens on average.",
 )
 
 # %% [markdown]
@@ -449,139 +441,108 @@ views.training_curves(
 # share of the final KL that was gained there. Differences are taken seed by
 # seed.
 
+# %%
+said = {
+    "ipo-plateaus": "On deterministic preferences IPO's KL plateaus, τ = 0.5.",
+    "dpo-grows": "On deterministic preferences DPO's KL grows on, β = 0.5.",
+    "dpo-ignores-beta": "DPO's KL hardly depends on β (one infimum for all).",
+    "ipo-heeds-tau": "IPO's KL depends on τ: for τ/10 it is over 3 times more.",
+    "hinge-spike": "The hinge leaves a spike at |βD| = 1: the fullest 0.2-bin.",
+    "hinge-kl": "The hinge's KL stays below DPO's, trained equally long.",
+    "w1-degenerates": "Without the weight gold ends below the reference's.",
+    "w1-gold": "Without the weight gold ends below DPO's.",
+    "w1-perplexity": "Without the weight samples surprise π_ref more than DPO's.",
+}
+# %%
+said |= {
+    "apo-zero": "With APO-zero the mean log-ratio of chosen responses rises.",
+    "apo-down": "With APO-down the mean log-ratio of chosen responses falls.",
+    "discopop": "DiscoPOP ends with more gold than DPO, β = 1.",
+    "discopop-0.1": "DiscoPOP ends with more gold than DPO, β = 0.1.",
+    "discopop-wrong-way": "DiscoPOP (β = 0.1) lowers the mean D at first: it is "
+    "negative after a twelfth of the steps.",
+    "one-pair": "On a pair always won IPO ends at D = 1/(2τ), every τ.",
+    "exo-cdpo": "cDPO and EXO stop at the same D = log((1 − ε)/ε)/β, any ε.",
+    "decomposition": "Autograd finds weight(D) up and weight(D) down.",
+}
 
 # %%
-def claim(key, paper, statement, effect, expected, unit, **more):
-    where = f"reviews, {n_pairs} deterministic pairs, {steps} steps, lr 1e-3"
-    return teach.claim(
-        key=key, paper=paper, statement=statement, effect=effect, unit=unit,
-        expected=expected, setting=where, out=OUT or None, **more,
+papers = {
+    "azar": "Azar et al. 2023 (2310.12036)",
+    "hinge": "Zhao et al. 2023 (2305.10425), Liu et al. 2023 (2309.06657)",
+    "dpo": "Rafailov et al. 2023 (2305.18290), section 4",
+    "apo": "D'Oosterlinck et al. 2024 (2408.06266)",
+    "lu": "Lu et al. 2024 (2406.08414)",
+    "exo": "Ji et al. 2024 (2402.00856)",
+}
+
+
+def claim(key, paper, effect, expected, unit="", **more):
+    where = f"{n_pairs} deterministic pairs a seed, {steps} steps, lr 1e-3"
+    teach.claim(
+        key=key, paper=papers[paper], statement=said[key], effect=effect,
+        expected=expected, unit=unit, setting=where, out=OUT or None, **more,
     )  # fmt: skip
 
 
+# %%
 def late(name):
     table = runs[name].metrics.pivot(index="seed", columns="step", values="kl")
     return 1 - table[steps // 2] / table[steps]
 
 
-ratio = {}
-for key in ("dpo", "ipo"):
-    ratio[key] = last[f"{key}, {strengths[0]}"].kl / last[f"{key}, {main}"].kl
+def ratio(key):
+    return last[f"{key}, 0.1"].kl / last[f"{key}, 1.0"].kl
+
+
+share, times = "share of KL", "KL at 0.1 over KL at 1.0"
+claim("ipo-plateaus", "azar", late("ipo, 0.5"), (-0.1, 0.1), share)
+claim("dpo-grows", "azar", late("dpo, 0.5"), (0.1, 1.0), share)
+claim("dpo-ignores-beta", "azar", ratio("dpo"), (0.67, 1.5), times)
+claim("ipo-heeds-tau", "azar", ratio("ipo"), (3.0, float("inf")), times)
 
 # %%
-share, times = "share of KL", f"KL at {strengths[0]} over KL at {main}"
-azar = "Azar et al. 2023 (2310.12036)"
-claim(
-    "ipo-plateaus", azar,
-    "On deterministic preferences IPO's KL plateaus (τ = 0.5).",
-    late("ipo, 0.5"), (-0.1, 0.1), share,
-)  # fmt: skip
-claim(
-    "dpo-grows", azar,
-    "On deterministic preferences DPO's KL keeps growing (β = 0.5).",
-    late("dpo, 0.5"), (0.1, 1.0), share,
-)  # fmt: skip
+bins, modes, unit = np.arange(-0.1, 99, 0.2), [], "reward units"
+for _, frame in pushed["hinge"].groupby("seed"):
+    count = np.histogram(main * frame.margin.abs(), bins)[0]
+    modes.append(0.2 * count.argmax())
+claim("hinge-spike", "hinge", modes, (0.8, 1.2), unit)
+gap = last["dpo"] - last["hinge"]
+claim("hinge-kl", "hinge", gap.kl, "positive", "nats")
+gap = last["w = 1"] - last["dpo"]
+fell = last["w = 1"].gold - start.gold
+claim("w1-degenerates", "dpo", fell, "negative", unit)
+claim("w1-gold", "dpo", gap.gold, "negative", unit)
+claim("w1-perplexity", "dpo", gap.surprise, "positive", "nats")
 
 # %%
-claim(
-    "dpo-ignores-beta", azar,
-    "DPO's KL hardly depends on β (all β share one infimum).",
-    ratio["dpo"], (0.67, 1.5), times,
-)  # fmt: skip
-claim(
-    "ipo-heeds-tau", azar,
-    "IPO's KL depends on τ: a tenth of τ gives more than 3 × KL.",
-    ratio["ipo"], (3.0, float("inf")), times,
-)  # fmt: skip
+claim("apo-zero", "apo", last["apo_zero"].chosen, "positive", "nats")
+claim("apo-down", "apo", last["apo_down"].chosen, "negative", "nats")
+gap = last["discopop"].gold - last["dpo"].gold
+claim("discopop", "lu", gap, "positive", unit)
+gap = last["discopop, 0.1"].gold - last["dpo, 0.1"].gold
+claim("discopop-0.1", "lu", gap, "positive", unit)
+table = runs["discopop, 0.1"].metrics.query(
+    "step == @steps // 12 or step == 1"
+)
+first = table.groupby("seed").margin.last()
+claim("discopop-wrong-way", "lu", first, "negative", "nats")
 
 # %%
-bins, unit = np.arange(-0.1, 99, 0.2), "reward units"
-fullest = [
-    0.2 * np.histogram(frame.margin.abs(), bins)[0].argmax()
-    for _, frame in pushed["hinge"].groupby("seed")
-]
-slic_hf = "Zhao et al. 2023 (2305.10425), Liu et al. 2023 (2309.06657)"
-claim(
-    "hinge-spike", slic_hf,
-    "Under the hinge |βD| has a spike at 1 (its fullest bin of width 0.2).",
-    fullest, (0.8, 1.2), unit,
-)  # fmt: skip
-
-# %%
-claim(
-    "hinge-kl", slic_hf,
-    "The hinge's KL stays below that of DPO trained equally long (β = 1).",
-    last[free].kl - last["hinge"].kl, "positive", "nats",
-)  # fmt: skip
-rafailov = "Rafailov et al. 2023 (2305.18290), section 4"
-lost = start.gold - last["w = 1"].gold
-claim(
-    "w1-degenerates", rafailov,
-    "Without the weight (w = 1) gold ends below that of the reference.",
-    lost, "positive", unit,
-)  # fmt: skip
-
-# %%
-claim(
-    "w1-gold", rafailov,
-    "Without the weight gold ends below that of DPO.",
-    last[free].gold - last["w = 1"].gold, "positive", unit,
-)  # fmt: skip
-claim(
-    "w1-perplexity", rafailov,
-    "Without the weight the samples surprise the reference more than DPO's.",
-    last["w = 1"].surprise - last[free].surprise, "positive", "nats",
-)  # fmt: skip
-
-# %%
-card = "D'Oosterlinck et al. 2024 (2408.06266)"
-said = "The mean log-ratio of the chosen responses rises with APO-zero."
-claim("apo-zero", card, said, last["apo_zero"].chosen, "positive", "nats")
-said = "The mean log-ratio of the chosen responses falls with APO-down."
-claim("apo-down", card, said, last["apo_down"].chosen, "negative", "nats")
-card = "Lu et al. 2024 (2406.08414)"
-for b, name in zip((strengths[0], main), wrong_way, strict=True):
-    said = f"DiscoPOP ends with more gold reward than DPO (β = {b})."
-    more = last[name].gold - last[f"dpo, {b}"].gold
-    claim(f"discopop-{b}", card, said, more, "positive", unit)
-first = runs[wrong_way[0]].metrics.query("step == @steps // 12 or step == 1")
-claim(
-    "discopop-wrong-way", "derived in the module",
-    "DiscoPOP (β = 0.1) first lowers the mean D of its pairs (a twelfth in).",
-    first.groupby("seed").margin.last(), "negative", "nats",
-)  # fmt: skip
-
-# %%
-landed = walk[f"D after {marks[-1]}"]
-claim(
-    "one-pair", azar,
-    "On a pair that is always won IPO ends at D = 1/(2τ), every τ.",
-    [2 * b * landed[f"ipo, {b}"] - 1 for b in strengths], "zero", "",
-    kind="exact", tolerance=1e-9,
-)  # fmt: skip
-push = []
-for eps in (0.001, 0.1, 0.3):
-    goal = (torch.tensor([1 - eps]).double() / eps).log() / main
-    for each in (cdpo, exo_pref):
-        push += each.weight(goal, each.Config(beta=main, epsilon=eps)).tolist()
-claim(
-    "exo-cdpo", "Ji et al. 2024 (2402.00856)",
-    "cDPO and EXO stop at the same D = log((1 − ε)/ε)/β, at any ε.",
-    push, "zero", "push", kind="exact", tolerance=1e-9,
-)  # fmt: skip
-
-# %%
-off = []
+landed, push, off = walk[f"D after {marks[-1]}"], [], []
+for each in 3 * (0.001, 0.1, 0.3):
+    goal = torch.tensor([np.log((1 - each) / each)]).double() / main
+    for module in (zoo["cdpo"], zoo["exo_pref"]):
+        push += [module.weight(goal, module.Config(main, each)).item()]
 for key, frame in pushed.items():
-    module, cfg = shelf[key]
-    weight = module.weight(torch.tensor(frame.margin).double(), cfg)
-    off += [abs(weight.numpy() - frame.push_chosen).max()]
-    off += [abs(frame.push_chosen + frame.push_rejected).max()]
-claim(
-    "decomposition", rafailov,
-    "Differentiated, a link pushes with weight(D) up and weight(D) down.",
-    off, "zero", "push", kind="exact", tolerance=1e-5,
-)  # fmt: skip
+    push_ = shelf[key][0].weight(torch.tensor(frame.margin), shelf[key][1])
+    off += [abs(push_.numpy() - frame.push_chosen).max()]
+    off += [abs(push_.numpy() + frame.push_rejected).max()]
+small = {"kind": "exact", "expected": "zero", "tolerance": 1e-5}
+ends = [2 * b * landed[f"ipo, {b}"] - 1 for b in strengths]
+claim("one-pair", "azar", ends, **small)
+claim("exo-cdpo", "exo", push, **small)
+claim("decomposition", "dpo", off, **small)
 
 # %% [markdown]
 # ## Exercises

