@@ -32,35 +32,34 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from time import perf_counter
+from timeit import timeit
 from types import SimpleNamespace as method
 
-import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
-from torch.nn.functional import one_hot
 
 from workbench import teach, views
 from workbench.core.batches import PairLogps
-
-# %%
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.pairs import Pairs, sample_pairs
+
+# %%
 from workbench.loops import offline
 from workbench.measure import exact as measure
 from workbench.methods.offline import cpo, dpo, ld_dpo, length_dpo, ln_dpo
-from workbench.methods.offline import orpo, simpo
 from workbench.models import tiny
 from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
+from workbench.methods.offline import orpo, simpo
+
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 2, "lecture": 90, "figure": 1000}[PROFILE]
+steps = {"ci": 1, "lecture": 90, "figure": 1000}[PROFILE]
 n_pairs = {"ci": 64, "lecture": 1000, "figure": 20000}[PROFILE]
-beta, price = 1.0, 1.0  # β; what annotators pay for a token (reward units)
+beta, price = 1.0, 1.0  # β; b, what annotators pay a token (reward units)
 
 world = Reviews(4)
 reference = tiny.reference(world, DEVICE)
@@ -71,9 +70,10 @@ usual = exact.expectation(ref, tokens).mean().item()  # E_ref|y|
 # %% [markdown]
 # ## The question
 #
-# People overrate long answers. Give a data set that does so to several
-# losses: DPO; R-DPO, which prices a token; LN-DPO and SimPO, which take a
-# mean over tokens; CPO and ORPO, which have no reference at all.
+# People overrate long answers. Give labels that do so to several losses:
+# DPO; R-DPO, which puts a price on a token; LN-DPO and SimPO, which take a
+# mean over tokens; LD-DPO, which discounts the tokens that the shorter
+# response does not have; CPO and ORPO, which like SimPO have no reference.
 #
 # **Write down a prediction.** Order them by the length of what they write.
 # Is a mean over tokens enough to be fair to short answers?
@@ -84,356 +84,285 @@ usual = exact.expectation(ref, tokens).mean().item()  # E_ref|y|
 # words and the end, but a review of four words ends by itself and writes no
 # end. The annotator perceives r + b|y| with b = 1: a token is worth as much
 # as the word "good". The last two columns are p(label) without and with
-# that.
+# that bonus.
 
 # %%
 rated = world.gold + price * tokens
-parts = []
-for seed in range(SEED, SEED + seeds):
-    draw = generator(seed, "pairs")
-    parts.append(sample_pairs(world, ref, n_pairs, Annotator(), draw, rated))
+draws = [generator(seed, "pairs") for seed in range(SEED, SEED + seeds)]
+ask = Annotator()
+parts = [sample_pairs(world, ref, n_pairs, ask, d, rated) for d in draws]
 pairs, rows = Pairs.cat(parts), []
-for i in range(3):
-    x = pairs.chosen.prompt[i].item()
-    c, l = (t.response[i].item() for t in (pairs.chosen, pairs.rejected))
-    said = [world.text(c), world.text(l), (tokens[c] - tokens[l]).item()]
+for x in range(3):  # pair x asks prompt x
+    c, l = (t.response[x].item() for t in (pairs.chosen, pairs.rejected))
     won = [(r[x, c] - r[x, l]).sigmoid().item() for r in (world.gold, rated)]
-    rows.append((world.prompts[x], *said, *won))
-names = ["prompt", "chosen", "rejected", "|y_c| − |y_r|", "honest", "paid"]
-pd.DataFrame(rows, columns=names).round(3)
+    more = (tokens[c] - tokens[l]).item()
+    rows.append([world.text(c), world.text(l), more, *won])
+names = ["chosen", "rejected", "|y_c| − |y_r|", "without", "with"]
+pd.DataFrame(rows, world.prompts[:3], names).round(3)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
 #
-# A Bradley–Terry annotator of r + b|y| makes DPO's optimum
+# The labels are Bradley–Terry labels of r + b|y|, so DPO's optimum is
 #
 # $$\pi^*(y) \propto \pi_{ref}(y)\, e^{(r(y) + b|y|)/\beta}.$$
 #
-# R-DPO adds α(|y_c| − |y_r|) to βD inside the sigmoid. The labels fix the
-# *sum* at r(y_c) − r(y_r) + b(|y_c| − |y_r|), so what is left for βD is the
-# reward less (α − b)|y|. With α = b, π is DPO's optimum on honest labels.
+# **R-DPO** adds α(|y_c| − |y_r|) to βD inside the sigmoid. The labels fix
+# the *sum* at r(y_c) − r(y_r) + b(|y_c| − |y_r|), so what is left for βD is
+# the difference of r + (b − α)|y|. With α = b the policy is DPO's optimum on
+# honest labels.
 #
-# LN-DPO puts a mean where DPO has a sum. The labels now fix β/|y| times the
-# log-ratio, up to one constant c:
+# **LN-DPO** puts a mean where DPO has a sum. The labels now fix β/|y| times
+# the log-ratio, up to one constant c:
 #
 # $$\pi(y) = \pi_{ref}(y)\, e^{|y|\,(r(y) + b|y| + c)/\beta},
 # \qquad \sum_y \pi(y) = 1.$$
 #
-# Nothing subtracts b|y|. The length is divided out of the *units*, and the
-# preference for length stays.
+# Nothing subtracts b|y|. Length is divided out of the *units* of the reward,
+# and what the annotators pay for it stays.
 
 # %%
 shown = length_dpo.loss, ln_dpo.loss, simpo.loss, cpo.loss
 display(*map(teach.show, shown))
 
 # %% [markdown]
-# **No reference** means a reference that is not written down. CPO is DPO
-# with π_ref left out, so its preference term (α = 0) ends at
-# exp(r/β)/Z: the same as DPO from a law that finds every response *equally
-# likely*, and most responses are long. SimPO (γ = 0) is LN-DPO with π_ref
-# left out: π(y) = exp(|y|(r + c)/β), which for a constant r gives every
-# *token* the same price.
+# **No reference** means a reference that is not written down. CPO's
+# preference term (α = 0) is DPO's without π_ref and ends at exp(r/β)/Z: DPO
+# from a law that finds every *response* equally likely, and most responses
+# are long. SimPO (γ = 0) is LN-DPO without π_ref and ends at
+# exp(|y|(r + c)/β): every *token* costs the same.
 #
-# Both optima, and the mean forms, need the c that makes the sum 1. The sum
-# grows with c, so bisection finds it.
+# The mean forms need the c that makes the sum 1. The sum grows with c, so
+# bisection finds it.
 
 
 # %%
-def tilt(base, reward, beta, size=tokens):
-    """log of base·exp(|y|(r + c)/β) with the c that makes it sum to 1."""
+def tilt(base, reward, beta, size):
+    """log of base·exp(|y|(r + c)/β), with the c that makes it sum to 1."""
     low = torch.full_like(reward[..., :1], -1000.0)
     high = -low
     for _ in range(80):
         c = (low + high) / 2
-        over = (base + size * (reward + c) / beta).logsumexp(
-            -1, keepdim=True
-        ) > 0
+        over = (base + size * (reward + c) / beta).logsumexp(-1, True) > 0
         low, high = torch.where(over, low, c), torch.where(over, c, high)
     return base + size * (reward + low) / beta
 
 
-def optimum(key, base, reward, beta, size=tokens, per=usual):
-    """Where a loss ends; the mean forms get per·β, reward units per nat a token."""
-    base = base if key in ("dpo", "length_dpo", "ln_dpo") else 0 * base
-    if key in ("ln_dpo", "simpo"):
-        return tilt(base, reward, per * beta, size)
-    paid = reward - price * size * (key == "length_dpo")
-    return exact.optimal_policy(base, paid, beta)
+# %%
+def optima(base, reward, size, beta):
+    """Where each loss ends; a mean over tokens gets E_ref|y| times the β."""
+    flat, per = 0 * base, usual * beta
+    return {
+        "dpo": exact.optimal_policy(base, reward, beta),
+        "length_dpo": exact.optimal_policy(base, reward - price * size, beta),
+        "ln_dpo": tilt(base, reward, per, size),
+        "simpo": tilt(flat, reward, per, size),
+        "cpo": exact.optimal_policy(flat, reward, beta),
+    }
 
 
 # %% [markdown]
 # ## By hand, on four responses
 #
-# A short good review against a long bad one.
+# Let the film have these reviews only, a token longer each. A good short one
+# stands against a bad long one.
 
 # %%
 texts = ["(silence)", "good", "not dull", "dull and not good"]
 four = torch.tensor([world.index(text) for text in texts])
 q, r, n = ref[0, four].log_softmax(-1), world.gold[0, four], tokens[four]
 felt = r + price * n
-losses = (dpo, length_dpo, ln_dpo, simpo, cpo)
-ends = {m.card.key: optimum(m.card.key, q, felt, beta, n) for m in losses}
+laws = optima(q, felt, n, beta)
 hand = {"|y|": n, "r": r, "r + b|y|": felt, "π_ref": q.exp()}
-hand |= {key: law.exp() for key, law in ends.items()}
-hand = pd.DataFrame({k: v.tolist() for k, v in hand.items()}, index=texts)
-hand.round(3)
+hand |= {key: law.exp() for key, law in laws.items()}
+pd.DataFrame({k: v.tolist() for k, v in hand.items()}, texts).round(3)
 
 # %% [markdown]
-# Are these the minimisers? Minimise the expected loss over all ordered pairs
-# numerically (a review's log-prob stands in its first token, |y| is in the
-# mask).
+# Are these the minimisers? Each loss is −log σ(logit), and the expectation
+# over Bradley–Terry labels is least where the logit *is* the difference of
+# what the annotator feels. Feed the laws to the library's losses and read
+# the logit back from the loss: logit = −log(e^loss − 1). (The log-prob of a
+# review stands in its first token; the mask has its |y|.)
+
+# %%
+per = usual * beta
+exactly = {
+    "dpo": (dpo, dpo.Config(beta=beta)),
+    "length_dpo": (length_dpo, length_dpo.Config(beta=beta, alpha=price)),
+    "ln_dpo": (ln_dpo, ln_dpo.Config(beta=per)),
+    "simpo": (simpo, simpo.Config(beta=per, gamma=0.0)),
+    "cpo": (cpo, cpo.Config(beta=beta, alpha=0.0)),
+}
 
 # %%
 i, j = torch.cartesian_prod(torch.arange(4), torch.arange(4)).unbind(1)
-meet = (q[i] + q[j]).exp() * (felt[i] - felt[j]).sigmoid()
-mask, column = torch.arange(4) < n[:, None], torch.eye(4).double()[:1]
 
 
-def risk(module, cfg, logps):
-    now, old = logps[:, None] * column, q[:, None] * column
-    sides = now[i], now[j], old[i], old[j], mask[i], mask[j]
-    return (meet * module.loss(PairLogps(*sides), cfg)).sum()
+def batch(law, size):
+    now, old = (torch.nn.functional.pad(t[:, None], (0, 3)) for t in (law, q))
+    mask = torch.arange(4) < size[:, None]
+    return PairLogps(now[i], now[j], old[i], old[j], mask[i], mask[j])
 
 
-# %%
-mean_beta = usual * beta  # as strong as β on a response of usual length
-exactly = {
-    "dpo": dpo.Config(beta=beta),
-    "length_dpo": length_dpo.Config(beta=beta, alpha=price),
-    "ln_dpo": ln_dpo.Config(beta=mean_beta),
-    "simpo": simpo.Config(beta=mean_beta, gamma=0.0),
-    "cpo": cpo.Config(beta=beta, alpha=0.0),
-}
-
-
-def minimise(module):
-    at, cfg = q.clone().requires_grad_(), exactly[module.card.key]
-    search = torch.optim.LBFGS(
-        [at], max_iter=300, line_search_fn="strong_wolfe"
-    )
-
-    def closure():
-        search.zero_grad()
-        value = risk(module, cfg, at.log_softmax(-1))
-        value.backward()
-        return value
-
-    search.step(closure)
-    return at.log_softmax(-1).detach()
-
-
-# %%
-found = {m.card.key: minimise(m) for m in losses}
-off = {key: (found[key] - ends[key]).abs().max() for key in found}
-honest = exact.optimal_policy(q, r, beta)
-repaired = (found["length_dpo"] - honest).abs().max().item()
-far = max(off.values())
-display(Markdown(f"Largest error of the formulas: {far:.1e} nats."))
-pd.DataFrame({k: v.exp().tolist() for k, v in found.items()}, texts).round(3)
+off = {}
+for key, (module, cfg) in exactly.items():
+    logit = -module.loss(batch(laws[key], n), cfg).expm1().log()
+    off[key] = (logit - felt[i] + felt[j]).abs().max().item()
+pd.DataFrame({"largest error of a logit": off}).T
 
 # %% [markdown]
-# `length_dpo` is DPO on honest labels; `ln_dpo` moves part of the way and
-# ends nowhere near. Without a reference the odd reviews gain: π_ref(silence)
-# and π_ref(good) differ, and neither SimPO nor CPO knows.
+# `length_dpo` is what DPO makes of honest labels. `ln_dpo` is close to `dpo`
+# and far from that. Without a reference the unlikely reviews gain most:
+# neither SimPO nor CPO knows that π_ref hardly writes them.
 #
 # ## Over all responses, exactly
 #
-# The same optima on all reviews, for every β (the mean forms get β times the
-# usual |y|). *Fluency* is E_π[log π_ref(y)/|y|], nats a token.
-
+# The same optima on all reviews, for every β. *Fluency* is
+# E_π[log π_ref(y)/|y|], nats a token. *Controlled* gold takes the lengths
+# from π_ref and the words from π: Σ_n π_ref(|y| = n) E_π[r | |y| = n]. It
+# tells a better policy from a longer one.
 
 # %%
+by_length = (tokens[:, None] == torch.arange(1, 5)).double()
+columns = ("tokens", "gold", "fluency", "controlled", "kl")
+
+
 def facts(law):
     """What a law over all reviews is worth, prompts in equal shares."""
-    mass = law.exp() @ by_length
-    given = (law.exp() * world.gold) @ by_length / mass
-    each = {
-        "tokens": exact.expectation(law, tokens),
-        "gold": exact.expectation(law, world.gold),
-        "controlled": (given * share).sum(-1),
-        "fluency": exact.expectation(law, ref / tokens),
-        "kl": exact.kl(law, ref),
-    }
-    return {name: value.mean(-1).tolist() for name, value in each.items()}
+    values = tokens, world.gold, ref / tokens
+    each = [exact.expectation(law, value) for value in values]
+    given = (law.exp() * world.gold) @ by_length / (law.exp() @ by_length)
+    each += [(given * (ref.exp() @ by_length)).sum(-1), exact.kl(law, ref)]
+    return {c: v.mean(-1).tolist() for c, v in zip(columns, each, strict=True)}
 
-
-by_length = one_hot(tokens - 1).double()
-share = ref.exp() @ by_length  # p(|y|) under π_ref
 
 # %%
-rows, grid = [], np.geomspace(0.3, 30, 9).tolist()
-for key in exactly:
-    for b in grid:
-        law = optimum(key, ref, rated, b)
+rows, grid, start = [], torch.logspace(-0.5, 1.5, 9).tolist(), facts(ref)
+for b in grid:
+    for key, law in optima(ref, rated, tokens, b).items():
         rows.append({"method": key, "beta": b, **facts(law)})
-sweep, start = pd.DataFrame(rows), facts(ref)
-wide = sweep[sweep.beta == grid[-1]].set_index("method")
-level = {name: start[name] for name in ("tokens", "kl", "fluency")}
-units = {"tokens": "E[|y|] (tokens)", "kl": "KL(π‖π_ref) (nats)"}
-units |= {"fluency": "log π_ref (nats a token)"}
-
-# %%
+sweep, units = pd.DataFrame(rows), {"tokens": "E[|y|] (tokens)"}
+units |= {"fluency": "log π_ref (nats a token)", "kl": "KL(π‖π_ref) (nats)"}
+far = sweep[sweep.beta == grid[-1]].set_index("method").kl
 views.sweep(
-    sweep, "beta", units, "method", exact=level, exact_label="π_ref",
-    x_label="β (reward units per nat)", log_x=True,
-    caption=f"At β = {grid[-1]:.0f} the losses with a reference end within "
-    f"{wide.kl[:3].max():.3f} nats of it, SimPO {wide.kl['simpo']:.2f} and CPO "
-    f"{wide.kl['cpo']:.2f} nats away.",
+    sweep, "beta", units, "method", exact={c: start[c] for c in units},
+    exact_label="π_ref", x_label="β (reward units a nat)", log_x=True,
+    caption=f"At the largest β DPO, R-DPO and LN-DPO are {far[:3].max():.3f} "
+    f"nats from π_ref or less, SimPO {far.simpo:.2f} and CPO {far.cpo:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
-# At β → ∞ the reward is gone and what is left is the reference that each
-# loss has in mind: π_ref for three of them, evenly spread *responses* for
-# CPO, evenly priced *tokens* for SimPO.
+# Towards β = ∞ the reward is gone and what is left is the reference that
+# each loss has in mind: π_ref for three of them, equally likely *responses*
+# for CPO, equally dear *tokens* for SimPO.
 #
 # ## Train
 #
 # All losses on the same pairs, all seeds of a loss in one batched model. γ
-# of SimPO is 0.8 β, as in the paper's first setting; CPO has its NLL back.
-# **Length-controlled** gold takes the lengths from π_ref and the words from
-# π: Σ_n p_ref(|y| = n) E_π[r | |y| = n].
-
+# of SimPO is 0.8 β, as in the paper's first setting, and CPO has its NLL.
+# `track` keeps the exact facts, and over the training pairs: log π(y)/|y| of
+# both responses, how often it is *right* about the label, and how often it
+# is wrong where the log-ratio to π_ref is right (*crossed*).
 
 # %%
-def in_pairs(values):
-    """Values of all reviews, [member prompt response], at each seed's pairs."""
-    member = torch.arange(len(values)).repeat_interleave(n_pairs)
-    sides = (pairs.chosen, pairs.rejected)
-    picked = [values[member, t.prompt, t.response] for t in sides]
-    return [p.unflatten(0, (len(values), -1)) for p in picked]
+seed = torch.arange(seeds).repeat_interleave(n_pairs)
+sides = [(seed, t.prompt, t.response) for t in (pairs.chosen, pairs.rejected)]
 
 
 def track(policy):
     law = measure.law(policy, world)
-    chosen, rejected = in_pairs(law / tokens)  # nats a token
-    own = {"chosen": chosen, "rejected": rejected, "gap": chosen - rejected}
-    own |= {"accuracy": (chosen > rejected).double()}
-    own = {name: value.mean(-1).tolist() for name, value in own.items()}
-    return pd.DataFrame({"seed": range(len(law)), **facts(law), **own})
+    both = (
+        ((law - ref)[side] for side in sides),
+        ((law / tokens)[s] for s in sides),
+    )
+    (a, b), (c, l) = both
+    own = {"chosen": c, "rejected": l, "gap": c - l, "right": c > l}
+    own["crossed"] = (a > b) & (c < l)
+    own = {k: v.double().view(seeds, -1).mean(-1) for k, v in own.items()}
+    return pd.DataFrame({"seed": range(seeds), **facts(law), **own})
 
 
 # %%
-def train(module, cfg, start=reference, looks=3):
+def train(module, cfg, start=reference):
     return offline.fit(
         start.copies(seeds), reference, pairs, module, cfg, steps=steps,
-        seed=SEED, measures=(track,), every=max(1, steps // looks),
+        seed=SEED, measures=(track,), every=max(1, steps // 3),
     )  # fmt: skip
 
 
-settings = exactly | {
-    "simpo": simpo.Config(beta=mean_beta, gamma=0.8 * mean_beta),
-    "cpo": cpo.Config(beta=beta),
-    "ld_dpo": ld_dpo.Config(beta=beta),
+plans = exactly | {
+    "simpo": (simpo, simpo.Config(beta=per, gamma=0.8 * per)),
+    "cpo": (cpo, cpo.Config(beta=beta)),
+    "ld_dpo": (ld_dpo, ld_dpo.Config(beta=beta)),
 }
-modules = {m.card.key: m for m in (*losses, ld_dpo)}
 
 # %%
-runs = {key: train(modules[key], settings[key]) for key in settings}
-curves = pd.concat(run.metrics.assign(method=k) for k, run in runs.items())
-last = {key: run.last.set_index("seed") for key, run in runs.items()}
-mean = pd.DataFrame({key: frame.mean() for key, frame in last.items()}).T
+plans["simpo, γ = 0"] = exactly["simpo"]
+plans["cpo, α = 0"] = exactly["cpo"]
+plans["cpo, α = 0.1"] = cpo, cpo.Config(beta=beta, alpha=0.1)
+runs = {name: train(*plan) for name, plan in plans.items()}
+
+
+def last(name):
+    return runs[name].last.set_index("seed")
+
+
+def drawn(names, units, caption):
+    curves = pd.concat(runs[n].metrics.assign(run=n) for n in names)
+    return views.training_curves(curves, units, by="run", caption=caption)
+
 
 # %% [markdown]
 # ## The signature views
 
 # %%
-longest, shortest = mean.tokens.idxmax(), mean.tokens.idxmin()
-views.training_curves(
-    curves,
-    {"tokens": "E[|y|] (tokens)", "gold": "gold (reward units)"},
-    by="method",
-    caption=f"From {usual:.2f} tokens DPO ends at {mean.tokens.dpo:.2f}; the "
-    f"longest reviews are those of {longest}, the shortest of {shortest}.",
-)
-
-# %% [markdown]
-# Length is one thing, quality another. The table takes them apart.
+mean = pd.DataFrame({name: last(name).mean() for name in runs}).T
+units = {"tokens": "E[|y|] (tokens)", "controlled": "controlled gold"}
+drawn(
+    [*exactly, "ld_dpo"], units,
+    caption=f"From {usual:.2f} tokens DPO ends at {mean.tokens.dpo:.2f}, R-DPO "
+    f"at {mean.tokens.length_dpo:.2f}, LN-DPO at {mean.tokens.ln_dpo:.2f}, "
+    f"SimPO at {mean.tokens.simpo:.2f}, CPO at {mean.tokens.cpo:.2f}.",
+)  # fmt: skip
 
 # %%
-names = ["tokens", "gold", "controlled", "kl", "fluency"]
-pd.concat([pd.DataFrame(start, ["π_ref"]), mean])[names].round(3)
+table = pd.concat([pd.DataFrame(start, ["π_ref"]), mean])
+table[[*columns, "chosen", "right", "crossed"]].round(3)
 
 # %% [markdown]
-# ## Is the reward what the policy says?
+# **Crossed pairs.** DPO's reward is relative to π_ref: a pair may be in the
+# right order by r̂ = β log π/π_ref and in the wrong one by log π(y)/|y|,
+# which is what decoding follows. For SimPO r̂ *is* β log π(y)/|y|, and no
+# pair can be crossed by its own reward.
 #
-# DPO's reward of a response is relative to π_ref: a pair may be in the right
-# order by r̂ and in the wrong one by log π(y)/|y|, which is what decoding
-# follows. For SimPO both are the same number.
-
-# %%
-rows = {}
-for key in ("dpo", "ln_dpo", "simpo", "cpo"):
-    law = measure.law(runs[key].policy, world)
-    reward = law - ref if key in ("dpo", "ln_dpo") else law
-    reward = reward / tokens if key in ("ln_dpo", "simpo") else reward
-    (a, b), (c, d) = in_pairs(reward), in_pairs(law / tokens)
-    parts = {"r̂ right": a > b, "likelihood right": c > d}
-    parts |= {"r̂ right, likelihood wrong": (a > b) & (c < d)}
-    rows[key] = {k: v.double().mean(-1).tolist() for k, v in parts.items()}
-crossed = pd.DataFrame(rows).T
-crossed.map(np.mean).round(3)
-
-# %% [markdown]
-# What does the target γ buy? SimPO again with γ = 0:
-
-# %%
-runs["simpo, γ = 0"] = train(simpo, exactly["simpo"], looks=1)
-plain = runs["simpo, γ = 0"].last.set_index("seed")
-lead = {"γ = 0": plain, "γ = 0.8 β": last["simpo"]}
-names = ["accuracy", "chosen", "rejected", "tokens", "controlled"]
-pd.DataFrame({k: f[names].mean() for k, f in lead.items()}).T.round(3)
-
-# %% [markdown]
 # ## No reference: what holds it?
 #
-# CPO's NLL, weighted by α. Sweep it from 0 to 1.
+# CPO's NLL, weighted by α. Dashed: DPO after as many steps.
 
 # %%
-anchored = {1.0: last["cpo"]}
-for alpha in (0.1, 0.0):
-    cfg = cpo.Config(beta=beta, alpha=alpha)
-    runs[f"cpo, α = {alpha}"] = train(cpo, cfg, looks=1)
-    anchored[alpha] = runs[f"cpo, α = {alpha}"].last.set_index("seed")
-anchor = pd.concat(f.assign(alpha=a) for a, f in anchored.items())
-anchor, held = anchor.reset_index(), anchor.groupby("alpha").mean()
+names = {0.0: "cpo, α = 0", 0.1: "cpo, α = 0.1", 1.0: "cpo"}
+anchor = pd.concat(last(name).assign(alpha=a) for a, name in names.items())
 units = {"fluency": "log π_ref (nats a token)", "kl": "KL(π‖π_ref) (nats)"}
 units |= {"gold": "gold (reward units)"}
-
-# %%
 views.sweep(
-    anchor, "alpha", units, x_label="α, weight of the NLL",
-    exact={name: mean[name].dpo for name in units}, exact_label="DPO, trained",
-    caption=f"Without its NLL, CPO ends {held.kl[0.0]:.2f} nats from π_ref at "
-    f"fluency {held.fluency[0.0]:.2f}; with α = 1 {held.kl[1.0]:.2f} nats and "
-    f"{held.fluency[1.0]:.2f}.",
+    anchor.reset_index(), "alpha", units, x_label="α, weight of the NLL",
+    exact={c: mean[c].dpo for c in units}, exact_label="DPO, trained",
+    caption=f"Without its NLL CPO ends {mean.kl['cpo, α = 0']:.2f} nats from "
+    f"π_ref, with α = 1 {mean.kl.cpo:.2f}; DPO ends {mean.kl.dpo:.2f} away.",
 )  # fmt: skip
 
 # %% [markdown]
-# What does leaving the reference out save? One model's memory, and where
-# pairs are new at every step, a forward pass of it. Measured on a batch:
-
+# What does leaving the reference out save? The memory of one model, and
+# where pairs are new at every step, its forward pass. Measured on a batch:
 
 # %%
-def seconds(work, times=5):
-    work()
-    began = perf_counter()
-    for _ in range(times):
-        work()
-    return perf_counter() - began
-
-
-one, at = reference.copies(1), torch.arange(64)
+at, one, cfg = torch.arange(64), reference.copies(1), dpo.Config(beta=beta)
 few = pairs[at]
 known = few.reference_logps(reference)
-cfg = settings["dpo"]
-step = seconds(
-    lambda: dpo.loss(few.batch(one, at, known), cfg).sum().backward()
-)
-extra = seconds(lambda: few.reference_logps(reference)) / step
-said = (
-    f"The reference's pass takes {extra:.0%} of the time of a step without it."
-)
-Markdown(said)
+step = lambda: dpo.loss(few.batch(one, at, known), cfg).sum().backward()
+extra = timeit(lambda: few.reference_logps(reference), number=5)
+extra /= timeit(step, number=5)
+Markdown(f"The reference's pass adds {extra:.0%} to the time of a step.")
 
 # %% [markdown]
 # For a fixed data set it is paid once, before the first step.
@@ -441,38 +370,28 @@ Markdown(said)
 # ## One stage from a base model
 #
 # ORPO starts where there is no SFT model yet: here, a decoder that has read
-# nothing. Its odds p/(1 − p), p the geometric mean over tokens, are what
-# separates a pair; λ = 0 is SFT on the chosen responses.
+# nothing. It adds λ times −log σ of the log odds ratio to the NLL of the
+# chosen response, the odds p/(1 − p) of p = π(y)^(1/|y|). λ = 0 is SFT. The
+# last run takes the ratio of p in place of that of the odds.
 
 # %%
 base = tiny.decoder(world.vocab, seed=SEED)
-ratio = method(card=orpo.card, loss=orpo.mistakes["4 ratio of probabilities"])
-plans = {
-    "NLL alone": (orpo, 0.0),
-    "odds, λ = 0.1": (orpo, 0.1),
-    "odds, λ = 1": (orpo, 1.0),
-    "probabilities, λ = 1": (ratio, 1.0),
-}
-stage = {}
-for name, (module, lam) in plans.items():
-    stage[name] = train(module, orpo.Config(lam=lam), base).metrics
+lams = {"λ = 0": 0.0, "λ = 0.1": 0.1, "λ = 1": 1.0}
+for name, lam in lams.items():
+    runs[name] = train(orpo, orpo.Config(lam=lam), base)
+plain = method(card=orpo.card, loss=orpo.mistakes["4 ratio of probabilities"])
+runs["λ = 1, p"] = train(plain, orpo.Config(lam=1.0), base)
+first = runs["λ = 0"].metrics.query("step == 0").set_index("seed")
+rose = last("λ = 0").rejected - first.rejected
+units = {"rejected": "log π(y_r) (nats a token)", "gap": "gap (nats a token)"}
 
 # %%
-both = pd.concat(f.assign(loss_is=k) for k, f in stage.items())
-first, final = (
-    {k: f[f.step == at].set_index("seed") for k, f in stage.items()}
-    for at in (0, steps)
-)
-alone, odds = final["NLL alone"], final["odds, λ = 1"]
-rose = (alone.rejected - first["NLL alone"].rejected).mean()
-views.training_curves(
-    both,
-    {"rejected": "log π(y_r) (nats a token)", "gap": "gap (nats a token)"},
-    by="loss_is",
-    caption=f"The NLL of chosen responses moves the rejected ones by "
-    f"{rose:+.2f} nats a token; the gap ends at {alone.gap.mean():.2f} without "
-    f"the odds and at {odds.gap.mean():.2f} with λ = 1.",
-)
+drawn(
+    [*lams, "λ = 1, p"], units,
+    caption=f"SFT moves the rejected responses by {rose.mean():+.2f} nats a "
+    f"token; the gap ends at {last('λ = 0').gap.mean():.3f} without the odds, "
+    f"at {last('λ = 1').gap.mean():.3f} with λ = 1.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Distance to the exact optimum
@@ -480,22 +399,18 @@ views.training_curves(
 # Five losses have one in closed form (SimPO with γ = 0, CPO with α = 0).
 
 # %%
-twins = {"simpo": "simpo, γ = 0", "cpo": "cpo, α = 0.0"}
-star, rows = exact.optimal_policy(ref, world.gold, beta), {}
-for key in exactly:
-    goal = optimum(key, ref, rated, beta)
-    law = measure.law(runs[twins.get(key, key)].policy, world)
-    near = {"KL(π‖own optimum)": exact.kl(law, goal).mean().item()}
-    near |= {"KL(π‖honest π*)": exact.kl(law, star).mean().item()}
-    near |= {"E|y|, trained": np.mean(facts(law)["tokens"])}
-    near |= {"E|y|, own optimum": facts(goal)["tokens"]}
-    near |= {"KL(own‖honest π*)": exact.kl(goal, star).mean().item()}
-    rows[twins.get(key, key)] = near
-pd.DataFrame(rows).T.round(3)
+goals, rows = optima(ref, rated, tokens, beta), {}
+for key, goal in goals.items():
+    name = {"simpo": "simpo, γ = 0", "cpo": "cpo, α = 0"}.get(key, key)
+    gap = exact.kl(measure.law(runs[name].policy, world), goal).mean().item()
+    bias = exact.kl(goal, goals["length_dpo"]).mean().item()
+    rows[name] = gap, bias, mean.tokens[name], facts(goal)["tokens"]
+names = ["KL(π‖optimum)", "KL(optimum‖honest π*)", "E|y|", "E|y|, optimum"]
+pd.DataFrame(rows, names).T.round(3)
 
 # %% [markdown]
-# The last column is what no training can mend. It is zero for R-DPO, with
-# the α of the annotators.
+# The second column is what no training mends: how far the optimum itself is
+# from that of honest labels.
 #
 # ## Break it: the sign of α
 #
@@ -504,55 +419,30 @@ pd.DataFrame(rows).T.round(3)
 # %%
 wrong = length_dpo.mistakes["2 bonus on length"]
 wrong = method(card=length_dpo.card, loss=wrong)
-broken = train(wrong, settings["length_dpo"])
-three = {"dpo": "dpo", "length_dpo": "R-DPO"}
-three = [runs[k].metrics.assign(sign=v) for k, v in three.items()]
-three += [broken.metrics.assign(sign="R-DPO, subtracted")]
-bonus = broken.last.mean()
-views.training_curves(
-    pd.concat(three), {"tokens": "E[|y|] (tokens)"}, by="sign",
-    caption=f"With the sign wrong reviews end at {bonus.tokens:.2f} tokens, "
-    f"with the sign right at {mean.tokens.length_dpo:.2f}, DPO's at "
-    f"{mean.tokens.dpo:.2f}.",
+runs["sign wrong"] = train(wrong, exactly["length_dpo"][1])
+drawn(
+    ["dpo", "length_dpo", "sign wrong"], {"tokens": "E[|y|] (tokens)"},
+    caption=f"Wrong, the reviews of R-DPO end at "
+    f"{last('sign wrong').tokens.mean():.2f} tokens, right at "
+    f"{mean.tokens.length_dpo:.2f}; those of DPO at {mean.tokens.dpo:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
-# **Its signature.** A length penalty that makes responses *longer* than no
-# penalty. One look at the length of DPO beside it gives it away.
-
-# %% [markdown]
+# **Its signature.** A penalty on length that makes responses *longer* than
+# no penalty does. One run of DPO beside it gives it away.
+#
 # ## Claims
-
-
-# %%
-def claim(key, effect, expected, unit, paper, where="", **how):
-    seen = f"{n_pairs} pairs, b = {price}, β = {beta}, {steps} steps, lr 1e-3"
-    return teach.claim(
-        key=key, paper=papers[paper], statement=says[key], effect=effect,
-        expected=expected, unit=unit, setting=where or seen, out=OUT or None,
-        **how,
-    )  # fmt: skip
-
-
-papers = {
-    "park": "Park et al. 2024 (2403.19159)",
-    "lambert": "Lambert et al. 2024 (2411.15124)",
-    "liu": "Liu et al. 2024 (2409.06411)",
-    "meng": "Meng, Xia & Chen 2024 (2405.14734)",
-    "xu": "Xu et al. 2024 (2401.08417)",
-    "hong": "Hong, Lee & Thorne 2024 (2403.07691)",
-}
 
 # %%
 says = {
-    "dpo-grows": "Where length is paid, DPO's responses grow beyond π_ref's.",
+    "dpo-grows": "Where length is paid, DPO's responses outgrow π_ref's.",
     "rdpo-keeps": "R-DPO keeps the length of π_ref.",
     "rdpo-quality": "R-DPO loses no length-controlled gold against DPO.",
     "ln-shorter": "LN-DPO's responses grow less than DPO's.",
     "ln-quality": "LN-DPO loses no length-controlled gold against DPO.",
     "ld-shorter": "LD-DPO's responses grow less than DPO's.",
-    "crossed": "Many pairs that DPO's r̂ orders right have the wrong likelihood.",
-    "rdpo-exact": "R-DPO's minimiser is π* of the reward without its price.",
+    "crossed": "Many pairs are right by DPO's r̂ and wrong by likelihood.",
+    "rdpo-exact": "R-DPO's minimiser is π* of the reward without the price.",
 }
 
 # %%
@@ -563,59 +453,59 @@ says |= {
     "cpo-fluent": "Without its NLL, CPO loses fluency under π_ref.",
     "sft-raises": "SFT on chosen responses raises the rejected ones too.",
     "odds-part": "The odds-ratio term parts the pair that SFT raises.",
-    "odds-mild": "A ratio of probabilities lowers the rejected more than odds.",
+    "odds-mild": "A ratio of p lowers the rejected more than one of odds.",
     "simpo-cpo": "On equal lengths T, SimPO at β, γ = 0 is CPO at β/T, α = 0.",
 }
 
-# %%
-size = {key: frame.tokens for key, frame in last.items()}
-pure = {key: frame.controlled for key, frame in last.items()}
-least, zero = (-0.1, float("inf")), {"expected": "zero", "unit": "tokens"}
-claim("dpo-grows", size["dpo"] - usual, "positive", "tokens", "park")
-claim(
-    "rdpo-keeps",
-    size["length_dpo"] - usual,
-    paper="park",
-    tolerance=0.15,
-    **zero,
-)
-unit, gain = "reward units", pure["length_dpo"] - pure["dpo"]
-claim("rdpo-quality", gain, least, unit, "park")
-claim(
-    "ln-shorter", size["dpo"] - size["ln_dpo"], "positive", "tokens", "lambert"
-)
-claim("ln-quality", pure["ln_dpo"] - pure["dpo"], least, unit, "lambert")
-claim("ld-shorter", size["dpo"] - size["ld_dpo"], "positive", "tokens", "liu")
 
 # %%
-share_of = crossed["r̂ right, likelihood wrong"]
-claim("crossed", share_of.dpo, (0.25, 1.0), "share of pairs", "meng")
-gain, nats = lead["γ = 0.8 β"] - lead["γ = 0"], "nats a token"
-claim("gamma-right", gain.accuracy, "positive", "share of pairs", "meng")
-claim("gamma-low", gain.chosen, "negative", nats, "meng")
-gain = last["cpo"] - last["dpo"]
-claim("cpo-equal", gain.gold, least, unit, "xu")
-lost = anchored[0.0].fluency - anchored[1.0].fluency
-claim("cpo-fluent", lost, "negative", nats, "xu")
+def claim(key, module, effect, expected, unit, where=""):
+    seen = f"{n_pairs} pairs, b = {price}, β = {beta}, {steps} steps, lr 1e-3"
+    return teach.claim(
+        key=key, paper=module.card.paper, statement=says[key], effect=effect,
+        unit=unit, expected=expected, setting=where or seen, out=OUT or None,
+        kind="exact" if where else "seeds",
+    )  # fmt: skip
+
 
 # %%
-gain = alone.rejected - first["NLL alone"].rejected
-claim("sft-raises", gain, "positive", nats, "hong")
-gain = final["odds, λ = 0.1"].gap - alone.gap
-claim("odds-part", gain, "positive", nats, "hong")
-gain = final["probabilities, λ = 1"].rejected - odds.rejected
-claim("odds-mild", gain, "negative", nats, "hong")
+size, pure = ({k: last(k)[c] for k in runs} for c in ("tokens", "controlled"))
+better, unit = (-0.1, float("inf")), "reward units"
+more, up, down = size["dpo"] - usual, "positive", "negative"
+claim("dpo-grows", length_dpo, more, up, "tokens")
+more = size["length_dpo"] - usual
+claim("rdpo-keeps", length_dpo, more, (-0.15, 0.15), "tokens")
+gain = pure["length_dpo"] - pure["dpo"]
+claim("rdpo-quality", length_dpo, gain, better, unit)
+claim("ln-shorter", ln_dpo, size["dpo"] - size["ln_dpo"], up, "tokens")
+claim("ln-quality", ln_dpo, pure["ln_dpo"] - pure["dpo"], better, unit)
+claim("ld-shorter", ld_dpo, size["dpo"] - size["ld_dpo"], up, "tokens")
 
 # %%
-how = {"kind": "exact", "expected": "zero", "unit": "nats"}
-where = "four responses, all ordered pairs"
-claim("rdpo-exact", repaired, paper="park", where=where, tolerance=1e-4, **how)
-T, full = 3, torch.ones(5, 3).bool()
-logps = torch.rand(4, 5, T, generator=generator(SEED, "logps")).double().log()
-same = PairLogps(*logps, full, full)
+nats = "nats a token"
+claim("crossed", simpo, last("dpo").crossed, (0.25, 1.0), "share of pairs")
+gain = last("simpo") - last("simpo, γ = 0")
+claim("gamma-right", simpo, gain.right, up, "share of pairs")
+claim("gamma-low", simpo, gain.chosen, down, nats)
+claim("cpo-equal", cpo, last("cpo").gold - last("dpo").gold, better, unit)
+lost = last("cpo, α = 0").fluency - last("cpo").fluency
+claim("cpo-fluent", cpo, lost, down, nats)
+
+# %%
+claim("sft-raises", orpo, rose, up, nats)
+claim("odds-part", orpo, last("λ = 0.1").gap - last("λ = 0").gap, up, nats)
+gain = last("λ = 1, p").rejected - last("λ = 1").rejected
+claim("odds-mild", orpo, gain, down, nats)
+
+# %%
+where, near = "four responses, all ordered pairs", (-1e-9, 1e-9)
+honest = laws["length_dpo"] - exact.optimal_policy(q, r, beta)
+honest = [*honest.tolist(), off["length_dpo"]]
+claim("rdpo-exact", length_dpo, honest, near, "nats", where)
+same, T = batch(laws["dpo"], torch.full((4,), 4)), 4
 two = simpo.loss(same, simpo.Config(beta=beta, gamma=0.0))
-two = (two - cpo.loss(same, cpo.Config(beta=beta / T, alpha=0.0))).tolist()
-claim("simpo-cpo", two, paper="meng", where="T = 3", tolerance=1e-12, **how)
+two = two - cpo.loss(same, cpo.Config(beta=beta / T, alpha=0.0))
+claim("simpo-cpo", simpo, two.tolist(), near, "nats", where)
 
 # %% [markdown]
 # ## Exercises
@@ -649,7 +539,7 @@ checked
 
 # %% tags=["solution"]
 rows = {}
-for alpha in np.linspace(0, 2 * price, 5):
+for alpha in (0.0, price / 2, price, 1.5 * price, 2 * price):
     law = exact.optimal_policy(ref, rated - alpha * tokens, beta)
     rows[f"α = {alpha:.1f}"] = facts(law)
 pd.DataFrame(rows).T.round(3)
@@ -666,20 +556,20 @@ print(
     "bonus left, by words:",
     [left[world.n_words == k][0].item() for k in range(5)],
 )
-print("tokens:", facts(law)["tokens"], "instead of", facts(star)["tokens"])
+fair = facts(goals["length_dpo"])["tokens"]
+print(f"{facts(law)['tokens']:.3f} tokens instead of {fair:.3f}")
 
 # %% [markdown]
 # ## What must hold
 
 # %%
-assert far < 1e-4 and repaired < 1e-4 and max(map(abs, two)) < 1e-12
-assert torch.allclose(optimum("length_dpo", ref, rated, beta), star)
-for key in exactly:
-    law = optimum(key, ref, rated, beta)
+star = exact.optimal_policy(ref, world.gold, beta)
+assert max(off.values()) < 1e-9 and two.abs().max() < 1e-9
+assert torch.allclose(goals["length_dpo"], star)
+for law in goals.values():
     assert torch.allclose(law.logsumexp(-1), torch.zeros(4).double())
-assert wide.kl[:3].max() < 0.1 < min(wide.kl["simpo"], wide.kl["cpo"])
-assert max(crossed["r̂ right, likelihood wrong"].simpo) == 0
-assert curves.notna().all().all() and checked.passed
+assert far[:3].max() < 0.1 < far[3:].min() and checked.passed
+assert all(run.metrics.notna().all(None) for run in runs.values())
 
 # %% [markdown]
 # ## References and next

@@ -57,13 +57,10 @@ from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
-SIZES = {"ci": (2, 4, 64), "lecture": (SEEDS, 120, 1000)}
-SIZES["figure"] = (2 * SEEDS, 600, 3000)
-seeds, steps, most = SIZES[PROFILE]
-n_pairs, size, lr = (100 if most > 99 else most), 16, 3e-3
-betas, main = (0.03, 0.1, 0.3, 1.0), 0.1
-widest = betas[0]
-
+SIZES = {"ci": (2, 2, 64, 256), "lecture": (SEEDS, 120, 100, 1000)}
+SIZES["figure"] = (2 * SEEDS, 600, 100, 3000)
+seeds, steps, few, many = SIZES[PROFILE]
+size, lr, betas, main = 16, 3e-3, (0.03, 0.1, 0.3, 1.0), 0.1
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
@@ -76,12 +73,11 @@ start = exact.expectation(ref, world.gold).mean().item()
 # the proxy and, past some n, lowers gold. DPO has no reward model, so there
 # is nothing to exploit. Or is there?
 #
-# **Write down a prediction.** A hundred pairs, a fifth of the labels wrong,
-# many epochs. Draw gold reward against √KL for DPO with a small β. Does it
-# rise and level off, rise and fall, or rise all the way? Does IPO look the
-# same? Does a larger decoder fall further, or less far?
-
-# %% [markdown]
+# **Write down a prediction.** A hundred pairs, a fifth of the labels
+# flipped, many epochs. Draw gold reward against √KL for DPO with a small β.
+# Does it rise and level off, rise and fall, or rise all the way? Does IPO
+# look the same? Does a larger decoder fall further, or less far?
+#
 # ## Three data points
 #
 # Reviews of π_ref, a Bradley–Terry annotator, and each label recorded the
@@ -92,27 +88,23 @@ judge = Annotator(flip=0.2)
 
 
 def collect(n):
-    drawn = range(SEED, SEED + seeds)
-    args = [(world, ref, n, judge, generator(s, "pairs")) for s in drawn]
-    return Pairs.cat([sample_pairs(*each) for each in args])
+    draws = [generator(SEED + s, "pairs") for s in range(seeds)]
+    parts = [sample_pairs(world, ref, n, judge, draw) for draw in draws]
+    return Pairs.cat(parts)
 
-
-pairs = collect(n_pairs)
 
 # %%
-rows = []
-for i in range(3):
-    x = int(pairs.chosen.prompt[i])
-    c, l = int(pairs.chosen.response[i]), int(pairs.rejected.response[i])
-    gap = (world.gold[x, c] - world.gold[x, l]).item()
-    rows.append((world.prompts[x], world.text(c), world.text(l), gap))
-table = pd.DataFrame(
-    rows, columns=["prompt", "chosen", "rejected", "gold gap"]
-)
+pairs = collect(few)
 p, c, l = pairs.chosen.prompt, pairs.chosen.response, pairs.rejected.response
-wrong = (world.gold[p, c] < world.gold[p, l]).double().mean().item()
-display(Markdown(f"Share of pairs with the worse review chosen: {wrong:.2f}."))
-table.round(2)
+gap = world.gold[p, c] - world.gold[p, l]
+display(
+    Markdown(f"The worse review is chosen in {(gap < 0).double().mean():.0%}.")
+)
+texts = [
+    (world.prompts[p[i]], world.text(c[i]), world.text(l[i])) for i in range(3)
+]
+table = pd.DataFrame(texts, columns=["prompt", "chosen", "rejected"])
+table.assign(gold_gap=gap[:3]).round(2)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -124,13 +116,14 @@ table.round(2)
 #
 # And a reward model *is* there. Every policy is the optimum of its own
 # implicit reward r̂ = β log π/π_ref, exactly. Fitting π to pairs is fitting
-# r̂ to pairs; the maximisation comes for free, and cannot be stopped early on
-# its own. Along such optima, π ∝ π_ref e^{r̂/β},
+# r̂ to pairs, and its maximisation comes along unasked. Tilt π_ref by a fixed
+# r̂, π ∝ π_ref e^{r̂/β}, and lower β:
 #
 # $$\frac{d\,E_\pi[r]}{d(1/\beta)} = \mathrm{Cov}_\pi(r, \hat r).$$
 #
 # Gold falls once gold and implicit reward disagree *under π*. Gao et al.
-# (2023) fit such paths, with d = √KL(π‖π_ref) and gain R, by
+# (2023) describe such paths, with d = √KL(π‖π_ref) and the gain R in gold,
+# by
 #
 # $$R(d) = d\,(\alpha - \beta_c \log d),$$
 #
@@ -150,36 +143,33 @@ display(teach.show(laws.fit), teach.show(hinge.link))
 texts = ["good", "very good", "dull", "not fun"]
 four = torch.tensor([world.index(text) for text in texts])
 q, r = ref[0, four].log_softmax(-1), world.gold[0, four]
-counts = ((1, 2, 3), (2, 1, 1), (0, 2, 3), (2, 0, 1), (3, 1, 1))
-win, lose, times = (torch.tensor(column) for column in zip(*counts))
+labels = ((1, 2, 3), (2, 1, 1), (0, 2, 3), (2, 0, 1), (3, 1, 1))
+win, lose, times = torch.tensor(labels).T  # winner, loser, how often
 share, real = times / times.sum(), torch.ones(len(win), 1).bool()
 pd.DataFrame({"gold": r, "π_ref": q.exp()}, index=texts).round(3)
 
+
 # %%
-marks = (0, 3, 10, 30, 100, 300, 1000)
-
-
 def descend(module, cfg, rate):
     z, rows = q.clone().requires_grad_(), []
-    for step in range(marks[-1] + 1):
-        lp = z.log_softmax(-1)[:, None]
-        batch = PairLogps(lp[win], lp[lose], q[win, None], q[lose, None],
-                          real, real)  # fmt: skip
+    for step in range(1001):
+        lp, old = z.log_softmax(-1)[:, None], q[:, None]
+        batch = PairLogps(lp[win], lp[lose], old[win], old[lose], real, real)
         loss = (share * module.loss(batch, cfg)).sum()
+        now, nats = lp[:, 0].exp().detach(), (lp[:, 0] - q).detach()
+        gold_kl = (now @ r).item(), (now @ nats).item()
+        rows.append((loss.item(), *now.tolist(), *gold_kl))
         slope = torch.autograd.grad(loss, z)[0]
-        rows.append((step, loss.item(), *z.softmax(-1).tolist()))
         z = (z - rate * slope).detach().requires_grad_()
-    return pd.DataFrame(rows, columns=["step", "loss", *texts])
+    return pd.DataFrame(rows, columns=["loss", *texts, "gold", "KL"])
 
 
 # %%
-walks = {"dpo": descend(dpo, dpo.Config(beta=0.5), 1.0)}
-walks["ipo"] = descend(ipo, ipo.Config(tau=0.5), 0.1)
-for name, walk in walks.items():
-    law = torch.tensor(walk[texts].to_numpy())
-    walk["gold"] = (law * r).sum(-1)
-    walk["KL"] = (law * (law.log() - q)).sum(-1)
-    display(Markdown(f"**{name}**"), walk.loc[list(marks)].round(3))
+hand = descend(dpo, dpo.Config(beta=0.5), 1.0)
+calm = descend(ipo, ipo.Config(tau=0.5), 0.1)
+marks = [0, 3, 10, 30, 100, 300, 1000]
+for name, walk in (("DPO", hand), ("IPO", calm)):
+    display(Markdown(f"**{name}**, by step"), walk.loc[marks].round(3))
 
 # %% [markdown]
 # Read the DPO rows from the top. First the four majority pairs act, and gold
@@ -204,10 +194,10 @@ keep = ["alpha", "beta", "rmse", "rmse_quadratic", "peak_kl", "hump", "drop"]
 null_fit[keep].round(3)
 
 # %% [markdown]
-# No drop and no hump within the data: the law rises throughout. But note the
-# two errors. The law fits far better than a quadratic in KL *where nothing
-# is overoptimised*: gain starts like √KL, and a polynomial in KL cannot. A
-# small RMSE is evidence for the √KL start, not for a hump.
+# No drop, and no hump within the data: the law rises throughout. But compare
+# the two errors. The law fits far better than a quadratic in KL *where
+# nothing is overoptimised*: gain starts like √KL, which no polynomial in KL
+# can do. A small RMSE is evidence for that start, not for a hump.
 #
 # ## Train
 #
@@ -220,30 +210,23 @@ gold = measure.Tracker(world, ref, gold=world.gold)
 
 
 def train(module, cfg, data=pairs, base=reference, law=gold, copies=seeds):
-    in_nats = (data.reference_logps(base), 1.0)
-    tracks = (law, implicit_reward.PairTracker(data, *in_nats))
+    nats = implicit_reward.PairTracker(data, data.reference_logps(base), 1.0)
     return offline.fit(
         base.copies(copies), base, data, module, cfg, steps=steps, lr=lr,
-        batch_size=size, seed=SEED, measures=tracks, every=max(1, steps // 12),
-    ).metrics  # fmt: skip
+        batch_size=size, seed=SEED, measures=(law, nats),
+        every=max(1, steps // 12),
+    ).metrics.assign(method=module.card.key, beta=main)  # fmt: skip
 
 
 # %%
-def sweep(module, make):
-    held = torch.tensor(betas).repeat_interleave(seeds * size)
-    stack = Pairs.cat([pairs] * len(betas))
-    frame = train(module, make(held), stack, copies=len(betas) * seeds)
-    place = frame.seed - SEED
-    frame["beta"] = [betas[i] for i in place // seeds]
-    frame["seed"] = SEED + place % seeds
-    return frame.assign(method=module.card.key)
-
-
-grids = [sweep(dpo, lambda b: dpo.Config(beta=b))]
-grids += [sweep(ipo, lambda t: ipo.Config(tau=t))]
-grids += [sweep(hinge, lambda b: hinge.Config(beta=b))]
-grid = pd.concat(grids)
-losses = list(grid.method.unique())
+held = torch.tensor(betas).repeat_interleave(seeds * size)
+stack, parts = Pairs.cat([pairs] * len(betas)), []
+settings = dpo.Config(held), ipo.Config(held), hinge.Config(held)
+for module, cfg in zip((dpo, ipo, hinge), settings, strict=True):
+    part = train(module, cfg, stack, copies=len(betas) * seeds)
+    place, part["seed"] = part.seed - SEED, SEED + (part.seed - SEED) % seeds
+    parts.append(part.assign(beta=np.array(betas)[place // seeds]))
+grid = pd.concat(parts, ignore_index=True)
 
 # %% [markdown]
 # ## The signature views
@@ -251,41 +234,44 @@ losses = list(grid.method.unique())
 # Every checkpoint of every run: one point a seed, β and step.
 
 # %%
-fits = {k: laws.fit(f.kl**0.5, f.gold, "rl", start=start)
-        for k, f in grid[grid.kl > 0].groupby("method")}  # fmt: skip
+fits, charts = {}, []
 best = null[null.kl < grid.kl.max()]
-charts, axes = [], ("√KL(π‖π_ref) (√nats)", "gold reward (reward units)")
-for name in losses:
-    seen, look = grid[grid.method == name], views.method(name)
-    d = np.linspace(0.02, seen.kl.max() ** 0.5, 60)
-    dots = (list(seen.kl**0.5), list(seen.gold), "runs", look)
-    gain = (start + fits[name](d)).tolist()
-    fitted = (list(d), gain, "R(d)", views.role("law"))
-    bound = (list(best.kl**0.5), list(best.gold), "exact", views.role("exact"))
-    layers = [views.Points(*dots, size=3), views.Line(*fitted)]
-    charts.append(views.Chart(name, *axes, [*layers, views.Line(*bound)]))
+path = list(best.kl**0.5), list(best.gold), "exact frontier"
+for name, seen in grid[grid.kl > 0].groupby("method", sort=False):
+    root = seen.kl**0.5
+    fits[name] = laws.fit(root, seen.gold, "rl", start=start)
+    d = np.linspace(0.02, root.max(), 60)
+    law = views.Line(d, start + fits[name](d), "R(d)", views.role("law"))
+    dots = list(root), list(seen.gold), "runs", views.method(name)
+    layers = [views.Points(*dots, size=3), law]
+    charts.append((name, [*layers, views.Line(*path, views.role("exact"))]))
 
 # %%
-tops = [f"{k} at {fits[k].peak[0]:.2f}" for k in losses if fits[k].hump]
-said = f"The fitted law peaks inside the data for {len(tops)} of "
-said += f"{len(losses)} losses ({', '.join(tops)} √nats)."
-data_shown = grid[["method", "beta", "seed", "kl", "gold"]]
-views.Fig(views.Panels(charts), said, data_shown)
+axes = "√KL(π‖π_ref) (√nats)", "gold (reward units)"
+tops = {k: law.peak[0] for k, law in fits.items() if law.hump}
+charts = [views.Chart(name, *axes, layers) for name, layers in charts]
+views.Fig(
+    views.Panels(charts),
+    f"The fitted law has its peak inside the data for {len(tops)} of 3 losses"
+    f" ({', '.join(f'{k} at {d:.2f} √nats' for k, d in tops.items())}).",
+    grid[["method", "beta", "seed", "step", "kl", "gold"]],
+)  # fmt: skip
 
 # %% [markdown]
 # The view of lesson 11, for DPO at one β. The proxy is what the loss sees:
-# the implicit reward by which chosen training responses lead.
+# the implicit reward by which the chosen training responses lead.
 
 # %%
 one = grid[(grid.method == "dpo") & (grid.beta == main)]
 one = one.assign(proxy=main * one.margin)
-path = one.groupby("step")[["gold", "proxy", "kl"]].mean()
-top, final = path.gold.idxmax(), path.iloc[-1]
+means = one.groupby("step")[["gold", "proxy", "loss"]].mean()
+top, final = means.loc[means.gold.idxmax()], means.iloc[-1]
 views.overoptimisation(
-    one, start=start, laws={"R(d), all β": fits["dpo"]},
-    caption=f"From step {top} to the end gold goes from {path.gold[top]:.2f} "
-    f"to {final.gold:.2f} and the implicit margin of the training pairs from "
-    f"{path.proxy[top]:.2f} to {final.proxy:.2f}.",
+    one, start=start, laws={"R(d) of all β": fits["dpo"]},
+    caption=f"From step {top.name} to the end gold goes from {top.gold:.2f} "
+    f"to {final.gold:.2f}, the implicit margin of the training pairs from "
+    f"{top.proxy:.2f} to {final.proxy:.2f} and the loss from {top.loss:.2f} "
+    f"to {final.loss:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -299,43 +285,22 @@ views.overoptimisation(
 
 # %%
 def fall(frame):
-    beta = frame.beta if "beta" in frame else 0 * frame.step
-    frame = frame.assign(beta=beta)
     table = frame.pivot_table("gold", ["beta", "step"], "seed")
     end = table.loc[table.index[0][0]].iloc[-1]
     tops = {s: table.drop(columns=s).mean(axis=1).idxmax() for s in table}
     return pd.Series({s: table.loc[at, s] - end[s] for s, at in tops.items()})
 
 
-falls = {k: fall(f) for k, f in grid.groupby("method")}
-wide = grid[grid.beta == widest].reset_index(drop=True)
+falls = {k: fall(f) for k, f in grid.groupby("method", sort=False)}
 fitted = scaling.scaling(grid, start, ("method", "seed"))
 shown = fitted.groupby("method")[keep].mean()
 shown.assign(fall={k: v.mean() for k, v in falls.items()}).round(3)
 
 # %% [markdown]
 # Means over seeds; `hump` is the share of seeds whose law peaks inside the
-# data, `drop` the naive maximum minus the value at the largest KL.
+# data, `drop` the naive maximum minus the value at the largest KL, `fall`
+# the careful one.
 #
-# ### What the loss says meanwhile
-
-# %%
-first = wide[wide.step == 0].set_index(["method", "seed"])
-told = wide[wide.step > 0].copy()
-at_once = told.groupby(["method", "seed"]).loss.transform("first")
-told["share"] = told.loss / at_once
-half = told[told.step >= steps // 2].groupby(["method", "seed"])
-change = half[["share", "gold"]].last() - half[["share", "gold"]].first()
-moved = change.groupby("method").mean()
-said = ", ".join(f"{k} {moved.share[k]:+.2f} and {moved.gold[k]:+.2f}"
-                 for k in losses)  # fmt: skip
-views.training_curves(
-    told, {"share": "loss / its first value", "gold": "gold (reward units)"},
-    by="method", caption="Change of relative loss and of gold over the second "
-    f"half at β = {widest}: {said}.",
-)  # fmt: skip
-
-# %% [markdown]
 # ## Size of the model
 #
 # Three decoders, each fine-tuned on the corpus by one short recipe, then DPO
@@ -345,33 +310,32 @@ views.training_curves(
 
 # %%
 corpus = Responses.of(world.corpus(20_000, generator(SEED, "corpus")))
-sizes = []
+sizes = {}
 for width in (16, 64, 128):
     base = tiny.decoder(world.vocab, width=width, seed=SEED)
-    offline.fit(base, None, corpus, sft, sft.Config(), steps=2 * steps,
-                batch_size=64, lr=lr, seed=SEED, decay=True)  # fmt: skip
+    how = {"steps": 2 * steps, "batch_size": 64, "lr": lr, "decay": True}
+    offline.fit(base, None, corpus, sft, sft.Config(), seed=SEED, **how)
     own = base.requires_grad_(False).response_logps(world)
     law = measure.Tracker(world, own, gold=world.gold)
-    run = train(dpo, dpo.Config(beta=main), base=base, law=law)
-    apart = exact.kl(world.author, own).mean().item()
-    sizes.append(run.assign(width=width, author=apart))
+    sizes[width] = train(dpo, dpo.Config(main), base=base, law=law)
 
 
 # %%
-def ends(frames, x):
-    last = [f[f.step == steps].assign(fall=fall(f).to_numpy()) for f in frames]
-    means = pd.concat(last).groupby(x)[["gold", "kl", "fall"]].mean()
-    return pd.concat(last), means
+def ends(runs, x):
+    last = {k: f[f.step == steps].set_index("seed") for k, f in runs.items()}
+    last = [f.assign(**{x: k, "fall": fall(runs[k])}) for k, f in last.items()]
+    last = pd.concat(last).reset_index()
+    return last, last.groupby(x).mean(numeric_only=True)
 
 
+# %%
 by_width, mean = ends(sizes, "width")
-small, large = mean.index[0], mean.index[-1]
 views.sweep(
-    by_width, "width", {"fall": "gold lost (reward units)",
+    by_width, "width", {"fall": "gold lost after the peak (reward units)",
                         "kl": "KL(π‖own π_ref) (nats)"}, log_x=True,
-    caption=f"Width {small} loses {mean.fall[small]:.2f} after its peak, "
-    f"width {large} {mean.fall[large]:.2f}; they end at "
-    f"{mean.kl[small]:.2f} and {mean.kl[large]:.2f} nats.",
+    caption=f"Width 16 loses {mean.fall[16]:.2f} after its peak, width 128 "
+    f"{mean.fall[128]:.2f}; they end at {mean.kl[16]:.2f} and "
+    f"{mean.kl[128]:.2f} nats.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -380,18 +344,15 @@ views.sweep(
 # The same number of steps on more pairs: fewer epochs.
 
 # %%
-dpo_run = train(dpo, dpo.Config(beta=main))
-data = [dpo_run.assign(n=n_pairs)]
-for n in (3 * n_pairs, max(most, 4 * n_pairs)):
-    data.append(train(dpo, dpo.Config(beta=main), collect(n)).assign(n=n))
-by_n, mean = ends(data, "n")
-few, many = mean.index[0], mean.index[-1]
+counts = (few, 3 * few, many)
+data = {n: train(dpo, dpo.Config(main), collect(n)) for n in counts}
+by_n, mean = ends(data, "pairs")
 views.sweep(
-    by_n, "n", {"gold": "gold at the end", "fall": "gold lost after the peak"},
-    x_label="pairs", log_x=True,
-    caption=f"DPO ends at a gold of {mean.gold[few]:.2f} with {few} pairs and "
-    f"{mean.gold[many]:.2f} with {many}, having lost {mean.fall[few]:.2f} and "
-    f"{mean.fall[many]:.2f}.",
+    by_n, "pairs", {"fall": "gold lost after the peak (reward units)",
+                    "gold": "gold at the end (reward units)"}, log_x=True,
+    caption=f"With {few} pairs DPO loses {mean.fall[few]:.2f} after its peak "
+    f"and ends at {mean.gold[few]:.2f}; with {many} it loses "
+    f"{mean.fall[many]:.2f} and ends at {mean.gold[many]:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -406,7 +367,6 @@ views.sweep(
 
 # %%
 display(teach.show(rpo.anchor), teach.show(vpo.calibration_term))
-display(teach.show(chipo.loss))
 
 # %% [markdown]
 # RPO's "cumulative" form and pessimistic VPO are one loss up to a constant.
@@ -414,10 +374,9 @@ display(teach.show(chipo.loss))
 
 # %%
 lp = torch.rand(4, 5, 3, generator=generator(SEED, "logps")).double().log()
-full = torch.ones(5, 3).bool()
-batch = PairLogps(*lp, full, full)
-summed = rpo.loss(batch, rpo.Config(beta=main, eta=0.7))
-pessimist = vpo.loss(batch, vpo.Config(beta=main, alpha=0.7))
+batch = PairLogps(*lp, *torch.ones(2, 5, 3).bool())
+summed = rpo.loss(batch, rpo.Config(main, eta=0.7))
+pessimist = vpo.loss(batch, vpo.Config(main, alpha=0.7))
 constant = -0.7 * main * batch.ref_chosen.sum(-1)
 columns = {"RPO, η = 0.7": summed, "VPO, α = 0.7": pessimist}
 columns |= {"difference": summed - pessimist, "−ηβ log π_ref(y_c)": constant}
@@ -425,44 +384,33 @@ pd.DataFrame(columns).round(4)
 
 # %%
 average = rpo.Config(main, eta=0.2, reduce="mean", times_beta=False)
-repairs = {"dpo": dpo_run, "rpo, η = 0.2": train(rpo, average)}
-for alpha, sign in ((1.0, -1), (0.1, -1), (0.1, 1)):
-    cfg = vpo.Config(main, alpha=alpha, sign=sign)
-    repairs[f"vpo, sα = {sign * alpha:+}"] = train(vpo, cfg)
-repairs["chipo"] = train(chipo, chipo.Config(beta=main))
-tidy = pd.concat([f.assign(method=k) for k, f in repairs.items()])
-end = tidy[tidy.step == steps].groupby("method").mean(numeric_only=True)
-rest = {k: fall(f) for k, f in repairs.items()}
-end["lost"] = {k: v.mean() for k, v in rest.items()}
-
-# %%
-anchored = "rpo, η = 0.2"
-pessimism = "vpo, sα = -1.0"
-lines = ["dpo", anchored, pessimism, "chipo"]
+repairs = {"dpo": data[few], "rpo": train(rpo, average)}
+repairs["vpo"] = train(vpo, vpo.Config(main, alpha=1.0))
+repairs["chipo"] = train(chipo, chipo.Config(main))
+last, mean = ends(repairs, "method")
 views.training_curves(
-    tidy[tidy.method.isin(lines)],
-    {"gold": "gold (reward units)", "chosen": "log π/π_ref, chosen (nats)"},
-    by="method",
+    pd.concat(repairs.values()), by="method",
+    columns={"gold": "gold (reward units)",
+             "chosen": "log π/π_ref of chosen (nats)"},
     caption="Gold lost after the peak: "
-    + ", ".join(f"{k} {end.lost[k]:.2f}" for k in lines)
-    + f"; chosen ends at {end.chosen['dpo']:+.1f} nats with DPO and at "
-    f"{end.chosen[anchored]:+.1f} with RPO.",
-)
+    f"{', '.join(f'{k} {v:.2f}' for k, v in mean.fall.items())}; the chosen "
+    f"responses end at {mean.chosen['dpo']:+.1f} nats with DPO and at "
+    f"{mean.chosen['rpo']:+.1f} with RPO.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
 # The frontier is the most gold that any policy has at a given KL. The gap to
-# it, at the run's best checkpoint and at the end: what the labels cost, and
-# what staying too long costs on top.
+# it at the best checkpoint is what the labels cost; what comes on top by the
+# end is the price of staying too long.
 
 # %%
 rows = {}
-for name, frame in repairs.items():
-    path = frame.groupby("step")[["gold", "kl", "frontier_gap"]].mean()
-    at = path.gold.idxmax()
-    best_, last_ = path.loc[at].add_suffix(", best"), path.iloc[-1]
-    rows[name] = {"best step": at, **best_, **last_.add_suffix(", end")}
+for name, run in repairs.items():
+    path = run.groupby("step")[["gold", "kl", "frontier_gap"]].mean()
+    rows[name, "best"] = path.loc[path.gold.idxmax()]
+    rows[name, "end"] = path.iloc[-1]
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
@@ -473,99 +421,99 @@ pd.DataFrame(rows).T.round(2)
 # %%
 wrong = method(card=vpo.card, loss=vpo.mistakes["2 wrong sign"])
 broken = train(wrong, vpo.Config(main, alpha=1.0))
-signed = {-1.0: repairs[pessimism], 0.0: dpo_run, 1.0: broken}
-signed |= {s: repairs[f"vpo, sα = {s:+}"] for s in (-0.1, 0.1)}
-flat = [f.assign(weight=s) for s, f in sorted(signed.items())]
-flat, mean = ends(flat, "weight")
-right, wrong_ = mean.gold[-1.0], mean.gold[1.0]
-views.sweep(
-    flat, "weight", {"gold": "gold at the end (reward units)",
-                     "chosen": "log π/π_ref, chosen (nats)"}, x_label="s·α",
-    caption=f"At α = 1 gold ends at {right:.2f} with pessimism and at "
-    f"{wrong_:.2f} with optimism.",
+signs = {"s = −1": repairs["vpo"], "dpo": data[few], "s = +1": broken}
+signs = pd.concat([run.assign(loss_is=k) for k, run in signs.items()])
+end = signs[signs.step == steps].groupby("loss_is").mean(numeric_only=True)
+views.training_curves(
+    signs, by="loss_is",
+    columns={"gold": "gold (reward units)", "margin": "D (nats)",
+             "chosen": "log π/π_ref of chosen (nats)"},
+    caption=f"With s = +1 the chosen responses end at "
+    f"{end.chosen['s = +1']:+.1f} nats and gold at {end.gold['s = +1']:.2f}; "
+    f"with s = −1 at {end.chosen['s = −1']:+.1f} and {end.gold['s = −1']:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
-# **Its signature.** The chosen responses become *less* likely, and margins
-# grow all the same. Online, where new pairs correct a mistaken promise, this
-# sign explores; offline nothing ever contradicts it.
+# **Its signature.** The chosen responses become *less* likely from the first
+# step on, although the loss calls them better. Online, where new pairs
+# correct a mistaken promise, this sign explores; offline nothing ever
+# contradicts it.
 
 # %% [markdown]
 # ## Claims
 
 # %%
-PAPER = "Rafailov et al. 2024 (2406.02900)"
-UNIT = "reward units"
+DAA = "Rafailov et al. 2024 (2406.02900)"
+RPO = "Liu et al. 2024 (2405.16436)"
+VPO = "Cen et al. 2024 (2405.19320)"
+CHI = "Huang et al. 2024 (2407.13399)"
 
 
-def claim(key, statement, effect, expected="positive", unit=UNIT, paper=PAPER):
-    where = f"reviews, {n_pairs} pairs, 20 % flipped, {steps} steps of {size}"
+def claim(
+    key, paper, statement, effect, expected="positive", unit="gold", **kw
+):
+    where = f"reviews, {few} pairs, 20 % flipped, {steps} steps of {size}"
     return teach.claim(
         key=key, paper=paper, statement=statement, effect=effect, unit=unit,
-        expected=expected, out=OUT or None, setting=f"{where}, lr {lr}",
+        expected=expected, out=OUT or None, setting=f"{where}, lr {lr}", **kw,
     )  # fmt: skip
 
 
 # %%
-for name in losses:
+for name in falls:
     said = f"Gold falls after its peak: {name} (peak chosen by other seeds)."
-    claim(f"hump-{name}", said, falls[name])
+    claim(f"hump-{name}", DAA, said, falls[name])
 for other in ("dpo", "hinge"):
     said = f"IPO falls less than {other} at the same β."
-    claim(f"ipo-below-{other}", said, falls[other] - falls["ipo"])
-
-# %%
-at = wide.groupby(["method", "seed"]).gold.idxmax()
-early = wide.loc[at].groupby("seed").step.mean() / steps
-said = f"Wide runs (β = {widest}) peak in the first quarter of training."
-claim("early-peak", said, early, (0.0, 0.25), "share of the steps")
-table = fitted.assign(ratio=fitted.rmse / fitted.rmse_quadratic)
-said = "The law's RMSE is about half that of a quadratic in KL, or less."
-ratio = table.groupby("seed").ratio.mean()
-claim("law-halves-rmse", said, ratio, (0.0, 0.6), "ratio of RMSE")
-falling = change.groupby("seed").mean()
-said = f"The training loss falls in the second half (β = {widest})."
-claim("loss-falls", said, falling.share, "negative", "share of first loss")
-said = f"Gold falls in the second half (β = {widest})."
-claim("gold-falls", said, falling.gold, "negative")
-
-# %%
-said = "The larger decoder falls less (width 16 minus width 128)."
+    claim(f"ipo-below-{other}", DAA, said, falls[other] - falls["ipo"])
 lost = by_width.pivot(index="seed", columns="width", values="fall")
-claim("larger-falls-less", said, lost[16] - lost[128])
-said = f"Ten times the pairs: DPO falls less (β = {main})."
-lost = by_n.pivot(index="seed", columns="n", values="fall")
-claim("more-pairs", said, lost[few] - lost[many], paper="ours")
+said = "The larger decoder falls less (width 16 minus width 128)."
+claim("larger-falls-less", DAA, said, lost[16] - lost[128])
+said = "The law's RMSE is about half that of a quadratic in KL, or less."
+ratio = (fitted.rmse / fitted.rmse_quadratic).groupby(fitted.seed).mean()
+claim("law-halves-rmse", DAA, said, ratio, (0.0, 0.6), "ratio of RMSE")
 
 # %%
-cards = {anchored: "Liu et al. 2024 (2405.16436)"}
-cards |= {pessimism: "Cen et al. 2024 (2405.19320)"}
-cards |= {"chipo": "Huang et al. 2024 (2407.13399)"}
-for name, paper in cards.items():
+wide = grid[grid.beta == betas[0]]
+tops = wide.loc[wide.groupby(["method", "seed"]).gold.idxmax()]
+early, unit = tops.groupby("seed").step.mean() / steps, "share of the steps"
+said = f"Wide runs (β = {betas[0]}) peak in the first quarter of training."
+claim("early-peak", DAA, said, early, (0.0, 0.25), unit)
+late = wide.pivot_table(["loss", "gold"], ["method", "seed"], "step")
+said = f"Their training loss falls in the second half (β = {betas[0]})."
+change = (late.loss[steps] / late.loss[steps // 2] - 1).groupby("seed").mean()
+claim("loss-falls", DAA, said, change, "negative", "share of the loss")
+said = f"Their gold falls in the second half (β = {betas[0]})."
+change = (late.gold[steps] - late.gold[steps // 2]).groupby("seed").mean()
+claim("gold-falls", DAA, said, change, "negative")
+
+# %%
+last = last.set_index("seed").groupby("method")
+lost, nats = dict(iter(last.fall)), dict(iter(last.chosen))
+for name, paper in {"rpo": RPO, "vpo": VPO, "chipo": CHI}.items():
     said = f"Gold falls less than with DPO: {name}."
-    claim(f"less-{name[:3]}", said, rest["dpo"] - rest[name], paper=paper)
-
-# %%
-last = tidy[tidy.step == steps].set_index("seed").groupby("method")
-chosen, paper = dict(iter(last.chosen)), cards[anchored]
+    claim(f"{name}-falls-less", paper, said, lost["dpo"] - lost[name])
 said = "DPO's chosen log-prob ends below the reference's."
-claim("dpo-chosen", said, chosen["dpo"], "negative", "nats", paper)
-said = "RPO's chosen log-prob does not fall."
-claim("rpo-chosen", said, chosen[anchored], "positive", "nats", paper)
-score, paper = dict(iter(last.gold)), cards[pessimism]
-said = "Optimism offline ends at less gold than pessimism (α = 0.1)."
-gain = score["vpo, sα = -0.1"] - score["vpo, sα = +0.1"]
-claim("optimism-worse", said, gain, paper=paper)
+claim("dpo-chosen", RPO, said, nats["dpo"], "negative", "nats")
+said = "RPO keeps the chosen log-prob above the reference's."
+claim("rpo-chosen", RPO, said, nats["rpo"], "positive", "nats")
 
 # %%
-exactly = {"kind": "exact", "expected": "zero", "tolerance": 1e-9}
+end = signs[signs.step == steps].pivot(index="seed", columns="loss_is")
+said = "Optimism offline ends at less gold than pessimism (α = 1)."
+gain = end.gold["s = −1"] - end.gold["s = +1"]
+claim("optimism-worse", VPO, said, gain)
+said = "Ten times the pairs, equal steps: DPO falls less."
+lost = by_n.pivot(index="seed", columns="pairs", values="fall")
+claim("more-pairs", "ours", said, lost[few] - lost[many])
+
+# %%
+exactly = {"expected": "zero", "tolerance": 1e-9, "kind": "exact"}
 said = "On the exact gold path gold never falls: the instrument's drop is 0."
-teach.claim(key="null", paper="a theorem", statement=said, unit=UNIT,
-            effect=null_fit["drop"], out=OUT or None, **exactly)  # fmt: skip
+claim("null", "a theorem", said, null_fit["drop"], **exactly)
 said = "RPO (cumulative) and pessimistic VPO differ by a constant."
-teach.claim(key="rpo-is-vpo", paper=cards[pessimism], statement=said,
-            effect=(summed - pessimist - constant).tolist(), unit="nats",
-            out=OUT or None, **exactly)  # fmt: skip
+off = (summed - pessimist - constant).tolist()
+claim("rpo-is-vpo", VPO, said, off, unit="nats", **exactly)
 
 # %% [markdown]
 # ## Exercises
@@ -626,16 +574,12 @@ print("held-out accuracy at step", path.accuracy.idxmax())
 # honest ones.
 
 # %%
-hand = walks["dpo"]
 assert hand.loss.is_monotonic_decreasing and hand.gold.idxmax() < 100
 assert hand.gold.iloc[-1] < hand.gold[0] < hand.gold.max()
 assert null.gold.is_monotonic_increasing and not null_fit.hump[0]
 assert torch.allclose(summed - pessimist, constant)
-assert (grid.frontier_gap > -1e-6).all() and (tidy.frontier_gap > -1e-6).all()
-assert (grid[grid.step == 0].kl < 1e-6).all()
-peak = laws.Fit("rl", 1.0, 0.5, {}, 1.0, None, (0.0, 9.0))
-d = torch.linspace(0.01, 9, 9000).double()
-assert abs(d[peak(d).argmax()] - np.exp(1.0 / 0.5 - 1)) < 2e-3
+assert (grid.frontier_gap > -1e-6).all() and (signs.frontier_gap > -1e-6).all()
+assert (grid[grid.step == 0].kl < 1e-6).all() and grid.gold.notna().all()
 assert checked.passed
 
 # %% [markdown]

@@ -39,6 +39,7 @@ from torch.nn.functional import logsigmoid
 
 from workbench import arena, teach, views
 from workbench.core.batches import ListLogps, ScoredLogps, ThumbLogps
+from workbench.measure.displacement import rank_correlation
 from workbench.worlds import exact
 
 # %%
@@ -121,10 +122,10 @@ pd.DataFrame({"examples": sizes, "responses": 2 * len(supply.pairs)})
 # By hand, on three responses:
 
 # %%
-ref = torch.tensor([0.5, 0.3, 0.2]).double().log()
+ref = (torch.tensor([5, 3, 2]).double() / 10).log()
 reward, beta = torch.tensor([0.0, 1.0, 2.0]).double(), 0.5
 star = exact.optimal_policy(ref, reward, beta)
-other = torch.tensor([0.2, 0.2, 0.6]).double().log()
+other = (torch.tensor([2, 2, 6]).double() / 10).log()
 
 
 def J(law):
@@ -181,7 +182,7 @@ arena.picture(
     ground,
     caption=f"{first} has the highest mean gold, {mean.gold[first]:.2f} at "
     f"{mean.kl[first]:.2f} nats; of the half that drifts more {closest} "
-    f"stays nearest to the frontier, {mean.frontier_gap[closest]:.2f} below it.",
+    f"stays nearest the frontier, {mean.frontier_gap[closest]:.2f} below.",
 )
 
 # %% [markdown]
@@ -254,7 +255,7 @@ look = views.Points(
     mean.accuracy.tolist(), mean.gold.tolist(), "a method",
     views.role("gold"), hover=mean.index.tolist(),
 )  # fmt: skip
-rank = mean.accuracy.corr(mean.gold, method="spearman")
+rank = rank_correlation(mean.accuracy, mean.gold)
 axes = ("held-out accuracy", "gold reward (reward units)")
 chart = views.Chart("Accuracy against gold, over methods", *axes, [look])
 said = (
@@ -284,8 +285,8 @@ arena.picture(stories, plot)
 arena.ranking(stories)
 
 # %%
-both = mean.join(there, rsuffix="_stories", how="inner")
-transfer = both.gold.corr(both.gold_stories, method="spearman")
+both = mean.join(there.add_suffix("_stories"), how="inner")
+transfer = rank_correlation(both.gold, both.gold_stories)
 noise = told.gold_stderr.mean()
 spread = there.gold.std()
 print(f"rank correlation of gold between the worlds: {transfer:.2f}")
@@ -384,7 +385,7 @@ said = (
 )
 claim("reference-free", said, gaps, "positive", "reward", ours)
 ranks = [
-    part.accuracy.corr(part.gold, method="spearman")
+    rank_correlation(part.accuracy, part.gold)
     for _, part in done.groupby("seed")
 ]
 said = "Over methods, implicit accuracy does not predict gold."

@@ -70,6 +70,15 @@ def test_a_stack_trains_each_member_as_if_it_were_alone():
         pd.testing.assert_frame_equal(rows, alone.metrics, atol=2e-4, rtol=1e-3)
 
 
+def test_seeds_asks_for_a_stack_with_a_data_set_each():
+    data = [pairs(0), pairs(1)]
+    by_hand = train(REF.copies(2), data=Pairs.cat(data))
+    asked = train(REF, data=data, seeds=2)
+    pd.testing.assert_frame_equal(asked.metrics, by_hand.metrics)
+    with pytest.raises(ValueError, match="3 seeds need 3 data sets, not 2"):
+        train(REF, data=data, seeds=3)
+
+
 def test_an_interrupted_run_resumes_bit_for_bit(tmp_path):
     def make():
         return REF.copies(1).member(0)

@@ -6,7 +6,7 @@ from workbench.loops.session import Session
 
 def fit(
     policy, reference, data, method, cfg, *, steps, batch_size=32, lr=1e-3, seed=0,
-    measures=(), every=50, out=None, resume=False, decay=False,
+    measures=(), every=50, out=None, resume=False, decay=False, seeds=None,
 ) -> Run:  # fmt: skip
     """Train a policy (or a critic) on a data set.
 
@@ -26,13 +26,22 @@ def fit(
         out: run folder.
         resume: continue the run in ``out``.
         decay: shrink the step size linearly to 0.
+        seeds: train so many copies of the policy as one batched model, which costs
+            less than one after the other (``benchmarks/speed.py``); ``data`` is then
+            a list with a data set for each.
 
     Returns:
-        the run; ``run.policy`` is the policy that was given, trained.
+        the run; ``run.policy`` is the policy that was given, trained (with ``seeds`` a
+        stack of its copies).
 
     Raises:
         NonFiniteLoss: a loss is NaN or infinite.
+        ValueError: not one data set for each of the ``seeds``.
     """
+    if seeds is not None:
+        if len(data) != seeds:
+            raise ValueError(f"{seeds} seeds need {seeds} data sets, not {len(data)}")
+        policy, data = policy.copies(seeds), type(data[0]).cat(data)
     session = Session(
         policy, steps=steps, lr=lr, seed=seed, measures=measures, every=every, out=out,
         resume=resume, decay=decay,
