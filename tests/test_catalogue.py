@@ -7,6 +7,9 @@ from types import ModuleType
 import pytest
 
 from workbench import catalogue
+from workbench.catalogue import pages
+from workbench.catalogue.__main__ import main
+from workbench.core.card import Card
 from workbench.teach import claim
 
 METHODS = catalogue.methods()
@@ -86,9 +89,9 @@ CARD = vars(METHODS["dpo"].card)
         ({"Config": None}, "Config"),
         ({"Config": object}, "Config"),
         ({"loss": None}, "it defines none of loss"),
-        ({"card": catalogue.Card(**CARD | {"key": "odd"})}, "key 'odd'"),
-        ({"card": catalogue.Card(**CARD | {"family": "odd"})}, "family 'odd'"),
-        ({"card": catalogue.Card(**CARD | {"paper": ""})}, "paper is empty"),
+        ({"card": Card(**CARD | {"key": "odd"})}, "key 'odd'"),
+        ({"card": Card(**CARD | {"family": "odd"})}, "family 'odd'"),
+        ({"card": Card(**CARD | {"paper": ""})}, "paper is empty"),
     ],
 )
 def test_what_is_missing_is_named(changes, problem):
@@ -103,7 +106,7 @@ def test_headings_out_of_order_are_a_problem():
 
 
 def test_unknown_parent_is_a_problem():
-    orphan = copy_of_dpo(card=catalogue.Card(**CARD | {"parents": ("nobody",)}))
+    orphan = copy_of_dpo(card=Card(**CARD | {"parents": ("nobody",)}))
     assert any("'nobody'" in p for p in catalogue.all_problems({"dpo": orphan}))
 
 
@@ -136,7 +139,7 @@ def results(tmp_path):
 
 
 def test_claims_table_counts_and_escapes(results):
-    text = catalogue.claims_markdown(catalogue.claims(results))
+    text = catalogue.claims_page(catalogue.claims(results))
     assert "2 claims judged: 1 not at this scale, 1 reproduced." in text
     rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert [row[2:4] for row in rows] == ["01", "20"]
@@ -144,9 +147,16 @@ def test_claims_table_counts_and_escapes(results):
     assert "11 nats [8.52, 13.5], 3 seeds" in rows[1]
 
 
+def test_claims_are_counted_by_notebook(results):
+    text = catalogue.claims_markdown(catalogue.claims(results))
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[0] == "| Notebook | not at this scale | reproduced |"
+    assert rows[2:] == ["| 01 a | 1 |  |", "| 20 b |  | 1 |"]
+
+
 def test_text_brings_no_markup_of_its_own():
-    assert catalogue._cell("π*_β a|b <i>") == "π\\*\\_β a\\|b &lt;i&gt;"
-    assert catalogue._cell("as ``a_b`` in c_d") == "as ``a_b`` in c\\_d"
+    assert pages._cell("π*_β a|b <i>") == "π\\*\\_β a\\|b &lt;i&gt;"
+    assert pages._cell("as ``a_b`` in c_d") == "as ``a_b`` in c\\_d"
 
 
 def test_no_claims_is_said():
@@ -204,5 +214,5 @@ def test_citation_has_the_version_of_the_package():
 
 
 def test_command_lists_the_methods(capsys):
-    assert catalogue.main([]) == 0
+    assert main([]) == 0
     assert set(METHODS) <= set(capsys.readouterr().out.split())

@@ -82,7 +82,7 @@ def test_catalogue_finds_it_without_another_edit(squared_hinge):
     assert "squared_hinge" in found
     assert catalogue.all_problems(found) == []
     assert "### squared_hinge" in catalogue.methods_page(found)
-    assert "Squared hinge on log-ratios" in catalogue.methods_markdown(
+    assert "METHODS.md#squared_hinge" in catalogue.methods_markdown(
         catalogue.table(found)
     )
 

@@ -149,18 +149,19 @@ links(
 # Other losses of a pair are no function of D: each response has a push of its
 # own. Hold the rejected response at d = −2 and move the chosen one.
 # SLiC is a hinge on log π itself, plus λ times the SFT loss. APO-zero is
-# −σ(βd(y_c)) + σ(βd(y_r)); APO-down pushes *both* down.
+# −σ(βd(y_c)) + σ(βd(y_r)), up and down. APO-down is σ(βd(y_c)) − σ(βD),
+# which means both responses to fall.
 
 # %%
 alone = {"dpo": (main,), "slic": (), "apo_zero": (main,), "apo_down": (main,)}
 alone = {k: (zoo[k], zoo[k].Config(*v)) for k, v in alone.items()}
 curves = {k: pull.of_grid(*each, D - 2, -2.0) for k, each in alone.items()}
-down = curves["apo_down"]
-half = stops(down.margin, down.push_chosen)[0] - 2
+half = stops(*curves["apo_down"][["margin", "push_chosen"]].T.values)[0] - 2
+lift = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
 links(
     pd.concat([f.assign(method=k) for k, f in curves.items()]),
-    caption=f"At d(y_r) = −2 apo_down lets d(y_c) fall to {half:.2f}; "
-    "apo_zero and slic push the chosen response up everywhere.",
+    caption=f"At d(y_r) = −2 apo_down lets d(y_c) fall to {half:.2f}; only "
+    f"{', '.join(lift)} push the chosen response up everywhere.",
 )
 
 # %% [markdown]
@@ -172,7 +173,7 @@ links(
 # ## By hand: one pair that is always won
 #
 # Two responses, one parameter D. Walk along −dL/dD from D = 0, in steps of
-# 0.02 · push, and look in now and then.
+# 0.1 · push, and look in now and then.
 
 
 # %%
@@ -180,20 +181,21 @@ names = {b: ("dpo" if b == main else f"dpo, {b}") for b in strengths}
 goals = {b: ("ipo" if b == tau else f"ipo, {b}") for b in strengths}
 grid = {names[b]: (zoo["dpo"], zoo["dpo"].Config(b)) for b in strengths}
 grid |= {goals[b]: (zoo["ipo"], zoo["ipo"].Config(b)) for b in strengths}
-marks, walk = (0, 10, 100, 1000, 20_000), {}
+marks, walk = (0, 10, 100, 1000, 5000), {}
 for name, (module, cfg) in (shelf | grid).items():
     at, walk[name] = torch.zeros(1).double(), {}
     for step in range(marks[-1] + 1):
         walk[name] |= {f"D after {step}": at.item()} if step in marks else {}
-        at = at + 0.02 * module.weight(at, cfg)
+        at = at + 0.1 * module.weight(at, cfg)
 walk = pd.DataFrame(walk).T
 walk.round(3)
 
 # %% [markdown]
 # Each link lands where its push is 0: IPO on 1/(2τ), the hinge on 1/β, cDPO
 # and EXO on the *same* log((1 − ε)/ε)/β, DiscoPOP on the wrong side. DPO's D
-# grows like log(steps)/β: a larger β is *slower*, no tighter. In the limit
-# every β gives the same policy, the one that never says the loser.
+# grows like log(steps)/β: in the long run a larger β is *slower*, no tighter.
+# In the limit every β gives the same policy, the one that never says the
+# loser.
 #
 # ## Train
 #
@@ -205,16 +207,16 @@ walk.round(3)
 
 # %%
 few = torch.arange(len(pairs)).unflatten(0, (seeds, -1))[:, :200].flatten()
-few, policies = pairs[few], {}
-margins = few, few.reference_logps(reference), 1.0  # β = 1: in nats
-tracks = [implicit_reward.PairTracker(*margins)]
+few = pairs[few], pairs[few].reference_logps(reference), 1.0  # β = 1: nats
+tracks, policies = [implicit_reward.PairTracker(*few)], {}
 tracks += [measure.Tracker(world, ref, gold=world.gold)]
 
 
 def train(name, module, cfg):
+    often = max(1, steps // (8 if name == "discopop" else 4))
     run = offline.fit(
         reference.copies(seeds), reference, pairs, module, cfg, steps=steps,
-        batch_size=16, measures=tracks, every=max(1, steps // 8), seed=SEED,
+        batch_size=16, measures=tracks, every=often, seed=SEED,
     )  # fmt: skip
     policies[name] = run.policy
     return run.metrics.assign(run=name)
@@ -553,11 +555,10 @@ for x, prompt in enumerate(world.prompts):
 # Exact facts, at every size.
 
 # %%
-landed, pair = walk.iloc[:, -1], pushed["dpo"]
+end, pair = walk.iloc[:, -1], pushed["dpo"]
 assert torch.allclose(found, theory, atol=1e-6) and checked.passed
 assert never == ["dpo", "rdpo"] and abs(half + 1) < 0.01
-assert abs(landed["cdpo"] - landed["exo_pref"]) < 1e-6
-assert landed["discopop"] < 0 < landed["hinge"]
+assert end["discopop"] < 0 and abs(end["cdpo"] - end["exo_pref"]) < 1e-6
 assert (pair.push_chosen + pair.push_rejected).abs().max() < 1e-9
 assert (last.frontier_gap > -1e-6).all() and last.notna().all(axis=None)
 

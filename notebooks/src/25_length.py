@@ -32,7 +32,6 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from timeit import timeit
 from types import SimpleNamespace as method
 
 import pandas as pd
@@ -48,14 +47,11 @@ from workbench.feedback.pairs import Pairs, sample_pairs
 # %%
 from workbench.loops import offline
 from workbench.measure import exact as measure
-from workbench.methods.offline import cpo, dpo, ld_dpo, length_dpo, ln_dpo
 from workbench.models import tiny
 from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
-from workbench.methods.offline import orpo, simpo
-
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
 steps = {"ci": 1, "lecture": 90, "figure": 1000}[PROFILE]
 n_pairs = {"ci": 64, "lecture": 1000, "figure": 20000}[PROFILE]
@@ -88,9 +84,9 @@ usual = exact.expectation(ref, tokens).mean().item()  # E_ref|y|
 
 # %%
 rated = world.gold + price * tokens
-draws = [generator(seed, "pairs") for seed in range(SEED, SEED + seeds)]
-ask = Annotator()
-parts = [sample_pairs(world, ref, n_pairs, ask, d, rated) for d in draws]
+toss = [generator(seed, "pairs") for seed in range(SEED, SEED + seeds)]
+how = world, ref, n_pairs, Annotator()
+parts = [sample_pairs(*how, each, rated) for each in toss]
 pairs, rows = Pairs.cat(parts), []
 for x in range(3):  # pair x asks prompt x
     c, l = (t.response[x].item() for t in (pairs.chosen, pairs.rejected))
@@ -122,8 +118,9 @@ pd.DataFrame(rows, world.prompts[:3], names).round(3)
 # and what the annotators pay for it stays.
 
 # %%
-shown = length_dpo.loss, ln_dpo.loss, simpo.loss, cpo.loss
-display(*map(teach.show, shown))
+from workbench.methods.offline import cpo, dpo, length_dpo, ln_dpo, simpo
+
+display(*(teach.show(m.loss) for m in (length_dpo, ln_dpo, simpo, cpo)))
 
 # %% [markdown]
 # **No reference** means a reference that is not written down. CPO's
@@ -156,8 +153,8 @@ def optima(base, reward, size, beta):
         "dpo": exact.optimal_policy(base, reward, beta),
         "length_dpo": exact.optimal_policy(base, reward - price * size, beta),
         "ln_dpo": tilt(base, reward, per, size),
-        "simpo": tilt(flat, reward, per, size),
-        "cpo": exact.optimal_policy(flat, reward, beta),
+        "simpo, γ = 0": tilt(flat, reward, per, size),
+        "cpo, α = 0": exact.optimal_policy(flat, reward, beta),
     }
 
 
@@ -190,8 +187,8 @@ exactly = {
     "dpo": (dpo, dpo.Config(beta=beta)),
     "length_dpo": (length_dpo, length_dpo.Config(beta=beta, alpha=price)),
     "ln_dpo": (ln_dpo, ln_dpo.Config(beta=per)),
-    "simpo": (simpo, simpo.Config(beta=per, gamma=0.0)),
-    "cpo": (cpo, cpo.Config(beta=beta, alpha=0.0)),
+    "simpo, γ = 0": (simpo, simpo.Config(beta=per, gamma=0.0)),
+    "cpo, α = 0": (cpo, cpo.Config(beta=beta, alpha=0.0)),
 }
 
 # %%
@@ -248,7 +245,8 @@ views.sweep(
     sweep, "beta", units, "method", exact={c: start[c] for c in units},
     exact_label="π_ref", x_label="β (reward units a nat)", log_x=True,
     caption=f"At the largest β DPO, R-DPO and LN-DPO are {far[:3].max():.3f} "
-    f"nats from π_ref or less, SimPO {far.simpo:.2f} and CPO {far.cpo:.2f}.",
+    f"nats from π_ref or less, SimPO {far.iloc[3]:.2f} and CPO "
+    f"{far.iloc[4]:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -271,11 +269,7 @@ sides = [(seed, t.prompt, t.response) for t in (pairs.chosen, pairs.rejected)]
 
 def track(policy):
     law = measure.law(policy, world)
-    both = (
-        ((law - ref)[side] for side in sides),
-        ((law / tokens)[s] for s in sides),
-    )
-    (a, b), (c, l) = both
+    a, b, c, l = (v[at] for v in (law - ref, law / tokens) for at in sides)
     own = {"chosen": c, "rejected": l, "gap": c - l, "right": c > l}
     own["crossed"] = (a > b) & (c < l)
     own = {k: v.double().view(seeds, -1).mean(-1) for k, v in own.items()}
@@ -283,6 +277,9 @@ def track(policy):
 
 
 # %%
+from workbench.methods.offline import ld_dpo, orpo
+
+
 def train(module, cfg, start=reference):
     return offline.fit(
         start.copies(seeds), reference, pairs, module, cfg, steps=steps,
@@ -290,16 +287,13 @@ def train(module, cfg, start=reference):
     )  # fmt: skip
 
 
+# %%
 plans = exactly | {
     "simpo": (simpo, simpo.Config(beta=per, gamma=0.8 * per)),
     "cpo": (cpo, cpo.Config(beta=beta)),
     "ld_dpo": (ld_dpo, ld_dpo.Config(beta=beta)),
+    "cpo, α = 0.1": (cpo, cpo.Config(beta=beta, alpha=0.1)),
 }
-
-# %%
-plans["simpo, γ = 0"] = exactly["simpo"]
-plans["cpo, α = 0"] = exactly["cpo"]
-plans["cpo, α = 0.1"] = cpo, cpo.Config(beta=beta, alpha=0.1)
 runs = {name: train(*plan) for name, plan in plans.items()}
 
 
@@ -319,9 +313,9 @@ def drawn(names, units, caption):
 mean = pd.DataFrame({name: last(name).mean() for name in runs}).T
 units = {"tokens": "E[|y|] (tokens)", "controlled": "controlled gold"}
 drawn(
-    [*exactly, "ld_dpo"], units,
-    caption=f"From {usual:.2f} tokens DPO ends at {mean.tokens.dpo:.2f}, R-DPO "
-    f"at {mean.tokens.length_dpo:.2f}, LN-DPO at {mean.tokens.ln_dpo:.2f}, "
+    ["dpo", "length_dpo", "ln_dpo", "simpo", "cpo", "ld_dpo"], units,
+    caption=f"From {usual:.2f} tokens DPO ends at {mean.tokens.dpo:.2f}, "
+    f"R-DPO at {mean.tokens.length_dpo:.2f}, LN-DPO at {mean.tokens.ln_dpo:.2f}, "
     f"SimPO at {mean.tokens.simpo:.2f}, CPO at {mean.tokens.cpo:.2f}.",
 )  # fmt: skip
 
@@ -337,36 +331,17 @@ table[[*columns, "chosen", "right", "crossed"]].round(3)
 #
 # ## No reference: what holds it?
 #
-# CPO's NLL, weighted by α. Dashed: DPO after as many steps.
+# CPO's NLL of the chosen response, weighted by α.
 
 # %%
-names = {0.0: "cpo, α = 0", 0.1: "cpo, α = 0.1", 1.0: "cpo"}
-anchor = pd.concat(last(name).assign(alpha=a) for a, name in names.items())
 units = {"fluency": "log π_ref (nats a token)", "kl": "KL(π‖π_ref) (nats)"}
-units |= {"gold": "gold (reward units)"}
-views.sweep(
-    anchor.reset_index(), "alpha", units, x_label="α, weight of the NLL",
-    exact={c: mean[c].dpo for c in units}, exact_label="DPO, trained",
+drawn(
+    ["dpo", "cpo, α = 0", "cpo, α = 0.1", "simpo", "cpo"], units,
     caption=f"Without its NLL CPO ends {mean.kl['cpo, α = 0']:.2f} nats from "
     f"π_ref, with α = 1 {mean.kl.cpo:.2f}; DPO ends {mean.kl.dpo:.2f} away.",
 )  # fmt: skip
 
 # %% [markdown]
-# What does leaving the reference out save? The memory of one model, and
-# where pairs are new at every step, its forward pass. Measured on a batch:
-
-# %%
-at, one, cfg = torch.arange(64), reference.copies(1), dpo.Config(beta=beta)
-few = pairs[at]
-known = few.reference_logps(reference)
-step = lambda: dpo.loss(few.batch(one, at, known), cfg).sum().backward()
-extra = timeit(lambda: few.reference_logps(reference), number=5)
-extra /= timeit(step, number=5)
-Markdown(f"The reference's pass adds {extra:.0%} to the time of a step.")
-
-# %% [markdown]
-# For a fixed data set it is paid once, before the first step.
-#
 # ## One stage from a base model
 #
 # ORPO starts where there is no SFT model yet: here, a decoder that has read
@@ -400,17 +375,15 @@ drawn(
 
 # %%
 goals, rows = optima(ref, rated, tokens, beta), {}
-for key, goal in goals.items():
-    name = {"simpo": "simpo, γ = 0", "cpo": "cpo, α = 0"}.get(key, key)
-    gap = exact.kl(measure.law(runs[name].policy, world), goal).mean().item()
-    bias = exact.kl(goal, goals["length_dpo"]).mean().item()
-    rows[name] = gap, bias, mean.tokens[name], facts(goal)["tokens"]
-names = ["KL(π‖optimum)", "KL(optimum‖honest π*)", "E|y|", "E|y|, optimum"]
+for name, goal in goals.items():
+    left = exact.kl(measure.law(runs[name].policy, world), goal).mean().item()
+    rows[name] = left, mean.tokens[name], facts(goal)["tokens"]
+names = ["KL(π‖optimum), nats", "E|y|", "E|y| of the optimum"]
 pd.DataFrame(rows, names).T.round(3)
 
 # %% [markdown]
-# The second column is what no training mends: how far the optimum itself is
-# from that of honest labels.
+# The last column is what no training mends: where the labels themselves lead
+# a loss. R-DPO's entry is that of honest labels.
 #
 # ## Break it: the sign of α
 #
@@ -468,44 +441,44 @@ def claim(key, module, effect, expected, unit, where=""):
     )  # fmt: skip
 
 
-# %%
-size, pure = ({k: last(k)[c] for k in runs} for c in ("tokens", "controlled"))
-better, unit = (-0.1, float("inf")), "reward units"
-more, up, down = size["dpo"] - usual, "positive", "negative"
-claim("dpo-grows", length_dpo, more, up, "tokens")
-more = size["length_dpo"] - usual
-claim("rdpo-keeps", length_dpo, more, (-0.15, 0.15), "tokens")
-gain = pure["length_dpo"] - pure["dpo"]
-claim("rdpo-quality", length_dpo, gain, better, unit)
-claim("ln-shorter", ln_dpo, size["dpo"] - size["ln_dpo"], up, "tokens")
-claim("ln-quality", ln_dpo, pure["ln_dpo"] - pure["dpo"], better, unit)
-claim("ld-shorter", ld_dpo, size["dpo"] - size["ld_dpo"], up, "tokens")
+def less(first, second, column):
+    return last(first)[column] - last(second)[column]
+
 
 # %%
-nats = "nats a token"
-claim("crossed", simpo, last("dpo").crossed, (0.25, 1.0), "share of pairs")
-gain = last("simpo") - last("simpo, γ = 0")
-claim("gamma-right", simpo, gain.right, up, "share of pairs")
-claim("gamma-low", simpo, gain.chosen, down, nats)
-claim("cpo-equal", cpo, last("cpo").gold - last("dpo").gold, better, unit)
-lost = last("cpo, α = 0").fluency - last("cpo").fluency
-claim("cpo-fluent", cpo, lost, down, nats)
+pure, better, unit = "controlled", (-0.1, float("inf")), "reward units"
+size, nats, up = "tokens", "nats a token", "positive"
+kept = last("length_dpo")[size] - usual
+claim("dpo-grows", length_dpo, last("dpo")[size] - usual, up, size)
+claim("rdpo-keeps", length_dpo, kept, (-0.15, 0.15), size)
+gain = less("length_dpo", "dpo", pure)
+claim("rdpo-quality", length_dpo, gain, better, unit)
+claim("ln-shorter", ln_dpo, less("dpo", "ln_dpo", size), up, size)
+claim("ln-quality", ln_dpo, less("ln_dpo", "dpo", pure), better, unit)
+claim("ld-shorter", ld_dpo, less("dpo", "ld_dpo", size), up, size)
+
+# %%
+share, free = "share of pairs", "simpo, γ = 0"
+claim("crossed", simpo, last("dpo").crossed, (0.25, 1.0), share)
+claim("gamma-right", simpo, less("simpo", free, "right"), up, share)
+claim("gamma-low", simpo, less("simpo", free, "chosen"), "negative", nats)
+claim("cpo-equal", cpo, less("cpo", "dpo", "gold"), better, unit)
+lost = less("cpo, α = 0", "cpo", "fluency")
+claim("cpo-fluent", cpo, lost, "negative", nats)
 
 # %%
 claim("sft-raises", orpo, rose, up, nats)
-claim("odds-part", orpo, last("λ = 0.1").gap - last("λ = 0").gap, up, nats)
-gain = last("λ = 1, p").rejected - last("λ = 1").rejected
-claim("odds-mild", orpo, gain, down, nats)
+claim("odds-part", orpo, less("λ = 0.1", "λ = 0", "gap"), up, nats)
+gain = less("λ = 1, p", "λ = 1", "rejected")
+claim("odds-mild", orpo, gain, "negative", nats)
 
 # %%
-where, near = "four responses, all ordered pairs", (-1e-9, 1e-9)
-honest = laws["length_dpo"] - exact.optimal_policy(q, r, beta)
-honest = [*honest.tolist(), off["length_dpo"]]
-claim("rdpo-exact", length_dpo, honest, near, "nats", where)
+where, zero = "four responses, all ordered pairs", (-1e-9, 1e-9)
+claim("rdpo-exact", length_dpo, off["length_dpo"], zero, "reward units", where)
 same, T = batch(laws["dpo"], torch.full((4,), 4)), 4
 two = simpo.loss(same, simpo.Config(beta=beta, gamma=0.0))
 two = two - cpo.loss(same, cpo.Config(beta=beta / T, alpha=0.0))
-claim("simpo-cpo", simpo, two.tolist(), near, "nats", where)
+claim("simpo-cpo", simpo, two.tolist(), zero, "nats", where)
 
 # %% [markdown]
 # ## Exercises
@@ -552,23 +525,40 @@ pd.DataFrame(rows).T.round(3)
 # %% tags=["solution"]
 left = price * (world.n_words - tokens)  # −b, but 0 at four words
 law = exact.optimal_policy(ref, world.gold + left, beta)
-print(
-    "bonus left, by words:",
-    [left[world.n_words == k][0].item() for k in range(5)],
-)
+print([f"{k} words: {left[world.n_words == k][0]:+.0f}" for k in range(5)])
 fair = facts(goals["length_dpo"])["tokens"]
 print(f"{facts(law)['tokens']:.3f} tokens instead of {fair:.3f}")
 
 # %% [markdown]
+# **4 · What a reference costs** (●○○, 10 minutes). Leaving the reference out
+# saves the memory of one model, and where pairs are new at every step, its
+# forward pass. Measure the pass as a share of a step without it.
+
+# %% tags=["solution"]
+from timeit import timeit
+
+one, known = reference.copies(1), pairs[:64].reference_logps(reference)
+
+
+def one_step():
+    parts = pairs[:64].batch(one, torch.arange(64), known)
+    cpo.loss(parts, cpo.Config()).sum().backward()
+
+
+extra = timeit(lambda: pairs[:64].reference_logps(reference), number=5)
+extra /= timeit(one_step, number=5)
+Markdown(f"The reference's pass adds {extra:.0%} to the time of a step.")
+
+# %% [markdown]
+# For a fixed data set it is paid once, before the first step.
+#
 # ## What must hold
 
 # %%
 star = exact.optimal_policy(ref, world.gold, beta)
-assert max(off.values()) < 1e-9 and two.abs().max() < 1e-9
 assert torch.allclose(goals["length_dpo"], star)
-for law in goals.values():
-    assert torch.allclose(law.logsumexp(-1), torch.zeros(4).double())
-assert far[:3].max() < 0.1 < far[3:].min() and checked.passed
+assert max(off.values()) < 1e-9 and two.abs().max() < 1e-9
+assert far.iloc[:3].max() < 0.1 < far.iloc[3:].min() and checked.passed
 assert all(run.metrics.notna().all(None) for run in runs.values())
 
 # %% [markdown]
