@@ -33,7 +33,6 @@ OUT = ""
 from math import log
 from types import SimpleNamespace as method
 
-import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
@@ -58,7 +57,7 @@ from workbench.worlds.reviews import Reviews
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
 steps = {"ci": 4, "lecture": 120, "figure": 1000}[PROFILE]
 n_pairs = {"ci": 40, "lecture": 1000, "figure": 20000}[PROFILE]
-main = 0.1  # β of every method
+main, sure = 0.1, nca.Config(beta=1.0, alpha=1e-3)  # β; NCA on hard targets
 
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
@@ -147,20 +146,17 @@ def push(values, at):
 
 
 # %%
-d, sure = torch.linspace(-8, 8, 161).double(), nca.Config(beta=1.0, alpha=1e-3)
-d.requires_grad_()
+d = torch.linspace(-8, 8, 161).double().requires_grad_()
 losses = {"nca": nca.loss(pair(d, 0 * d.detach()), sure)}
 losses |= {each.card.key: risk(each, d, 0.6) for each in (bco, kto)}
+pushes = {name: push(loss, d).tolist() for name, loss in losses.items()}
 layers = [views.HLine(0.0), views.VLine(log(1.5), "log(0.6/0.4)")]
-for i, (name, loss) in enumerate(losses.items(), start=1):
-    y = losses[name] = push(loss, d).tolist()
+for i, (name, y) in enumerate(pushes.items(), start=1):
     layers.append(views.Line(d.tolist(), y, name, views.series(i)))
-never = " and ".join(k for k, y in losses.items() if min(y) > 0)
-axes = ("Push on d when 60 % like it", "d (nats)", "push −dL/dd")
+never = " and ".join(name for name, y in pushes.items() if min(y) > 0)
 said = f"Only the push of {never} is above 0 at every d."
-views.Fig(
-    views.Panels([views.Chart(*axes, layers)]), said, pd.DataFrame(losses)
-)
+chart = views.Chart("60 % like it", "d (nats)", "push −dL/dd", layers)
+views.Fig(views.Panels([chart]), said, pd.DataFrame(pushes))
 
 # %% [markdown]
 # A share of 60 % is as good to KTO as one of 90 %, only slower. And its push
@@ -219,9 +215,9 @@ def sampled(name, n, annotator):
 sets = sampled("pairs", n_pairs, Annotator())
 pairs = Pairs.cat(sets)
 thumbs = Thumbs.cat([*map(Thumbs.of_pairs, sets)])
-order = torch.arange(2 * len(pairs)).unflatten(0, (2, -1)).T.flatten()
 score = torch.tensor([1.0, 0.0]).double().expand(len(pairs), 2)
-twos = Lists(pairs.both[order], score, 0 * score, pairs.weight)
+side_by_side = pairs.both_member_major(len(pairs))
+twos = Lists(side_by_side, score, 0 * score, pairs.weight)
 
 # %% [markdown]
 # ## Train
@@ -242,8 +238,7 @@ def watch(policy, beta=main, base=ref):
     sides = {"chosen": pairs.chosen, "rejected": pairs.rejected}
     sides["point"] = thumbs.mismatched
     d = {name: gaps(policy, side, base) for name, side in sides.items()}
-    D = d["chosen"] - d["rejected"]
-    d["dpo_loss"] = dpo.link(D, dpo.Config(beta=beta))
+    d["dpo_loss"] = dpo.link(d["chosen"] - d["rejected"], dpo.Config(beta))
     return pd.DataFrame({k: v.mean(-1).tolist() for k, v in d.items()})
 
 
@@ -265,13 +260,14 @@ def last(frame):
 
 
 # %%
-strict = nca.Config(beta=main, alpha=1e-3)
 runs = {"dpo": train("dpo", dpo, dpo.Config(beta=main), pairs)[1]}
-runs["nca"] = train("nca", nca, strict, twos)[1]
+runs["nca"] = train("nca", nca, nca.Config(main, alpha=1e-3), twos)[1]
 runs["bco"] = train("bco", bco, bco.Config(beta=main), thumbs)[1]
 runs["kto"] = train("kto", kto, kto.Config(beta=main), thumbs)[1]
 final = {name: last(frame) for name, frame in runs.items()}
-mean = {name: f.mean(numeric_only=True) for name, f in final.items()}
+mean = {
+    name: last(f.drop(columns="method")).mean() for name, f in runs.items()
+}
 
 # %% [markdown]
 # ## The signature views
@@ -301,9 +297,9 @@ views.training_curves(
 # then the clamp makes it 0.
 
 # %%
-z0, ids = final["kto"].point.clip(lower=0), ["seed", "step"]
+z0 = final["kto"].point.clip(lower=0)
 views.training_curves(
-    runs["kto"].melt(ids, ["kl", "point"], "what", "nats"),
+    runs["kto"].melt(["seed", "step"], ["kl", "point"], "what", "nats"),
     {"nats": "nats a sequence"}, by="what",
     caption=f"At the end of KTO the KL(π‖π_ref) is {mean['kto'].kl:.2f} nats, "
     f"the mismatched mean {mean['kto'].point:+.2f} and z₀ {z0.mean():.2f}.",
@@ -320,10 +316,11 @@ views.training_curves(
 # %%
 raw = tiny.decoder(world.vocab, seed=SEED)
 anchor, pair_of = raw.response_logps(world).detach().double(), {}
+look = lambda policy: watch(policy, 1.0, anchor)
 for name, centred in (("δ = batch mean", True), ("δ = 0", False)):
-    cfg = bco.Config(beta=1.0, centred=centred)
-    look = lambda policy: watch(policy, 1.0, anchor)
-    pair_of[name] = train(name, bco, cfg, thumbs, look, raw)[1]
+    pair_of[name] = train(
+        name, bco, bco.Config(1.0, centred), thumbs, look, raw
+    )[1]
 shift, plain = map(last, pair_of.values())
 
 # %%
@@ -372,7 +369,8 @@ views.training_curves(
 
 # %%
 points = pd.concat([*final.values(), spare])
-path = exact.frontier(ref, world.gold, world.gold, np.geomspace(20, 0.1, 41))
+betas = (10 ** torch.linspace(1.3, -1, 41)).tolist()
+path = exact.frontier(ref, world.gold, world.gold, betas)
 near = points.groupby("method", sort=False).mean(numeric_only=True)
 gap = near.frontier_gap
 display(near[["gold", "kl", "frontier_gap", "kl_to_optimum"]].round(3))
@@ -394,37 +392,36 @@ views.frontier(
 # %%
 share, start = torch.tensor([[0.6, 0.4], [0.1, 0.9]]).double()
 by_dpo = (start * share / (start @ share))[0].item()
-even = torch.full_like(share, 0.5)
-by_kto = descend(kto, start.log(), even, share)[0].item()
+by_kto = descend(kto, start.log(), 0 * share + 0.5, share)[0].item()
 print(f"π(a): π_ref 0.100, DPO {by_dpo:.3f}, KTO {by_kto:.3f}")
 
 # %%
-votes, n_votes = [], n_pairs // 10
+votes, n_votes, majority = [], n_pairs // 10, {}
 for three in sampled("votes", n_votes, Annotator(deterministic=True)):
     two = Pairs(three.rejected, three.chosen, three.weight)
     votes.append(Pairs.cat([three] * 3 + [two] * 2))
 split, noisy = Pairs.cat(votes), Thumbs.cat([*map(Thumbs.of_pairs, votes)])
-fair, majority = dpo.Config(beta=1.0), {"π_ref": reference.copies(seeds)}
-majority["dpo"] = train("dpo", dpo, fair, split)[0]
-majority["kto"] = train("kto", kto, kto.Config(beta=1.0), noisy)[0]
-for name, policy in majority.items():
+for module, data in ((dpo, split), (kto, noisy)):
+    key, cfg = module.card.key, module.Config(beta=1.0)
+    policy = train(key, module, cfg, data)[0]
     lead = gaps(policy, split.chosen, 0.0) - gaps(policy, split.rejected, 0.0)
-    majority[name] = (lead[:, :n_votes] > 0).double().mean(-1)
-said = "Share of pairs in which the majority's response is the likelier one:"
-print(said, {k: round(v.mean().item(), 3) for k, v in majority.items()})
+    majority[key] = (lead[:, :n_votes] > 0).double().mean(-1)
+pd.DataFrame({f"share, {k}": v.tolist() for k, v in majority.items()})
 
 # %% [markdown]
-# (The vote is cast on pairs of the world; a run moves all of them at once.)
+# A row is a seed: the share of pairs in which π(a) > π(b).
 #
 # ## Claims
 
 
 # %%
-def claim(key, paper, effect, expected, unit, statement, **how):
-    where = f"{n_pairs} BT pairs a seed, {steps} steps, lr 1e-3, β = {main}"
+where = f"{n_pairs} BT pairs a seed, {steps} steps, lr 1e-3, β = {main}"
+
+
+def claim(key, paper, effect, expected, unit, statement, setting=where, **how):
     teach.claim(
         key=key, paper=paper, statement=statement, effect=effect, unit=unit,
-        expected=expected, out=OUT or None, **{"setting": where} | how,
+        expected=expected, out=OUT or None, setting=setting, **how,
     )  # fmt: skip
 
 
@@ -437,12 +434,13 @@ claim("dpo-falls", chen, final["dpo"].chosen, "negative", "nats",
       "DPO (InfoNCA on hard pairs) lets the likelihood of the chosen fall.")
 claim("nca-holds", chen, final["nca"].chosen, (0.0, endless), "nats",
       "NCA on the same pairs, at the same β, does not let it fall.")
-claim("bco-lowers-dpo", jung, log(2) - final["bco"].dpo_loss, "positive",
-      "nats",
+gain, less = log(2) - final["bco"].dpo_loss, plain.dpo_loss - shift.dpo_loss
+claim("bco-lowers-dpo", jung, gain, "positive", "nats",
       "Training BCO on thumbs lowers the DPO loss of the pairs behind them.")
-claim("bco-shift", jung, plain.dpo_loss - shift.dpo_loss, "positive", "nats",
+claim("bco-shift", jung, less, "positive", "nats",
       "Where chosen and rejected are both far from π_ref, the shift δ makes "
-      "BCO lower DPO's loss further.", setting="anchor: raw network, β = 1")
+      "BCO lower DPO's loss further.",
+      "reviews, anchored at a raw network, β = 1")
 
 # %%
 lead = spare.gold - final["dpo"].gold
@@ -454,7 +452,8 @@ claim("kto-z0", ethayarajh, z0 / final["kto"].kl, (0.5, 2.0), "ratio",
 lead = majority["kto"] - majority["dpo"]
 claim("majority", ethayarajh, lead, "positive", "share of pairs",
       "Of pairs with a 3 : 2 vote, KTO makes the majority's response the "
-      "likelier one more often than DPO does.", setting="3 : 2 votes, β = 1")
+      "likelier one more often than DPO does.",
+      "reviews, 3 : 2 votes for the better response, β = 1")
 
 # %%
 exactly = {"kind": "exact", "setting": "by hand, β = 1"}
@@ -462,30 +461,31 @@ lead = [0.5 - by_dpo, by_kto - 0.5]
 claim("contradiction", ethayarajh, lead, "positive", "probability",
       "Theorem 4.3: at 3 : 2 with π_ref(a) = 0.1 DPO's optimum prefers the "
       "minority's b and KTO's the majority's a.", **exactly)
-grid = torch.linspace(-15, 15, 61).double().requires_grad_()
-signs = [(2 * p - 1) * push(risk(kto, grid, p), grid) for p in q.tolist()]
+shares, d = (0.1, 0.4, 0.6, 0.9), torch.linspace(-15, 15, 61).double()
+d.requires_grad_()
+signs = [(2 * q - 1) * push(risk(kto, d, q), d) for q in shares]
 claim("kto-never", ethayarajh, torch.cat(signs), "positive", "push",
       "KTO has no finite minimiser: its push has the sign of 2q − 1 at "
       "every d.", **exactly)
 
 # %%
-zero = {"expected": "zero", "tolerance": 1e-9} | exactly
-at = odds.clone().requires_grad_()
-claim("bco-odds", jung, effect=push(risk(bco, at, q), at), unit="push", **zero,
+zero = exactly | {"expected": "zero", "tolerance": 1e-9, "unit": "push"}
+q = torch.tensor(shares).double()
+at = q.logit().requires_grad_()
+claim("bco-odds", jung, push(risk(bco, at, q), at), **zero,
       statement="BCO rests at s − δ = log(q/(1 − q)).")
 at = star.log().requires_grad_()
-claim("bco-star", "derived here", unit="push", **zero,
-      effect=push(crowd(bco, at.log_softmax(-1), *told), at),
+rest = crowd(bco, at.log_softmax(-1), *told)
+claim("bco-star", "derived here", push(rest, at), **zero,
       statement="With the bar at E_ref[r], BCO rests at π*_β.")
 
 # %%
 at = torch.full((5,), log(2)).double().requires_grad_()
 bad = torch.linspace(-6, 6, 5).double()
-claim("nca-log-2", chen, unit="push", **zero,
-      effect=push(nca.loss(pair(at, bad), sure), at),
+claim("nca-log-2", chen, push(nca.loss(pair(at, bad), sure), at), **zero,
       statement="NCA rests at s = log 2 of the chosen, for any rejected.")
-apart = infonca.loss(pair(at, bad), sure) - dpo.link(at - bad, fair)
-claim("infonca-dpo", chen, effect=apart.detach(), unit="nats", **zero,
+apart = infonca.loss(pair(at, bad), sure) - dpo.link(at - bad, dpo.Config(1.0))
+claim("infonca-dpo", chen, apart.detach(), **zero | {"unit": "nats"},
       statement="On lists of two with hard targets InfoNCA is DPO.")
 
 # %% [markdown]
@@ -534,7 +534,7 @@ for name, law in (("bar at E_ref[r]", ends["bco"]), ("raised by 2", moved)):
 assert torch.allclose(ends["bco"], star, atol=1e-3)
 assert by_dpo < 0.5 < by_kto and checked.passed
 everything = pd.concat([*runs.values(), rare, broken])
-assert np.isfinite(everything[["kl", "chosen", "dpo_loss"]]).all(axis=None)
+assert everything[["kl", "chosen", "dpo_loss"]].notna().all(axis=None)
 assert (everything.frontier_gap > -1e-6).all()
 
 # %% [markdown]
