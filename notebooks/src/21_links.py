@@ -129,8 +129,6 @@ shelf = {k: (zoo[k], zoo[k].Config(*v)) for k, v in shelf.items()}
 D = torch.linspace(-2, 5, 701).double()
 curves = {k: pull.of_grid(*each, D, 0.0) for k, each in shelf.items()}
 never = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
-
-# %%
 links(
     pd.concat([f.assign(method=k) for k, f in curves.items()]),
     loss_range=(-0.5, 3),
@@ -191,11 +189,11 @@ walk = pd.DataFrame(walk).T
 walk.round(3)
 
 # %% [markdown]
-# Each link lands where its push is 0: IPO on 1/(2τ), the hinge on 1/β, cDPO
-# and EXO on the *same* log((1 − ε)/ε)/β, DiscoPOP on the wrong side. DPO's D
-# grows like log(steps)/β: in the long run a larger β is *slower*, no tighter.
-# In the limit every β gives the same policy, the one that never says the
-# loser.
+# Each link lands where its push is 0: IPO on 1/(2τ), the hinge at most one
+# step past 1/β, cDPO and EXO on the *same* log((1 − ε)/ε)/β, DiscoPOP on the
+# wrong side. DPO's D grows like log(steps)/β: in the long run a larger β is
+# *slower*, no tighter. In the limit every β gives the same policy, the one
+# that never says the loser. rDPO's D grows for ever at a constant rate.
 #
 # ## Train
 #
@@ -239,17 +237,18 @@ units = {
     "margin": "mean D (nats)",
     "gold": "gold (reward units)",
     "surprise": "−log π_ref(y), y ~ π (nats)",
+    "entropy": "entropy of π (nats)",
     "chosen": "mean d(y_c) (nats)",
     "rejected": "mean d(y_r) (nats)",
 }
 
 
+# %%
 def plot(runs, shown, caption):
     how, lines = {k: units[k] for k in shown.split()}, logs.run.isin(runs)
-    return views.training_curves(logs[lines], how, by="run", caption=caption)
+    return views.sweep(logs[lines], "step", how, "run", caption=caption)
 
 
-# %%
 plot(
     list(grid),
     "kl margin",
@@ -309,21 +308,23 @@ views.distribution(
 # %% [markdown]
 # ## What the weight is for
 #
-# With w = 1 a pair that is long won pushes as hard as one that is lost. Gold
-# says what this does to the reviews; the mean −log π_ref(y) over y ~ π, the
-# *surprise* of the reference (its exp is a perplexity), says whether they are
-# still reviews.
+# With w = 1 a pair that is long won pushes as hard as one that is lost. A
+# free policy then walks along π_ref · exp(t · c), where c(y) is the chance
+# of y to be chosen minus that to be rejected, and ends on *one* response a
+# prompt (exercise 3). Three numbers tell what becomes of the reviews: gold;
+# the mean −log π_ref(y) over y ~ π, the *surprise* of the reference (its exp
+# is a perplexity); and the entropy of π.
 
 # %%
 start = logs[logs.step == 0].mean(numeric_only=True)
 loose, tied = mean["w = 1"], mean["dpo"]
 plot(
     ("dpo", "w = 1"),
-    "gold surprise",
-    caption=f"Gold starts at {start.gold:.2f} and ends at {tied.gold:.2f} "
-    f"with DPO, {loose.gold:.2f} with w = 1; the surprise starts at "
-    f"{start.surprise:.2f} and ends at {tied.surprise:.2f} and "
-    f"{loose.surprise:.2f} nats.",
+    "gold surprise entropy",
+    caption=f"Gold goes from {start.gold:.2f} to {tied.gold:.2f} with DPO and "
+    f"to {loose.gold:.2f} with w = 1, surprise from {start.surprise:.2f} to "
+    f"{tied.surprise:.2f} and {loose.surprise:.2f} nats, entropy from "
+    f"{start.entropy:.2f} to {tied.entropy:.2f} and {loose.entropy:.2f}.",
 )
 
 # %% [markdown]
@@ -344,6 +345,10 @@ plot(
 
 # %% [markdown]
 # ## Two responses, each by itself
+#
+# The next plot averages over the training pairs. "Chosen" is a role in a
+# pair: a response that wins here may lose most of its other pairs, and with a
+# loss that is linear in σ(βd) the majority of its pairs decides alone.
 
 # %%
 rose, fell = mean["apo_zero"].chosen, mean["apo_down"].chosen
@@ -421,7 +426,7 @@ said = {
 said |= {
     "w1-degenerates": "Without the weight gold ends below the reference's.",
     "w1-gold": "Without the weight gold ends below DPO's.",
-    "w1-perplexity": "Without it samples surprise π_ref more than DPO's do.",
+    "w1-surprise": "Without it samples surprise π_ref more than DPO's do.",
     "apo-zero": "The mean log-ratio of chosen responses rises (APO-zero).",
     "apo-down": "The mean log-ratio of chosen responses falls (APO-down).",
 }
@@ -434,15 +439,16 @@ papers = {
     "apo": "D'Oosterlinck et al. 2024 (2408.06266)",
     "exo": "Ji et al. 2024 (2402.00856)",
     "lu": "Lu et al. 2024 (2406.08414)",
+    "own": "derived in the docstring of discopop",
 }
 
 
 # %%
 def claim(key, paper, effect, expected, unit="nats", **more):
+    more = {"setting": f"{n_pairs} sure pairs, {steps} steps, lr 1e-3"} | more
     teach.claim(
         key=key, paper=papers[paper], statement=said[key], effect=effect,
         expected=expected, unit=unit, out=OUT or None, **more,
-        setting=f"{n_pairs} sure pairs a seed, {steps} steps, lr 1e-3",
     )  # fmt: skip
 
 
@@ -465,24 +471,23 @@ claim("hinge-kl", "rso", kl["dpo"] - kl["hinge"], "positive")
 loose = last.loc["w = 1"]
 claim("w1-degenerates", "dpo", loose.gold - start.gold, "negative", goods)
 claim("w1-gold", "dpo", loose.gold - gold["dpo"], "negative", goods)
-surprise = loose.surprise - last.surprise["dpo"]
-claim("w1-perplexity", "dpo", surprise, "positive")
+claim("w1-surprise", "dpo", loose.surprise - last.surprise["dpo"], "positive")
 claim("apo-zero", "apo", last.chosen["apo_zero"], "positive")
 claim("apo-down", "apo", last.chosen["apo_down"], "negative")
-gap = gold["discopop"] - gold["dpo, 0.1"]
-claim("discopop", "lu", gap, "positive", goods)
+claim("discopop", "lu", gold["discopop"] - gold["dpo, 0.1"], "positive", goods)
 early = logs[(logs.run == "discopop") & (logs.step == max(1, steps // 8))]
-claim("wrong-way", "lu", early.margin, "negative")
+claim("wrong-way", "own", early.margin, "negative")
 
 # %%
 exactly, push = {"kind": "exact", "expected": "zero", "tolerance": 1e-9}, []
+exactly |= {"unit": "", "setting": "no training"}
 for noise in (0.001, 0.1, 0.3):
-    goal = torch.tensor([1 / noise - 1]).double().log() / main
+    goal = torch.tensor([1 / noise - 1], dtype=torch.float64).log() / main
     for key in ("cdpo", "exo_pref"):
         push += zoo[key].weight(goal, zoo[key].Config(main, noise)).tolist()
-claim("exo-cdpo", "exo", push, unit="", **exactly)
+claim("exo-cdpo", "exo", push, **exactly)
 ends = [2 * b * walk.iloc[:, -1][goals[b]] - 1 for b in strengths]
-claim("one-pair", "azar", ends, unit="", **exactly)
+claim("one-pair", "azar", ends, **exactly)
 
 # %% [markdown]
 # ## Exercises
@@ -510,28 +515,22 @@ checked
 # %% [markdown]
 # **2 · Rock, paper, scissors** (●●○, 15 minutes). With stakes
 # `games.biased_rps()` three responses beat each other in a circle. No reward
-# explains that, so DPO has no π* to find. IPO has: minimise its expected loss
-# over all ordered pairs drawn from μ = π_ref = (0.5, 0.3, 0.2), and compare
-# with π_ref · exp(p(y ≻ μ)/τ).
+# explains that, so DPO has no π* to find. IPO has. Take its expected loss
+# over all ordered pairs drawn from μ = π_ref = (0.5, 0.3, 0.2) and show that
+# π_ref · exp(p(y ≻ μ)/τ) minimises it. (Hint: it is a square in log π.)
 
 # %% tags=["solution"]
 P, q = games.biased_rps(), torch.tensor((5, 3, 2)).double() / 10
 i, j = torch.cartesian_prod(torch.arange(3), torch.arange(3)).T[..., None]
-logits, mask = q.log().requires_grad_(), torch.ones(9, 1).bool()
-optimizer, old = torch.optim.Adam([logits], lr=0.02), q.log()
-for _ in range(2000):
-    new = logits.log_softmax(-1)
-    batch = PairLogps(new[i], new[j], old[i], old[j], mask, mask)
-    losses = zoo["ipo"].loss(batch, shelf["ipo"][1])
-    optimizer.zero_grad()
-    (q[i] * q[j] * P[i, j])[:, 0].dot(losses).backward()
-    optimizer.step()
-
-# %% tags=["solution"]
-theory, found = (old + P @ q / tau).softmax(-1), logits.softmax(-1).detach()
-beat = {"π_ref = μ": q, "p(y ≻ μ)": P @ q, "π_ref·exp(p/τ)/Z": theory}
-beat |= {"minimised": found}
-pd.DataFrame(beat, ["rock", "paper", "scissors"]).round(4)
+theory, mask = q.log() + P @ q / tau, torch.ones(9, 1).bool()
+free, old = theory.clone().requires_grad_(), q.log()
+new = free.log_softmax(-1)
+batch = PairLogps(new[i], new[j], old[i], old[j], mask, mask)
+losses = zoo["ipo"].loss(batch, shelf["ipo"][1])
+(q[i] * q[j] * P[i, j])[:, 0].dot(losses).backward()
+circle = {"π_ref = μ": q, "p(y ≻ μ)": P @ q, "π*": theory.softmax(-1)}
+circle |= {"gradient there": free.grad}
+pd.DataFrame(circle, ["rock", "paper", "scissors"]).round(9)
 
 # %% [markdown]
 # **3 · Where w = 1 leads** (●●○, 15 minutes). Give each response a logit of
@@ -550,13 +549,27 @@ for x, prompt in enumerate(world.prompts):
     print(f"the best is {world.text(top)} ({world.gold[x, top]:.2f})")
 
 # %% [markdown]
+# **4 · Chosen, and falling** (●●○, 10 minutes). Split the mean d(y_c) of the
+# APO-zero run by whether the chosen response wins most of its pairs,
+# p(y ≻ μ) > ½. Then say why a mean over pairs hides what the loss does.
+
+# %% tags=["solution"]
+x, y = pairs.chosen.prompt, pairs.chosen.response
+member = torch.arange(seeds).repeat_interleave(n_pairs)
+d = (measure.law(policies["apo_zero"], world) - ref)[member, x, y]
+most = win_rate[x, y] > 0.5
+print(
+    f"wins most pairs: {d[most].mean():+.2f}   others: {d[~most].mean():+.2f}"
+)
+
+# %% [markdown]
 # ## What must hold
 #
 # Exact facts, at every size.
 
 # %%
 end, pair = walk.iloc[:, -1], pushed["dpo"]
-assert torch.allclose(found, theory, atol=1e-6) and checked.passed
+assert free.grad.abs().max() < 1e-12 and checked.passed
 assert never == ["dpo", "rdpo"] and abs(half + 1) < 0.01
 assert end["discopop"] < 0 and abs(end["cdpo"] - end["exo_pref"]) < 1e-6
 assert (pair.push_chosen + pair.push_rejected).abs().max() < 1e-9

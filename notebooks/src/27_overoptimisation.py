@@ -31,10 +31,8 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from dataclasses import replace
 from types import SimpleNamespace as method
 
-import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
@@ -58,9 +56,8 @@ from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
-SIZES = {"ci": (2, 2, 64, 256), "lecture": (SEEDS, 120, 100, 1000)}
-SIZES["figure"] = (2 * SEEDS, 600, 100, 3000)
-seeds, steps, few, many = SIZES[PROFILE]
+SIZES = {"ci": (2, 2, 64, 256), "figure": (2 * SEEDS, 600, 100, 3000)}
+seeds, steps, few, many = SIZES.get(PROFILE, (SEEDS, 120, 100, 1000))
 size, lr, betas, main = 16, 3e-3, (0.03, 0.1, 0.3, 1.0), 0.1
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
@@ -90,18 +87,16 @@ judge = Annotator(flip=0.2)
 
 def collect(n):
     draws = [generator(SEED + s, "pairs") for s in range(seeds)]
-    parts = [sample_pairs(world, ref, n, judge, draw) for draw in draws]
-    return Pairs.cat(parts)
+    return Pairs.cat([sample_pairs(world, ref, n, judge, g) for g in draws])
 
 
 # %%
 pairs = collect(few)
 p, c, l = pairs.chosen.prompt, pairs.chosen.response, pairs.rejected.response
 gap = world.gold[p, c] - world.gold[p, l]
-three = {"prompt": [world.prompts[i] for i in p[:3]]}
-three |= {"chosen": [world.text(i) for i in c[:3]]}
+three = {"chosen": [world.text(i) for i in c[:3]]}
 three |= {"rejected": [world.text(i) for i in l[:3]], "gold gap": gap[:3]}
-pd.DataFrame(three).round(2)
+pd.DataFrame(three, index=[world.prompts[i] for i in p[:3]]).round(2)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -208,19 +203,17 @@ def train(module, cfg, data=pairs, base=reference, law=gold, copies=seeds):
     nats = implicit_reward.PairTracker(data, data.reference_logps(base), 1.0)
     return offline.fit(
         base.copies(copies), base, data, module, cfg, steps=steps, lr=lr,
-        batch_size=size, seed=SEED, measures=(law, nats),
-        every=max(1, steps // 12),
+        batch_size=size, seed=SEED, measures=(law, nats), every=steps // 12,
     ).metrics.assign(method=module.card.key, beta=main)  # fmt: skip
 
 
 # %%
 held = torch.tensor(betas).repeat_interleave(seeds * size)
 stack, parts = Pairs.cat([pairs] * len(betas)), []
-settings = dpo.Config(held), ipo.Config(held), hinge.Config(held)
-for module, cfg in zip((dpo, ipo, hinge), settings, strict=True):
-    part = train(module, cfg, stack, copies=len(betas) * seeds)
+for module in (dpo, ipo, hinge):
+    part = train(module, module.Config(held), stack, copies=len(held) // size)
     place, part["seed"] = part.seed - SEED, SEED + (part.seed - SEED) % seeds
-    parts.append(part.assign(beta=np.array(betas)[place // seeds]))
+    parts.append(part.assign(beta=[betas[i] for i in place // seeds]))
 grid = pd.concat(parts, ignore_index=True)
 
 # %% [markdown]
@@ -236,11 +229,11 @@ fits, charts = {}, []
 for name, seen in grid[grid.kl > 0].groupby("method", sort=False):
     root, one = seen.kl**0.5, seen[seen.beta == betas[0]]
     fits[name] = laws.fit(root, seen.gold, "rl", start=start)
-    part = views.overoptimisation(
-        one.assign(proxy=betas[0] * one.margin), start=start, caption="-",
-        laws={"R(d), all β": fits[name]}, exact=null[null.kl < one.kl.max()],
-    ).panels.charts[0]  # fmt: skip
-    charts.append(replace(part, title=f"{name}, β = {betas[0]}"))
+    charts += views.overoptimisation(
+        one.assign(proxy=betas[0] * one.margin, curve=name), caption="-",
+        laws={"R(d), all β": fits[name]}, start=start,
+        exact=null[null.kl < one.kl.max()],
+    ).panels.charts  # fmt: skip
 
 # %%
 tops = [f"{k} at {v.peak[0]:.2f} √nats" for k, v in fits.items() if v.hump]
@@ -270,8 +263,8 @@ def fall(frame):
 
 falls = {k: fall(f) for k, f in grid.groupby("method", sort=False)}
 fitted = scaling.scaling(grid, start, ("method", "seed"))
-shown = fitted.groupby("method")[keep].mean()
-shown.assign(fall={k: v.mean() for k, v in falls.items()}).round(3)
+fitted["fall"] = pd.concat(falls).to_numpy()
+fitted.groupby("method", sort=False)[[*keep, "fall"]].mean().round(3)
 
 # %% [markdown]
 # Means over seeds; `hump` is the share of seeds whose law peaks inside the
@@ -321,8 +314,8 @@ views.sweep(
 # %%
 data = (few, 3 * few, many)
 data = {n: train(dpo, dpo.Config(main), collect(n)) for n in data}
-by_n, shown = ends(data, "pairs"), ["loss", "margin", "kl", "gold", "fall"]
-by_n.groupby("pairs")[shown].mean().round(2)
+by_n = ends(data, "pairs")
+by_n.groupby("pairs")[["loss", "margin", "kl", "gold", "fall"]].mean().round(2)
 
 # %% [markdown]
 # ## Three repairs
@@ -333,13 +326,9 @@ by_n.groupby("pairs")[shown].mean().round(2)
 #   over the chosen responses is 0; then J* = −β E[log π(y_c)/π_ref(y_c)].
 #   So **pessimism (s = −1) is an SFT term**, and s = +1 is optimism.
 # * **χPO** replaces log u by u + log u, u = π/π_ref, within the margin.
-
-# %%
-display(teach.show(rpo.anchor), teach.show(vpo.calibration_term))
-
-# %% [markdown]
-# RPO's "cumulative" form and pessimistic VPO are one loss up to a constant.
-# Both on five random pairs, and the difference that no gradient sees:
+#
+# RPO's "cumulative" form and pessimistic VPO are one loss up to a constant,
+# −ηβ log π_ref(y_c). Both on five random pairs, and what no gradient sees:
 
 # %%
 lp = torch.rand(4, 5, 3, generator=generator(SEED, "logps")).double().log()
@@ -347,8 +336,8 @@ batch = PairLogps(*lp, *torch.ones(2, 5, 3).bool())
 summed = rpo.loss(batch, rpo.Config(main, eta=0.7))
 pessimist = vpo.loss(batch, vpo.Config(main, alpha=0.7))
 constant = -0.7 * main * batch.ref_chosen.sum(-1)
-columns = {"RPO": summed, "VPO": pessimist, "−ηβ log π_ref(y_c)": constant}
-pd.DataFrame(columns).assign(difference=summed - pessimist).round(4)
+display(teach.show(rpo.anchor), teach.show(vpo.calibration_term))
+pd.DataFrame({"RPO": summed, "VPO": pessimist, "constant": constant}).round(4)
 
 # %%
 average = rpo.Config(main, eta=0.2, reduce="mean", times_beta=False)
@@ -357,9 +346,11 @@ repairs["vpo"] = train(vpo, vpo.Config(main, alpha=1.0))
 repairs["chipo"] = train(chipo, chipo.Config(main))
 fixed = ends(repairs, "loss_is")
 mean = fixed.groupby("loss_is").mean(numeric_only=True).round(2)
+
+# %%
+shown = {"gold": "gold (reward units)", "chosen": "log π/π_ref, chosen (nats)"}
 views.training_curves(
-    pd.concat(repairs.values()), by="method", columns={
-        "gold": "gold (reward units)", "chosen": "log π/π_ref, chosen (nats)"},
+    pd.concat(repairs.values()), shown, by="method",
     caption="Gold lost after the peak: "
     f"{', '.join(f'{k} {v}' for k, v in mean.fall.items())}; the chosen "
     f"responses end at {mean.chosen['dpo']:+} nats with DPO and at "
@@ -385,12 +376,10 @@ mean[["kl", "gold", "frontier_gap", "fall"]]
 wrong = method(card=vpo.card, loss=vpo.mistakes["2 wrong sign"])
 broken = train(wrong, vpo.Config(main, alpha=1.0))
 signs = {"s = −1": repairs["vpo"], "dpo": data[few], "s = +1": broken}
-signs = pd.concat([run.assign(method=k) for k, run in signs.items()])
-end = signs[signs.step == steps].set_index("method")
+end = ends(signs, "sign")
 views.training_curves(
-    signs, by="method", columns={
-        "gold": "gold (reward units)", "chosen": "log π/π_ref, chosen (nats)"},
-    caption="With s = +1 the chosen responses end at "
+    pd.concat([run.assign(method=k) for k, run in signs.items()]), shown,
+    by="method", caption="With s = +1 the chosen responses end at "
     f"{end.chosen['s = +1'].mean():+.1f} nats and gold at "
     f"{end.gold['s = +1'].mean():.2f}; with s = −1 at "
     f"{end.chosen['s = −1'].mean():+.1f} and {end.gold['s = −1'].mean():.2f}.",
@@ -414,8 +403,8 @@ def claims(*rows, out=OUT or None, **kind):
     where = f"{few} pairs, 20 % flipped, {steps} steps of {size}, lr {lr}"
     names = "statement", "key", "paper", "effect", "expected", "unit"
     for row in rows:
-        row = dict(zip(names, row, strict=True))
-        teach.claim(**row, setting=where, out=out, **kind)
+        told = dict(zip(names, row, strict=True)) | kind
+        teach.claim(**told, setting=where, out=out)
 
 
 # %%
@@ -424,9 +413,10 @@ ratio = (fitted.rmse / fitted.rmse_quadratic).groupby(fitted.seed).mean()
 claims(
     *((f"Gold falls after its peak: {k} (peak chosen by other seeds).",
        f"hump-{k}", DAA, lost, up, unit) for k, lost in falls.items()),
-    *((f"IPO falls less than {k} at the same β.",
-       f"ipo-below-{k}", DAA, falls[k] - falls["ipo"], up, unit)
-      for k in ("dpo", "hinge")),
+    ("IPO falls less than DPO at the same β.",
+     "ipo-below-dpo", DAA, falls["dpo"] - falls["ipo"], up, unit),
+    ("IPO falls less than the hinge (SLiC) at the same β.",
+     "ipo-below-hinge", DAA, falls["hinge"] - falls["ipo"], up, unit),
     ("The law's RMSE is half that of a quadratic in KL, or less (≤ 0.6).",
      "law-rmse", DAA, ratio, (0.0, 0.6), "ratio of RMSE"),
 )  # fmt: skip
@@ -442,36 +432,40 @@ claims(
      "share of the steps"),
     ("Their training loss falls in the second half.",
      "loss-falls", DAA, late, "negative", "share of the loss"),
+)  # fmt: skip
+
+# %%
+claims(
+    ("Gold falls less with RPO than with DPO.",
+     "rpo-less", RPO, fixed.fall["dpo"] - fixed.fall["rpo"], up, unit),
+    ("Gold falls less with pessimistic VPO than with DPO.",
+     "vpo-less", VPO, fixed.fall["dpo"] - fixed.fall["vpo"], up, unit),
+    ("Gold falls less with χPO than with DPO.",
+     "chipo-less", CHI, fixed.fall["dpo"] - fixed.fall["chipo"], up, unit),
+    ("DPO's chosen log-prob ends below the reference's.",
+     "dpo-chosen", RPO, fixed.chosen["dpo"], "negative", "nats"),
+    ("RPO keeps the chosen log-prob above the reference's.",
+     "rpo-chosen", RPO, fixed.chosen["rpo"], up, "nats"),
+)  # fmt: skip
+
+# %%
+claims(
     ("The larger decoder falls less (width 16 minus width 128).",
      "larger", DAA, by_width.fall[16] - by_width.fall[128], up, unit),
-)  # fmt: skip
-
-# %%
-papers, chosen = {"rpo": RPO, "vpo": VPO, "chipo": CHI}, fixed.chosen
-claims(
-    *((f"Gold falls less than with DPO: {k}.",
-       f"{k}-falls-less", paper, fixed.fall["dpo"] - fixed.fall[k], up, unit)
-      for k, paper in papers.items()),
-    ("DPO's chosen log-prob ends below the reference's.",
-     "dpo-chosen", RPO, chosen["dpo"], "negative", "nats"),
-    ("RPO keeps the chosen log-prob above the reference's.",
-     "rpo-chosen", RPO, chosen["rpo"], up, "nats"),
-)  # fmt: skip
-
-# %%
-end = end.reset_index().pivot(index="seed", columns="method", values="gold")
-off = (summed - pessimist - constant).tolist()
-claims(
     ("Optimism offline ends at less gold than pessimism.",
-     "optimism-worse", VPO, end["s = −1"] - end["s = +1"], up, unit),
+     "optimism", VPO, end.gold["s = −1"] - end.gold["s = +1"], up, unit),
     ("More pairs, equal steps: DPO falls less.",
      "more-pairs", "ours", by_n.fall[few] - by_n.fall[many], up, unit),
 )  # fmt: skip
+
+# %%
+off = (summed - pessimist - constant).tolist()
 claims(
     ("On the exact gold path the instrument's drop is 0.",
      "null", "a theorem", null_fit["drop"], "zero", unit),
     ("RPO (cumulative) and pessimistic VPO differ by a constant.",
-     "rpo-is-vpo", VPO, off, "zero", "nats"), kind="exact", tolerance=1e-9,
+     "rpo-is-vpo", VPO, off, "zero", "nats"),
+    kind="exact", tolerance=1e-9, must_hold=True,
 )  # fmt: skip
 
 # %% [markdown]
@@ -506,7 +500,7 @@ checked
 # %% tags=["solution"]
 # R' = α − β_c log d − β_c = 0 at log d = α/β_c − 1; there R = d·β_c.
 law = fits["dpo"]
-top = np.exp(law.alpha / law.beta - 1)
+top = torch.tensor(law.alpha / law.beta - 1).exp().item()
 print(top, law.beta * top, law.peak)
 
 # %% [markdown]
@@ -533,12 +527,10 @@ print("held-out accuracy at step", path.accuracy.idxmax())
 # honest ones.
 
 # %%
-assert hand.loss.is_monotonic_decreasing and hand.gold.idxmax() < 100
+assert hand.loss.is_monotonic_decreasing and checked.passed
 assert hand.gold.iloc[-1] < hand.gold[0] < hand.gold.max()
 assert null.gold.is_monotonic_increasing and not null_fit.hump[0]
-assert max(map(abs, off)) < 1e-12 and grid.gold.notna().all()
-assert min(grid.frontier_gap.min(), signs.frontier_gap.min()) > -1e-6
-assert checked.passed
+assert min(grid.frontier_gap.min(), end.frontier_gap.min()) > -1e-6
 
 # %% [markdown]
 # ## References and next

@@ -34,35 +34,32 @@ OUT = ""
 from dataclasses import replace
 from types import SimpleNamespace as method
 
+import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 
 from workbench import teach, views
-from workbench.core.batches import ListLogps, PairLogps
+from workbench.core.batches import ListLogps, PairLogps, Tokens
 from workbench.core.seeds import generator
 from workbench.feedback.lists import Lists, sample_lists
+from workbench.feedback.scored import ValuedResponses
 
 # %%
-from workbench.feedback.pairs import Pairs
-from workbench.feedback.scored import ValuedResponses
 from workbench.loops import offline
 from workbench.measure import exact as measure
 from workbench.methods.offline import a_lol, adpo, brain, copg, dpo, dpo_rw
-from workbench.methods.offline import infonca, ipo, lipo, list_mle, pro, rso
-from workbench.methods.offline import pair_logistic, r_gold, rebel, wbc
-from workbench.methods.offline import reward_augmented as told
+from workbench.methods.offline import infonca, ipo, lipo, list_mle
+from workbench.methods.offline import pair_logistic, pro, r_gold, rebel, wbc
 from workbench.methods.supervised import sft
-from workbench.models import goals, tiny
-
-# %%
+from workbench.models import tiny
 from workbench.worlds import exact
-from workbench.worlds.goals import Goals
 from workbench.worlds.reviews import Reviews
 
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 4, "lecture": 40, "figure": 400}[PROFILE]
-epochs = {"ci": 1, "lecture": 100, "figure": 100}[PROFILE]  # of the bandit
+# %%
+seeds, steps, epochs = {  # epochs of the bandit, steps of all others
+    "ci": (2, 4, 1), "lecture": (SEEDS, 40, 100), "figure": (10, 400, 100),
+}[PROFILE]  # fmt: skip
 b, n = 0.5, 32 * steps  # β everywhere; scored responses a seed
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
@@ -88,19 +85,18 @@ ref = reference.response_logps(world).detach()
 
 # %%
 def stacked(kind, draw):
-    each = range(SEED, SEED + seeds)
-    return kind.cat([draw(generator(seed, "draw")) for seed in each])
+    return kind.cat([draw(generator(SEED + s, "d")) for s in range(seeds)])
 
 
 def lists_of(K, noise=0.0):
-    how, more = (world, ref, n // K, K), {"noise": noise}
-    return stacked(Lists, lambda g: sample_lists(*how, g, **more))
+    how = (world, ref, n // K, K)
+    return stacked(Lists, lambda g: sample_lists(*how, g, noise=noise))
 
 
 lists = {K: lists_of(K) for K in (2, 4, 8)}
-said = [world.text(int(y)) for y in lists[8].tokens.response[:3]]
-some = {"score": lists[8].scores[0, :3], "log q′": lists[8].proposal[0, :3]}
-pd.DataFrame(some, index=said).round(3)
+said = [world.text(int(y)) for y in lists[8].tokens.response[:8]]
+some = {"score": lists[8].scores[0], "log q′": lists[8].proposal[0]}
+pd.DataFrame(some, index=said).head(3).round(3)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -149,7 +145,7 @@ now = (start + d)[None, :, None]
 one = ListLogps(now, start[None, :, None], now < 0, r[None], start[None])
 p, q, R_β = (r / b).softmax(-1), d.softmax(-1), r - b * d
 hand = {"r": r, "d": d, "p": p, "q": q, "p − q": p - q, "R_β": R_β}
-hand["R_β − mean of others"] = 4 / 3 * (R_β - R_β.mean())
+hand |= {"R_β − mean of others": 4 / 3 * (R_β - R_β.mean())}
 pd.DataFrame(hand, index=texts).round(3)
 
 
@@ -160,10 +156,14 @@ def pushes(loss, cfg, batch):
     return -torch.autograd.grad(value, live)[0]
 
 
+# %%
 nca, regress = infonca.Config(1.0, b), copg.Config(b)  # both end at π*_β
-losses = {"lipo": (lipo, lipo.Config(b)), "pro": (pro, pro.Config())}
-losses |= {"list_mle": (list_mle, list_mle.Config(b))}
-losses |= {"infonca": (infonca, nca), "copg": (copg, regress)}
+losses = {
+    "infonca": (infonca, nca), "copg": (copg, regress),
+    "pair_logistic": (pair_logistic, pair_logistic.Config(b)),
+    "lipo": (lipo, lipo.Config(b)), "list_mle": (list_mle, list_mle.Config(b)),
+    "pro": (pro, pro.Config()),
+}  # fmt: skip
 felt = {k: pushes(m.loss, c, one).flatten() for k, (m, c) in losses.items()}
 pd.DataFrame(felt, index=texts).T.round(3)
 
@@ -181,42 +181,36 @@ pd.DataFrame(felt, index=texts).T.round(3)
 
 
 # %%
-def paired(loss):
-    def of_lists(batch, cfg):
-        tokens = (batch.policy, batch.ref, batch.mask)
-        return loss(PairLogps(*(v[:, i] for v in tokens for i in (0, 1))), cfg)
-
-    return of_lists
+def pair(batch):
+    tokens = (batch.policy, batch.ref, batch.mask)
+    return PairLogps(*(v[:, i] for v in tokens for i in (0, 1)))
 
 
 lot = ListLogps.example(generator(SEED, "tree"))
 lot = replace(lot, proposal=(lot.ref * lot.mask).sum(-1))  # q′ = π_ref
-two, won = (v[:, :2] for v in (lot.policy, lot.ref, lot.mask)), [[1.0, 0.0]]
-won = torch.tensor(won * len(lot.policy)).double()
-won = ListLogps(*two, won, won)
+win = torch.eye(2).double()[:1].expand(len(lot.policy), 2)  # scores 1, 0
+two = [v[:, :2] for v in (lot.policy, lot.ref, lot.mask)]
+won, quarter = (ListLogps(*two, r, r) for r in (win, win / 2 - 0.25))
 
 # %%
-D, I = (paired(dpo.loss), dpo.Config(b)), (paired(ipo.loss), ipo.Config(b))
-N, C, L = (infonca.loss, nca), (copg.loss, regress), lipo.Config(b, "scores")
-Δ = (1 / torch.tensor([2.0, 3.0]).double().log()).diff().abs().item()
-even = replace(won, scores=won.scores / 2 - 0.25)  # ±1/4
+D = (lambda batch, cfg: dpo.loss(pair(batch), cfg)), dpo.Config(b)
+I = (lambda batch, cfg: ipo.loss(pair(batch), cfg)), ipo.Config(b)
+N, C, hard = (infonca.loss, nca), (copg.loss, regress), infonca.Config(b, 1e-3)
 tree = {
     "infonca = dpo_rw": (lot, *N, dpo_rw.loss, dpo_rw.Config(1.0, b), 1),
     "infonca = adpo": (lot, *N, adpo.loss, adpo.Config(1.0, b), 1),
     "infonca = brain": (lot, *N, brain.loss, brain.Config(b), 1),
-    "infonca (2, hard) = dpo": (won, N[0], infonca.Config(b, 1e-3), *D, 1),
-    "lipo (2) = Δ dpo": (won, lipo.loss, L, *D, Δ),
-    "copg (±1/4) = β/2 ipo": (even, *C, *I, b / 2),
+    "infonca (2, hard) = dpo": (won, infonca.loss, hard, *D, 1),
+    "copg (±1/4) = β/2 ipo": (quarter, *C, *I, b / 2),
+    "rebel = 2β(K−1) copg": (lot, rebel.loss, rebel.Config(1 / b), *C, 4 * b),
 }
 
 # %%
-tree["rebel = 2β(K−1) copg"] = lot, rebel.loss, rebel.Config(1 / b), *C, 4 * b
 equal = {}
 for name, (batch, left, cfg, right, theirs, factor) in tree.items():
     mine, other = pushes(left, cfg, batch), pushes(right, theirs, batch)
-    off = (mine - factor * other).abs().max() / mine.abs().max()
-    equal[name] = {"factor": factor, "relative difference": off.item()}
-pd.DataFrame(equal).T.map("{:.3g}".format)
+    equal[name] = (mine - factor * other).norm().item() / mine.norm().item()
+pd.DataFrame({"relative difference": equal}).map("{:.1g}".format)
 
 # %% [markdown]
 # The softmax family is one loss under four names (BRAIn's where q′ = π_ref),
@@ -234,7 +228,7 @@ pd.DataFrame(equal).T.map("{:.3g}".format)
 
 # %%
 R, g = torch.tensor([2.5, 2.0, 1.0]).double(), generator(SEED, "bandit")
-flat, size = (R * 0).log_softmax(-1), 10_000 if epochs > 1 else 512
+flat, size = (R * 0).log_softmax(-1), 10_000
 star = exact.optimal_policy(flat, R, b)
 laws = torch.tensor([[0.1, 0.2, 0.7], [0.05, 0.05, 0.9]]).double()
 x, y = (torch.multinomial(m, seeds * size, True, generator=g) for m in laws)
@@ -263,33 +257,30 @@ lines["pg, E[R_β]"] = pg(lambda law: R - b * (law - flat))
 
 # %%
 arm = torch.cartesian_prod(torch.arange(3), torch.arange(3)).repeat(seeds, 1)
-who = torch.arange(seeds).repeat_interleave(9)
 fixed = (flat[arm][..., None], arm[..., None] >= 0, R[arm], flat[arm])
 logits = torch.zeros(len(lines), seeds, 3).double().requires_grad_()
-optimizer, path = torch.optim.Adam([logits], lr=1e-3), [logits.detach().clone()]
+optimizer, path = torch.optim.Adam([logits], lr=1e-3), [logits.detach() + 0]
 
 # %%
 for _ in range(epochs):
     for rows in torch.randperm(size, generator=g).split(512):
         came = torch.nn.functional.one_hot(code[:, rows], 9).double().mean(1)
-        loss = 0.0
-        for law, line in zip(logits, lines.values(), strict=True):
-            law = law.log_softmax(-1)[who]
+        laws, cost = logits.log_softmax(-1).repeat_interleave(9, 1), 0.0
+        for law, loss in zip(laws, lines.values(), strict=True):
             batch = ListLogps(law.gather(1, arm)[..., None], *fixed)
-            loss = loss + came.flatten() @ line(batch, law)
+            cost = cost + came.flatten() @ loss(batch, law)
         optimizer.zero_grad()
-        loss.backward()
+        cost.backward()
         optimizer.step()
-    path.append(logits.detach().clone())
+    path.append(logits.detach() + 0)
 
 # %% [markdown]
 # The regret J(π*) − J(π) of J = E[R] − β KL(π‖π_ref) is β KL(π‖π*).
 
 # %%
 walk = b * exact.kl(torch.stack(path).log_softmax(-1), star)
-regret = dict(zip(lines, walk[-1], strict=True))
-ends = {k: v.mean().item() for k, v in regret.items()}
-walk = pd.DataFrame(walk.mean(-1), columns=list(lines))
+regret = pd.DataFrame(walk[-1].T, columns=list(lines))  # a row a seed
+walk, ends = pd.DataFrame(walk.mean(-1), columns=list(lines)), regret.mean()
 views.training_curves(
     walk.rename_axis("epoch").reset_index().melt("epoch"), x="epoch",
     columns={"value": "regret J(π*) − J(π) (reward units)"}, by="variable",
@@ -306,37 +297,35 @@ views.training_curves(
 # ## Train: longer lists, as many scored responses
 #
 # A transformer on reviews, all seeds in one stack. Each step reads 32 scored
-# responses: 16 lists of 2, 8 of 4 or 4 of 8. "dpo" is the logistic loss on
-# lists of 2.
+# responses: 16 lists of 2, 8 of 4 or 4 of 8. pair_logistic at K = 2 is DPO.
 
 
 # %%
-def train(module, cfg, data, size=32, model=reference, near=True):
-    track = measure.Tracker(world, ref, gold=world.gold, beta=b)
+def train(module, cfg, data, size=32):
+    near = measure.Tracker(world, ref, gold=world.gold, beta=b)
     return offline.fit(
-        model.copies(seeds), model, data, module, cfg, steps=steps, seed=SEED,
-        batch_size=size, measures=near * (track,), every=max(1, steps // 4),
+        reference.copies(seeds), reference, data, module, cfg, steps=steps,
+        batch_size=size, seed=SEED, measures=(near,), every=steps // 4,
     )  # fmt: skip
 
 
-losses["dpo"] = (pair_logistic, pair_logistic.Config(b))
-frames = []
-for name, (module, cfg) in losses.items():
-    for K in lists if name != "dpo" else (2,):
-        run = train(module, cfg, lists[K], 32 // K)
-        frames.append(run.metrics.assign(loss=name, K=K, run=f"{name}, {K}"))
+curves = pd.concat([
+    train(*job, lists[K], 32 // K).metrics.assign(loss=k, K=K, run=f"{k}, {K}")
+    for k, job in losses.items() for K in lists
+])  # fmt: skip
+last = curves[curves.step == steps]
+gold = last.pivot(index="seed", columns=["loss", "K"], values="gold")
 
 # %%
-curves = pd.concat(frames)
-last = curves[curves.step == steps].set_index("run")
-gold = {run: last.gold[run].to_numpy() for run in last.index.unique()}
-gain = {k: (gold[f"{k}, 8"] - gold[f"{k}, 2"]).mean() for k in felt}
+more = gold.mean()
 views.sweep(
-    last[last.loss != "dpo"], "K", {"gold": "gold (reward units)"}, "loss",
-    exact=gold["dpo, 2"].mean(), exact_label="dpo, K = 2", log_x=True,
-    x_label="responses a list, K",
-    caption="Gold gained from K = 2 to K = 8 at as many scored responses: "
-    + ", ".join(f"{k} {v:+.3f}" for k, v in gain.items()) + ".",
+    last, "K", {"gold": "gold (reward units)"}, "loss", log_x=True,
+    caption="Gold from K = 2 to K = 8: "
+    f"lipo {more['lipo', 2]:.3f} to {more['lipo', 8]:.3f}, "
+    f"list_mle {more['list_mle', 2]:.3f} to {more['list_mle', 8]:.3f}, "
+    f"pro {more['pro', 2]:.3f} to {more['pro', 8]:.3f}, "
+    f"infonca {more['infonca', 2]:.3f} to {more['infonca', 8]:.3f}, "
+    f"copg {more['copg', 2]:.3f} to {more['copg', 8]:.3f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -346,13 +335,13 @@ views.sweep(
 # other losses only pass it by.
 
 # %%
-pick = curves[curves.loss.isin(["infonca", "copg"]) & (curves.K != 4)]
-far = last.kl_to_optimum.groupby("run").mean()
+far = last.groupby("run").kl_to_optimum.mean()
 views.training_curves(
-    pick, {"kl_to_optimum": "KL(π‖π*_β) (nats)"}, by="run",
-    caption=f"At the end InfoNCA is {far['infonca, 2']:.2f} nats from π*_β "
-    f"with K = 2 and {far['infonca, 8']:.2f} with K = 8, CoPG "
-    f"{far['copg, 2']:.2f} and {far['copg, 8']:.2f}.",
+    curves[curves.loss.isin(["infonca", "copg"])], by="run",
+    columns={"kl_to_optimum": "KL(π‖π*_β) (nats)"},
+    caption=f"At the end InfoNCA is {far['infonca, 2']:.3f} nats from π*_β "
+    f"with K = 2 and {far['infonca, 8']:.3f} with K = 8, CoPG "
+    f"{far['copg, 2']:.3f} and {far['copg, 8']:.3f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -364,16 +353,16 @@ views.training_curves(
 # left out, softmax(log π/τ). The win mass is what π puts on the best review.
 
 # %%
-top, mass, ad = world.gold.argmax(-1), {}, adpo.Config()
+top, ad = world.gold.argmax(-1), adpo.Config()
 loose = method(card=adpo.card, loss=adpo.mistakes["2 no anchor"])
 tries = {"dpo": (pair_logistic, pair_logistic.Config(1 / ad.tau), 2)}
 tries |= {"soft pair": (adpo, ad, 2), "soft list": (adpo, ad, 4)}
-for name, (m, cfg, K) in (tries | {"no anchor": (loose, ad, 4)}).items():
-    run = train(m, cfg, lists_of(K, 1.5), 32 // K)
-    won = measure.law(run.policy, world)[:, torch.arange(len(top)), top].exp()
-    mass[name] = run.last.assign(win_mass=won.mean(-1))
-noisy = pd.concat(mass, names=["loss"])[["win_mass", "gold", "kl"]]
-noisy.groupby("loss", sort=False).mean().round(4)
+won, drift = pd.DataFrame(), pd.DataFrame()
+for name, (module, cfg, K) in (tries | {"no anchor": (loose, ad, 4)}).items():
+    run = train(module, cfg, lists_of(K, 1.5), 32 // K)
+    law = measure.law(run.policy, world)[:, torch.arange(len(top)), top]
+    won[name], drift[name] = law.exp().mean(-1).tolist(), run.last.kl.tolist()
+pd.DataFrame({"win mass": won.mean(), "KL(π‖π_ref)": drift.mean()}).round(4)
 
 # %% [markdown]
 # **The signature of a missing anchor.** No error and a falling loss; the
@@ -395,24 +384,24 @@ def variance(loss, m, seed, at=1.0):
     θ = torch.full((2000, 1, 1), at).double().requires_grad_()
     laws = [-((x - centre) ** 2) / 2 for centre in (θ, 0.0, m)]
     batch = ListLogps(*laws[:2], x == x, 0 * x[..., 0], laws[2][..., 0])
-    value = loss(batch, brain.Config(1.0)).sum()
-    return torch.autograd.grad(value, θ)[0].var().item()
+    cost = loss(batch, brain.Config(1.0)).sum()
+    return torch.autograd.grad(cost, θ)[0].var().item()
 
 
 # %%
-rules = {"brain": brain.loss, "gdc++": brain.mistakes["5 no self-normalisation"]}
-rules["dpg"] = brain.mistakes["4 no baseline"]
+rules = {"brain": brain.loss, "dpg": brain.mistakes["4 no baseline"]}
+rules["gdc++"] = brain.mistakes["5 no self-normalisation"]
 still = {k: variance(f, 1.0, SEED, at=0.0) for k, f in rules.items()}
-rows = [(k, m / 4, s, variance(rules[k], m / 4, SEED + s))
-        for k in rules for m in range(5) for s in range(seeds)]  # fmt: skip
-toy = pd.DataFrame(rows, columns=["estimator", "m", "seed", "variance"])
-noise = toy.pivot(index=["m", "seed"], columns="estimator", values="variance")
-lo, hi = noise.loc[0.0].mean(), noise.loc[1.0].mean()
+rows = [(m / 4, s, k, variance(f, m / 4, SEED + s)) for k, f in rules.items()
+        for m in range(5) for s in range(seeds)]  # fmt: skip
+toy = pd.DataFrame(rows, columns=["m", "seed", "estimator", "variance"])
+noise = toy.pivot(index="seed", columns=["m", "estimator"], values="variance")
+lo, hi = noise[0.0].mean(), noise[1.0].mean()
 
 # %%
 views.sweep(
-    toy, "m", {"variance": "variance of the gradient"}, "estimator",
-    x_label="mean m of the proposal (posterior 0, policy 1)", log_y=True,
+    toy, "m", {"variance": "variance of the gradient"}, "estimator", log_y=True,
+    x_label="mean m of the proposal (posterior 0, policy 1)",
     caption=f"At m = 1 the variances are {hi.brain:.2f} (BRAIn), "
     f"{hi['gdc++']:.2f} (GDC++) and {hi.dpg:.2f} (DPG); at m = 0 "
     f"{lo.brain:.2f}, {lo['gdc++']:.2f} and {lo.dpg:.2f}. With the policy at "
@@ -432,49 +421,184 @@ views.sweep(
 # %%
 good = world.gold.sigmoid()
 V = exact.expectation(ref, good)
-junk = (good < V[:, None]).double()
-junk = junk / junk.sum(-1, keepdim=True)
+junk = (good < V[:, None]).double().log().softmax(-1)
 
 
-def scored(share, g):
-    t = world.draw(((1 - share) * ref.exp() + share * junk).log(), n, g)
+def scored(share):
+    law = ((1 - share) * ref.exp() + share * junk).log()
+    t = stacked(Tokens, lambda g: world.draw(law, n, g))
     return ValuedResponses(t, good[t.prompt, t.response], V[t.prompt])
 
 
 # %%
-frames, shares = [], (0.0, 0.4, 0.8)
-for share in shares:
-    data = stacked(ValuedResponses, lambda g, share=share: scored(share, g))
-    for m in (sft, wbc, r_gold, a_lol):
-        run = train(m, m.Config(), data)
-        frames.append(run.last.assign(loss=m.card.key, share=share))
-bad = pd.concat(frames)
-end = bad.pivot(index="seed", columns=["loss", "share"], values="gold")
-fell = end.xs(0.0, axis=1, level=1) - end.xs(0.8, axis=1, level=1)
+bad = pd.concat([
+    train(m, m.Config(), scored(share))
+    .last.assign(loss=m.card.key, share=share)
+    for share in (0.0, 0.4, 0.8) for m in (sft, wbc, r_gold, a_lol)
+])  # fmt: skip
+end = bad.pivot(index="seed", columns=["share", "loss"], values="gold")
+fell = end[0.0] - end[0.8]
 
 # %%
 views.sweep(
     bad, "share", {"gold": "gold (reward units)", "entropy": "entropy (nats)"},
     "loss", x_label="share of random bad responses",
-    caption="Gold lost from a share of 0 to a share of 0.8: "
-    + ", ".join(f"{k} {v:.2f}" for k, v in fell.mean().items()) + ".",
+    caption=f"From a share of 0 to 0.8 gold falls by {fell.sft.mean():.2f} "
+    f"(sft), {fell.wbc.mean():.2f} (wbc), {fell.r_gold.mean():.2f} (r_gold) "
+    f"and {fell.a_lol.mean():.2f} (a_lol).",
 )  # fmt: skip
 
 # %% [markdown]
-# ## Choosing the pairs: RSO and reward-augmented data
+# Two more of this part. **WPO** multiplies DPO's loss of a pair by how likely
+# the policy is to write it; any such weight leaves π*_β where it is. **OPPO**
+# learns a code for each response and writes from the best code. What can be
+# done *before* the loss, to choose pairs or to ask for a score, is exercise 4.
 #
-# RSO keeps 8 of 64 candidates by rejection towards π*_½ and pairs them; its
-# control keeps 8 at random. Both train DPO at γ on as many labels.
-#
-# Reward augmentation tells each pair twice, once for the goal of each score:
-# the rejected response is right for its own. **Predict** what becomes of
-# *rejected responses of high quality*, under DPO and under this at the
-# highest goal.
+# ## Claims
+
 
 # %%
+def claim(key, module, effect, expected, statement, kind="seeds"):
+    return teach.claim(
+        key=key, paper=module.card.paper, statement=statement, kind=kind,
+        effect=effect, expected=expected, tolerance=0.01, out=OUT or None,
+        setting=f"β = {b}; bandit {epochs} epochs, reviews {steps} steps",
+    )  # fmt: skip
+
+
+made = [claim(*row) for row in (
+    ("tree", infonca, list(equal.values()), (0, 1e-12),
+     "InfoNCA = dpo_rw = ADPO = BRAIn, CoPG ∝ REBEL, to rounding.", "exact"),
+    ("brain-rest", brain, still["brain"], (0, 1e-12),
+     "With π at the posterior no sampled gradient of BRAIn varies.", "exact"),
+)]  # fmt: skip
+
+# %%
+made += [claim(*row) for row in (
+    ("copg-bandit", copg, regret["copg"], "zero",
+     "Off policy CoPG reaches the optimum of the bandit."),
+    ("ipo-bandit", copg, regret["ipo"], (0.13, 0.175),
+     "IPO on the same pairs rests at a regret of 0.15."),
+    ("pg-bandit", copg, regret["pg, 0"] - walk["pg, 0"][0], "positive",
+     "Policy gradient without a baseline ends worse than it began."),
+    ("pg-value", copg, regret["pg, E[R]"], (0.005, 0.03),
+     "With E[R] as baseline it rests near the optimum, off by 0.015."),
+)]  # fmt: skip
+
+# %%
+made += [claim(*row) for row in (
+    ("pg-value-kl", copg, regret["pg, E[R_β]"], "zero",
+     "With E[R_β] as baseline it reaches the optimum here (ours)."),
+    ("lipo-dpo", lipo, gold["lipo", 8] - gold["pair_logistic", 2], "positive",
+     "LiPO-λ on lists of 8 earns more gold than DPO on pairs."),
+    ("lipo-length", lipo, gold["lipo", 8] - gold["lipo", 2], "positive",
+     "LiPO-λ gains from longer lists."),
+    ("pro-length", pro, gold["pro", 8] - gold["pro", 2], "positive",
+     "PRO gains from longer lists."),
+)]  # fmt: skip
+
+# %%
+by_m = noise.swaplevel(axis=1)
+lead = np.log(by_m["gdc++"] / by_m["brain"])
+every = np.minimum(lead, np.log(by_m["dpg"] / by_m["brain"])).min(axis=1)
+made += [claim(*row) for row in (
+    ("brain-far", brain, lead[1.0], "positive",
+     "On policy, far from the posterior, BRAIn varies less than GDC++."),
+    ("brain-always", brain, every, "positive",
+     "BRAIn varies least of the three at every proposal."),
+)]  # fmt: skip
+
+# %%
+rivals = fell[["sft", "wbc", "r_gold"]].min(axis=1)
+made += [claim(*row) for row in (
+    ("lipo-only", lipo, gold["lipo", 8] - gold["lipo", 2]
+     - gold["list_mle", 8] + gold["list_mle", 2], "positive",
+     "LiPO-λ gains more from length than list_mle."),
+    ("adpo-noise", adpo, won["soft list"] - won["dpo"], "positive",
+     "With noisy scores a soft anchored list keeps more mass on the best."),
+    ("a_lol-keeps", a_lol, fell.a_lol, (-0.1, 0.1),
+     "With a share of 0.8 random bad responses A-LoL keeps its gold."),
+    ("a_lol-rivals", a_lol, rivals - fell.a_lol, "positive",
+     "NLL, wBC and R-GOLD each lose more than A-LoL."),
+)]  # fmt: skip
+
+# %% [markdown]
+# ## Exercises
+#
+# **1 · The loss from memory** (●○○, 5 minutes). Write InfoNCA from
+# `batch.scores`, `batch.logratio()`, `cfg.alpha` and `cfg.beta`, as
+# `my_infonca(batch, cfg)`, and run `teach.check.infonca(my_infonca)`.
+
+
+# %% tags=["solution"]
+def solution(batch, cfg):
+    target = (batch.scores.detach() / cfg.alpha).softmax(-1)
+    return -(target * (cfg.beta * batch.logratio()).log_softmax(-1)).sum(-1)
+
+
+checked = teach.check.infonca(solution)
+checked
+
+# %% [markdown]
+# **2 · On policy CoPG is RLOO** (●●○, 10 minutes). Turn the random lists
+# into `Rollouts` whose `old` is the policy itself, and compare the pushes of
+# RLOO, summed over each list, with CoPG's.
+
+# %% tags=["solution"]
+from workbench.core.batches import Rollouts
+from workbench.methods.online import rloo
+
+policy, base, mask = (v.flatten(0, 1) for v in (lot.policy, lot.ref, lot.mask))
+policy = policy.detach().requires_grad_()
+drawn = Rollouts(policy, policy.detach(), base, mask, lot.scores.flatten(), 3)
+cfg = rloo.Config(beta=b)
+drawn = replace(drawn, advantages=rloo.advantages(drawn, cfg))
+(slope,) = torch.autograd.grad(rloo.loss(drawn, cfg).sum(), policy)
+gap = slope.view_as(lot.policy) + pushes(*C, lot)
+print("largest difference of the pushes:", f"{gap.abs().max().item():.1g}")
+
+# %% [markdown]
+# **3 · REBEL walks down the mirror** (●●●, 15 minutes). Each round draws
+# lists from a snapshot π_t and regresses on them; the exact round ends at
+# π_t exp(ηr)/Z, and T of them at π_0 exp(Tηr)/Z. Train three rounds at
+# η = ½. How far from each does the policy end, against what it moved?
+
+# %% tags=["solution"]
+policy, rows, goal = reference.copies(seeds), [], ref
+for t in range(3):
+    old, law = copy.deepcopy(policy), measure.law(policy, world)
+    data = Lists.cat([sample_lists(world, law[m], 400 // seeds, 4,
+        generator(SEED + m, "round", t)) for m in range(seeds)])  # fmt: skip
+    policy = offline.fit(policy, old, data, rebel, rebel.Config(eta=0.5),
+        steps=steps, batch_size=8, seed=SEED).policy  # fmt: skip
+    new, goal = measure.law(policy, world), goal + 0.5 * world.gold
+    to = law, exact.optimal_policy(law, world.gold, 2.0), goal.log_softmax(-1)
+    kls = [exact.kl(new, each.expand_as(new)).mean(-1).tolist() for each in to]
+    rows += [(t + 1, *kl) for kl in zip(range(seeds), *kls, strict=True)]
+
+# %% tags=["solution"]
+names = ["round", "seed", "moved", "to the exact step", "to the exact path"]
+rounds = pd.DataFrame(rows, columns=names)
+at = rounds[rounds["round"] == 3].set_index("seed")
+moved = exact.kl(ref.expand_as(goal), goal.log_softmax(-1)).mean().item()
+made += [claim(*row) for row in (
+    ("rebel-path", rebel, at["to the exact path"] / moved, (0, 0.2),
+     "Three rounds of REBEL end within a fifth of the way of mirror descent."),
+)]  # fmt: skip
+rounds.groupby("round").mean().drop(columns="seed").round(3)
+
+# %% [markdown]
+# **4 · Choosing the pairs** (●●●, 20 minutes). RSO keeps 8 of 64 candidates
+# by rejection towards π*_½ and pairs them; its control keeps 8 at random.
+# Both train DPO at γ on as many labels. Reward augmentation tells each pair
+# twice, once for the goal of each score: the rejected response is right for
+# its own. Its control is DPO on the same pairs, as many steps. What becomes
+# of the best quarter of the *rejected* responses?
+
+# %% tags=["solution"]
 stated = Goals(world, [-2.0, -1.0, 0.0, 1.0, 2.0])
 asked = goals.conditioned(reference, world, stated)
-how = {"rso": rso.Config(), "dpo": rso.Config(beta=1e9)}  # all accepted
+rejection = {"rso": rso.Config(), "dpo": rso.Config(beta=1e9)}  # all accepted
 
 
 def score(pairs):
@@ -487,48 +611,58 @@ def picked(g, cfg):
     return pairs[high > low][: n // 4]
 
 
-# %%
-sets = {k: stacked(Pairs, lambda g, c=c: picked(g, c)) for k, c in how.items()}
-pair = {k: train(rso, how["rso"], pairs, 16) for k, pairs in sets.items()}
-ours = [sets["dpo"][rows] for rows in torch.arange(n // 4 * seeds).view(seeds, -1)]
-data = Pairs.cat([told.augment(p, *score(p), stated) for p in ours])
-run = train(told, told.Config(rso.Config().gamma), data, 16, asked, False)
-after = {"dpo": measure.law(pair["dpo"].policy, world)}
-after["reward_augmented"] = measure.law(run.policy, stated)[:, stated.at(-1)]
+# %% tags=["solution"]
+sets, fit = {}, {}
+for name, cfg in rejection.items():
+    sets[name] = stacked(Pairs, lambda g, cfg=cfg: picked(g, cfg))
+    fit[name] = train(rso, rso.Config(), sets[name], 16)
+parts = [sets["dpo"][rows] for rows in torch.arange(n // 4 * seeds).split(n // 4)]
+data = Pairs.cat([augmented.augment(p, *score(p), stated) for p in parts])
+aware = offline.fit(asked.copies(seeds), asked, data, augmented,
+    augmented.Config(rso.Config().gamma), steps=steps, batch_size=16,
+    seed=SEED).policy  # fmt: skip
+laws = {"dpo": measure.law(fit["dpo"].policy, world)}
+laws["goal"] = measure.law(aware, stated)[:, stated.at(-1)]
 
-# %%
-rows = []
-for name, law in after.items():
-    for s, p in enumerate(ours):
-        x, y = p.rejected.prompt, p.rejected.response
-        moved = (law[s] - ref)[x, y]
-        part = pd.qcut(pd.Series(score(p)[1]).rank(method="first"), 4, labels=False)
-        rows += zip([name] * len(x), [s] * len(x), part + 1, moved.tolist())
-fate = pd.DataFrame(rows, columns=["loss", "seed", "quarter", "d"])
-fate = fate.groupby(["loss", "seed", "quarter"]).d.mean()
-best = fate.xs(4, level="quarter").unstack("loss")
-views.bars(
-    fate.reset_index(), "quarter", "d", by="loss", label="log π/π_ref (nats)",
-    caption=f"The best quarter of the rejected responses moves by "
-    f"{best.dpo.mean():+.2f} nats under DPO and by "
-    f"{best.reward_augmented.mean():+.2f} at the highest goal.",
-)  # fmt: skip
+# %% tags=["solution"]
+fate = {name: [] for name in laws}
+for s, (name, law) in [(s, each) for s in range(seeds) for each in laws.items()]:
+    lost, grade = parts[s].rejected, score(parts[s])[1]
+    d = (law[s] - ref)[lost.prompt, lost.response]
+    fate[name].append(d[grade > grade.quantile(0.75)].mean().item())
+fate = pd.DataFrame(fate)
+rich = fit["rso"].last.gold - fit["dpo"].last.gold
+display(fate.round(3))
+
+# %% tags=["solution"]
+made += [claim(*row) for row in (
+    ("rso", rso, rich, "positive",
+     "At as many labels RSO's pairs give more gold than random ones."),
+    ("told-dpo", augmented, fate.dpo, "negative",
+     "DPO lowers the best quarter of the rejected responses."),
+    ("told-goal", augmented, fate.goal - fate.dpo, "positive",
+     "Asked for the highest goal, reward-augmented DPO keeps them higher."),
+)]  # fmt: skip
 
 # %% [markdown]
-# Two more methods of this part. **WPO** multiplies DPO's loss of a pair by
-# how likely the policy is to write it; any such weight leaves π*_β where it
-# is. **OPPO** learns a code of each response and writes from the best code.
-#
-# ## Claims
-#
-# A row: key, card, statement; effect and expected range.
-
+# ## What must hold
 
 # %%
-def claim(module, key, statement, effect, expected, kind="seeds", tiny=0.01):
-    return teach.claim(
-        key=key, paper=module.card.paper, statement=statement, effect=effect,
-        expected=expected, kind=kind, tolerance=tiny, out=OUT or None,
-        setting=f"reviews, β = {b}, {steps} steps of 32 scored responses"
-        if kind == "seeds" else "exact",
-    )  # fmt: skip
+assert max(equal.values()) < 1e-12 and still["brain"] < 1e-12
+assert (curves.frontier_gap > -1e-6).all() and (regret > -1e-12).all().all()
+assert checked.passed and gold.notna().all().all()
+
+# %% [markdown]
+# ## References and next
+#
+# * Chen et al. 2024, *Noise contrastive alignment* (2402.05369): InfoNCA.
+# * Flet-Berliac et al. 2024, *Contrastive policy gradient* (2406.19185).
+# * Gao et al. 2024, *REBEL* (2404.16767).
+# * Liu et al. 2024, *LiPO* (2402.01878); Song et al. 2023, *PRO*
+#   (2306.17492).
+# * Pandey et al. 2024, *BRAIn* (2402.02479); Wang 2025, *ADPO* (2510.18913).
+# * Baheti et al. 2023, *Leftover lunch* (2305.14718).
+# * Liu et al. 2023, *RSO* (2309.06657); Zhang et al. 2024, *Reward-augmented
+#   data* (2410.08067).
+#
+# Next: **30 · Policy gradients**, where the policy writes its own responses.
