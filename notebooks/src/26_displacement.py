@@ -38,16 +38,14 @@ from types import SimpleNamespace as method
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from workbench import teach, views
-from workbench.core.divergences import PEARSON
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 
 # %%
 from workbench.feedback.pairs import Pairs, sample_pairs
-from workbench.feedback.responses import Responses
 from workbench.loops import offline
 from workbench.measure import decline, displacement, implicit_reward
 from workbench.measure import exact as measure
@@ -61,10 +59,10 @@ from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
-SIZES = {"ci": (2, 4, 24), "lecture": (SEEDS, 100, 100)}
-SIZES["figure"] = (2 * SEEDS, 600, 200)
-seeds, steps, n_pairs = SIZES[PROFILE]
-world, main, size = Reviews(3), 0.1, 16
+seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
+steps = {"ci": 4, "lecture": 100, "figure": 600}[PROFILE]
+n_pairs = 24 if PROFILE == "ci" else 100
+world, main = Reviews(3), 0.1
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
 frozen = reference.copies(seeds)  # π_ref, one a seed
@@ -88,17 +86,15 @@ frozen = reference.copies(seeds)  # π_ref, one a seed
 
 # %%
 def collect(n, name="pairs"):
-    """A data set a seed."""
     drawn = [generator(s, name) for s in range(SEED, SEED + seeds)]
     return [sample_pairs(world, ref, n, Annotator(), each) for each in drawn]
 
 
 parts = collect(n_pairs)
-look = parts[0][:3]
-rows = {"prompt": [world.prompts[x] for x in look.chosen.prompt]}
-rows["chosen"] = [world.text(int(y)) for y in look.chosen.response]
-rows["rejected"] = [world.text(int(y)) for y in look.rejected.response]
-pd.DataFrame(rows)
+pairs, each = Pairs.cat(parts), world.text
+look = zip(pairs.chosen.response[:3], pairs.rejected.response, strict=False)
+pd.DataFrame([(each(int(c)), each(int(l))) for c, l in look],
+             world.prompts[:3], ["chosen", "rejected"])  # fmt: skip
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -131,17 +127,17 @@ display(teach.show(dpop.loss), teach.show(displacement.first_order))
 # second a shade of it. `dull` and `bad` are close; `good` is far.
 
 # %%
-texts = ["dull", "bad", "good", "fun"]
+texts, cfg = ["dull", "bad", "good", "fun"], dpo.Config(beta=1.0)
 W = torch.tensor([[-1.0, 0.0], [-1.2, -0.3], [1.0, 0.0], [0.9, 0.1]]).double()
-start, push = W[0] - W.mean(0), W[0] - W[1]
-print("∇log π(dull) = W_dull − Σ π W =", start.tolist())
+slope, push = W[0] - W.mean(0), W[0] - W[1]
+print("∇log π(dull) = W_dull − Σ π W =", slope.tolist())
 print("push = W_dull − W_bad =", push.tolist())
-print(f"inner product {start @ push:+.3f}; with a table +1 − ¼ + ¼")
-pd.DataFrame({"gain of the logit, W·push": W @ push}, texts).T.round(3)
+print(f"inner product {slope @ push:+.3f}; with a table 1 − ¼ + ¼ = +1")
+print("gain of each logit, W·push:", (W @ push).tolist())
 
 
 # %%
-def walk(features, cfg=dpo.Config(beta=1.0)):
+def walk(features):
     at, rows = torch.zeros(features.shape[1]).double(), {}
     for step in range(41):
         logps = (features @ at).log_softmax(-1)
@@ -194,54 +190,36 @@ views.sweep(
 
 
 # %%
-class Own(Pairs):
-    """The pairs of a stack of references, a part each."""
-
-    def reference_logps(self, stack):
-        rows = torch.arange(len(self)).unflatten(0, (stack.members, -1))
-        told = [Pairs.reference_logps(self[r], stack.member(m))
-                for m, r in enumerate(rows)]  # fmt: skip
-        return tuple(torch.cat(side) for side in zip(*told, strict=True))
-
-
-def own(parts):
-    whole = Pairs.cat(parts)
-    return Own(whole.chosen, whole.rejected, whole.weight)
-
-
-# %%
-pairs, plain = own(parts), dpo.Config(beta=main)
+plain, frozen = dpo.Config(beta=main), reference.copies(seeds)
 gold = measure.Tracker(world, ref, gold=world.gold, beta=main)
+assert len(pairs) <= 1024  # read in one piece: each start reads its own pairs
 
 
-def train(module, cfg, data=pairs, start=frozen):
+def train(module, cfg, data=pairs, start=frozen, size=16, lr=1e-3):
     known = data.reference_logps(start)
     looks = [gold, implicit_reward.PairTracker(data, known, 1.0)]
     return offline.fit(
         deepcopy(start), start, data, module, cfg, steps=steps, seed=SEED,
         measures=[*looks, rank.UnseenTracker(world, data)], batch_size=size,
-        every=max(1, steps // 5),
-    )  # fmt: skip
+        lr=lr, every=max(1, steps // 5))  # fmt: skip
+
+
+# %%
+def tune(module, cfg, lr=1e-3):
+    """Train on the chosen response of each pair alone."""
+    alone = method(card=module.card, loss=lambda b, c: module.loss(b.chosen, c))
+    return train(alone, cfg, lr=lr).policy
 
 
 def last(run):
     return run.metrics[run.metrics.step == steps].set_index("seed")
 
 
-# %%
-def tune(module, cfg, lr=1e-3):
-    run = offline.fit(
-        deepcopy(frozen), reference, Responses.of(pairs.chosen), module, cfg,
-        steps=steps, lr=lr, batch_size=size, seed=SEED,
-    )  # fmt: skip
-    return run.policy
-
-
 raw = [tiny.decoder(world.vocab, seed=SEED + s) for s in range(seeds)]
 starts = {"π_ref": frozen, "base": Policy.stack(raw)}
-starts["SFT"] = tune(sft, sft.Config())
-starts["SFT, lr/5"] = tune(sft, sft.Config(), 2e-4)
-starts["χ²-SFT"] = tune(soft, soft.Config(1.0, PEARSON))
+starts |= {"SFT": tune(sft, sft.Config())}
+starts |= {"SFT, lr/5": tune(sft, sft.Config(), 2e-4)}
+starts |= {"χ²-SFT": tune(soft, soft.Config(beta=1.0))}
 
 # %%
 runs = {k: train(dpo, plain, start=p) for k, p in starts.items()}
@@ -266,20 +244,6 @@ views.training_curves(
 )  # fmt: skip
 
 # %% [markdown]
-# The same over the law p_w of *all* pairs that the annotator might have
-# labelled, against the ceiling of the identity, KL(p_w‖π_start):
-
-# %%
-p_w, rooms = decline.pair_laws(ref, world.gold)[0], {}
-for name, start in starts.items():
-    old, new = (measure.law(p, world) for p in (start, runs[name].policy))
-    room, left = (exact.kl(p_w.expand_as(q), q).mean() for q in (old, new))
-    rise = (p_w.exp() * (new - old)).sum(-1).mean()
-    rooms[name] = [room.item(), left.item(), rise.item()]
-rooms = pd.DataFrame(rooms, ["ceiling", "KL(p_w‖π)", "mean d(y_c)"])
-rooms.T.round(3)
-
-# %% [markdown]
 # ## One pair alone
 #
 # The smallest case of the literature: two one-word answers of like meaning,
@@ -288,34 +252,25 @@ rooms.T.round(3)
 # has one pair.
 
 # %%
-at = [world.index(text) for text in world.words[:4]]
-every = [(x, a, b) for x in range(4) for a in at for b in at if a != b]
-x, a, b = torch.tensor(every).T
+words = [(x, world.index(a), world.index(b)) for x in range(4)
+         for a in world.words[:4] for b in world.words[:4] if a != b]
+x, a, b = torch.tensor(words).T
 lone = Pairs(world.tokens(x, a), world.tokens(x, b), torch.ones(len(x)))
-alone = offline.fit(
-    reference.copies(len(x)), reference, lone, dpo, plain, batch_size=1,
-    steps=max(2, steps // 5), seed=SEED, every=5, measures=[
-        implicit_reward.PairTracker(lone, lone.reference_logps(reference), 1.0)
-    ],
-).metrics.groupby("seed").chosen  # fmt: skip
-
-# %%
+alone = train(dpo, plain, lone, reference.copies(len(x)), size=1)
+alone = alone.metrics.groupby("seed").chosen
 free = reference.member(0).requires_grad_(True)
 who = {"decoder": free, "table": TabularPolicy(world, ref.double())}
 signs = {k: displacement.first_order(p, lone).chosen for k, p in who.items()}
-signs = pd.DataFrame(signs)
-signs["CHES"] = displacement.ches(reference, lone).ches
-signs["lowest d"], signs["last d"] = alone.min().values, alone.last().values
-lost = int((signs["last d"] < 0).sum())
-told = [(a, b) for _, a, b in every]
-signs.index = [f"{world.text(a)} ≻ {world.text(b)}" for a, b in told]
-display(Markdown(f"Chosen below π_ref at the end: {lost} of {len(signs)}."))
-signs.sort_values("last d").head(5).round(3)
+signs |= {"lowest d": alone.min().values, "last d": alone.last().values}
+index = [f"{each(int(c))} ≻ {each(int(l))}" for c, l in zip(a, b, strict=True)]
+signs = pd.DataFrame(signs).set_axis(index).sort_values("last d")
+signs.iloc[[0, 1, 2, -1]].round(3)
 
 # %% [markdown]
-# `decoder` and `table` are the inner product of the pair with itself, for
-# π_ref and for a table of all responses; d = log π/π_ref of the chosen word,
-# in nats, at its lowest and at the end.
+# The three pairs that end lowest, and the highest. `decoder` and `table` are
+# the inner product of a pair with itself, for π_ref and for a table of all
+# responses; d = log π/π_ref of the chosen word, in nats, over the run (its
+# start, 0, included) and at the end.
 #
 # ## A hundred pairs together
 #
@@ -345,9 +300,9 @@ views.displacement(
 # %%
 half = n_pairs // 2
 low = torch.tensor(moves.ches).view(seeds, -1).argsort(-1)[:, :half]
-mild = own([p[rows] for p, rows in zip(parts, low, strict=True)])
-some = own([p[:half] for p in parts])
-ends["low CHES"] = last(train(dpo, plain, mild))
+mild = [part[rows] for part, rows in zip(parts, low, strict=True)]
+ends["low CHES"] = last(train(dpo, plain, Pairs.cat(mild)))
+some = Pairs.cat([part[:half] for part in parts])
 ends["random half"] = last(train(dpo, plain, some))
 
 # %% [markdown]
@@ -358,19 +313,19 @@ ends["random half"] = last(train(dpo, plain, some))
 # margin moves. Take a trained policy, and a twin with a tenth of that mass.
 
 # %%
-average = rpo.Config(main, eta=0.2, reduce="mean", times_beta=False)
 zoo = {m.card.key: (m, m.Config(main)) for m in (dpo, ipo, hinge, dpop, chipo)}
-zoo["rpo"], mine = (rpo, average), parts[0]
-law, unseen = measure.law(policy, world)[0], ~rank.seen(mine, world)
-laws = law, rank.rescaled(law, unseen, 0.1)
-known, all_ = mine.reference_logps(who["table"]), torch.arange(n_pairs)
-twins = [mine.batch(TabularPolicy(world, q), all_, known) for q in laws]
-values = {k: [m.loss(b, cfg).detach() for b in twins]
-          for k, (m, cfg) in zoo.items()}  # fmt: skip
-gap = {k: (one - two).abs().max().item() for k, (one, two) in values.items()}
-rows = {k: [v.mean().item() for v in two] for k, two in values.items()}
-rows["π(unseen)"] = [(unseen * q.exp()).sum(-1).mean().item() for q in laws]
-pd.DataFrame(rows, ["trained", "twin"]).T.round(4)
+zoo["rpo"] = rpo, rpo.Config(main, 0.2, reduce="mean", times_beta=False)
+law, mine = measure.law(policy, world)[0], parts[0]
+unseen = ~rank.seen(mine, world)
+laws, rows = (law, rank.rescaled(law, unseen, 0.1)), torch.arange(n_pairs)
+known, gap = mine.reference_logps(who["table"]), {}
+twins = [mine.batch(TabularPolicy(world, q), rows, known) for q in laws]
+for key, (module, cfg) in zoo.items():
+    one, two = (module.loss(batch, cfg).detach() for batch in twins)
+    gap[key] = (one - two).abs().max().item()
+mass = [(unseen * q.exp()).sum(-1).mean().item() for q in laws]
+print(f"π(unseen) {mass[0]:.3f} and {mass[1]:.3f}; largest change of a loss:")
+pd.DataFrame(gap, ["nats (IPO: nats²)"])
 
 # %% [markdown]
 # DPO, IPO and the hinge cannot tell the two policies apart. The others fix
@@ -381,27 +336,20 @@ pd.DataFrame(rows, ["trained", "twin"]).T.round(4)
 # along training, and at equal margins.
 
 # %%
-rivals = {"dpo": runs["π_ref"], "rpo": train(rpo, average)}
-rivals["dpop"] = train(*zoo["dpop"])
-rivals["chipo"] = train(*zoo["chipo"])
+rivals = {k: train(*zoo[k]) for k in ("rpo", "dpop", "chipo")}
+rivals = {"dpo": runs["π_ref"]} | rivals
 final = {k: last(run) for k, run in rivals.items()}
-rest = {k: run.metrics.assign(method=k) for k, run in rivals.items()}
 begin = rank.unseen_mass(frozen, world, pairs).unseen.mean()
 views.unseen_mass(
-    pd.concat(rest.values()), against=("margin", "mean D (nats)"), start=begin,
+    pd.concat([run.metrics.assign(method=k) for k, run in rivals.items()]),
+    against=("margin", "mean D (nats)"), start=begin,
     caption=f"From {begin:.3f} the unseen mass goes to "
     + ", ".join(f"{f.unseen.mean():.3f} ({k})" for k, f in final.items())
     + ".",
 )  # fmt: skip
 
-# %% [markdown]
-# And where did the mass of one DPO run go?
-
 # %%
-top = displacement.gains(policy, world, ref, most=2)
-named = rank.seen(mine, world).numpy()
-top["seen"] = [named[world.prompts.index(x), y]
-               for x, y in zip(top.prompt, top.response)]  # fmt: skip
+top = displacement.gains(policy, world, ref, most=1)  # where it went
 top[top.seed == 0].drop(columns=["seed", "response"]).round(3)
 
 # %% [markdown]
@@ -411,26 +359,24 @@ top[top.seed == 0].drop(columns=["seed", "response"]).round(3)
 # edit as at three or more.
 
 # %%
-pools, tests = collect(30 * n_pairs, "pool"), {"1": [], "3+": []}
-for pool in pools:
+sets, anchored = {"1": [], "3+": []}, {}
+for pool in collect(30 * n_pairs, "pool"):
     edits = displacement.edit_distance(pool.chosen, pool.rejected)
     edits = torch.tensor(edits)
-    tests["1"].append(pool[(edits == 1).nonzero()[:n_pairs, 0]])
-    tests["3+"].append(pool[(edits >= 3).nonzero()[:n_pairs, 0]])
-anchored = {
-    (key, edits): train(*zoo[key], own(sets))
-    for key in ("dpo", "dpop") for edits, sets in tests.items()
-}  # fmt: skip
+    sets["1"] += [pool[(edits == 1).nonzero()[:n_pairs, 0]]]
+    sets["3+"] += [pool[(edits >= 3).nonzero()[:n_pairs, 0]]]
+for edits, some in sets.items():
+    for key in ("dpo", "dpop"):
+        anchored[key, edits] = train(*zoo[key], Pairs.cat(some))
 
 # %%
 d_c = pd.DataFrame({k: last(run).chosen for k, run in anchored.items()})
-by = d_c.mean()
-tidy = d_c.melt(ignore_index=False, var_name=["method", "edits"])
+lift = d_c.dpop - d_c.dpo
 views.bars(
-    tidy.reset_index(), "edits", "value", by="method",
-    label="log π/π_ref, chosen (nats)",
-    caption=f"DPOP minus DPO: {by['dpop', '1'] - by['dpo', '1']:+.2f} nats at "
-    f"one edit, {by['dpop', '3+'] - by['dpo', '3+']:+.2f} at three or more.",
+    d_c.melt(ignore_index=False, var_name=["method", "edits"]).reset_index(),
+    "edits", "value", by="method", label="log π/π_ref, chosen (nats)",
+    caption=f"DPOP minus DPO: {lift['1'].mean():+.2f} nats at one edit, "
+    f"{lift['3+'].mean():+.2f} at three or more.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -440,14 +386,14 @@ views.bars(
 
 # %%
 wrong = method(card=dpop.card, loss=dpop.mistakes["4 gains punished"])
-anchored["gains punished", "1"] = train(wrong, zoo["dpop"][1], own(tests["1"]))
-broken = {k: run.metrics for (k, e), run in anchored.items() if e == "1"}
-bad = last(anchored["gains punished", "1"]).mean()
+broken = train(wrong, zoo["dpop"][1], Pairs.cat(sets["1"]))
+three = {k: anchored[k, "1"] for k in ("dpo", "dpop")} | {"mistake 4": broken}
 views.training_curves(
-    pd.concat([f.assign(method=k) for k, f in broken.items()]), {
-        "chosen": "d(y_c) (nats)", "margin": "mean D (nats)"}, by="method",
-    caption=f"With the wrong sign the chosen end at {bad.chosen:+.2f} nats and "
-    f"the margin at {bad.margin:.2f}.",
+    pd.concat([run.metrics.assign(method=k) for k, run in three.items()]),
+    {"chosen": "d(y_c) (nats)", "margin": "mean D (nats)"}, by="method",
+    caption=f"With the wrong sign the chosen end at "
+    f"{last(broken).chosen.mean():+.2f} nats and the margin at "
+    f"{last(broken).margin.mean():.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -460,13 +406,12 @@ views.training_curves(
 # and where each run began.
 
 # %%
-table_of = {**ends, **{k: final[k] for k in ("rpo", "dpop", "chipo")}}
-names = ["chosen", "unseen", "kl", "gold", "frontier_gap", "kl_to_optimum"]
-table_of = pd.DataFrame({k: f[names].mean() for k, f in table_of.items()}).T
-firsts = {k: run.metrics[run.metrics.step == 0].set_index("seed")
+firsts = {k: run.metrics.head(seeds).set_index("seed")
           for k, run in runs.items()}  # fmt: skip
-table_of["kl before"] = pd.Series({k: f.kl.mean() for k, f in firsts.items()})
-table_of.round(2)
+columns = ["chosen", "unseen", "kl", "gold", "frontier_gap", "kl_to_optimum"]
+ended = pd.DataFrame({k: f[columns].mean() for k, f in (ends | final).items()})
+before = {k: f.kl.mean() for k, f in firsts.items()}
+ended.T.assign(kl_before=pd.Series(before)).round(2)
 
 # %% [markdown]
 # ## Claims

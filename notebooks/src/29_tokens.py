@@ -57,7 +57,7 @@ from workbench.worlds.reviews import Reviews
 
 # %%
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-n_steps = {"ci": 2, "lecture": 140, "figure": 1000}[PROFILE]
+n_steps = {"ci": 2, "lecture": 100, "figure": 1000}[PROFILE]
 n_pairs = {"ci": 64, "lecture": 2000, "figure": 20000}[PROFILE]
 main, world = 0.3, Reviews(3)  # β
 

@@ -153,16 +153,16 @@ def test_a_law_is_measured_as_its_policy_is(ground):
         for value in policy.parameters():
             value += 0.05 * torch.randn(value.shape, generator=torch.Generator())
     beta = 0.3
-    by_policy = ground.measure(policy, lambda side: beta * side.logratio())
+    by_policy = ground.judge(policy, lambda side: beta * side.logratio())
     laws = policy.response_logps(ground.world)
-    by_law = pd.concat([ground.measure_law(laws[i], i, beta) for i in range(2)])
+    by_law = pd.concat([ground.judge.of_law(laws[i], i, beta) for i in range(2)])
     for name in by_policy.columns:
         got, expected = by_law[name].tolist(), by_policy[name].tolist()
         assert got == pytest.approx(expected, abs=2e-4), name
 
 
 def test_the_reference_itself_has_no_drift(ground):
-    frame = ground.measure(ground.reference.copies(2), lambda side: side.logratio())
+    frame = ground.judge(ground.reference.copies(2), lambda side: side.logratio())
     assert frame["kl"].abs().max() < 1e-6
     assert frame["chosen"].abs().max() < 1e-5
     assert frame["accuracy"].tolist() == pytest.approx([0.5, 0.5], abs=0.5)

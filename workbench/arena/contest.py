@@ -45,7 +45,7 @@ def compare(
 
     Returns:
         DataFrame, a row a method and seed: method, world, data, outside, the columns of
-        ``Ground.measure``, seconds (of training, all seeds together), problem (why a
+        ``Judge``, seconds (of training, all seeds together), problem (why a
         method of the library has no numbers; empty otherwise).
 
     Raises:
@@ -89,7 +89,7 @@ def _run(entrant: Entrant, ground: Ground, budget: Budget):
         policy, ground.reference, data, entrant, entrant.cfg, steps=budget.steps,
         batch_size=size, lr=budget.lr, seed=ground.seeds[0], every=budget.steps,
     )  # fmt: skip
-    frame = ground.measure(run.policy, entrant.score)
+    frame = ground.judge(run.policy, entrant.score)
     return frame.assign(seconds=run.seconds, problem="")
 
 
@@ -111,7 +111,7 @@ def _run_staged(entrant: Entrant, ground: Ground, budget: Budget):
         )  # fmt: skip
         with torch.no_grad():
             law = stage.law(run.policy)
-        parts.append(ground.measure_law(law, place, entrant.beta))
+        parts.append(ground.judge.of_law(law, place, entrant.beta))
         seconds += run.seconds
     return pd.concat(parts, ignore_index=True).assign(seconds=seconds, problem="")
 

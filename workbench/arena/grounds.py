@@ -1,12 +1,13 @@
-"""Where the methods meet: a world, its reference, the labels, and what is measured."""
+"""Where the methods meet: a world, its reference, and the labels of every seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
+from workbench.arena.judge import Judge
 from workbench.core.batches import Tokens
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
@@ -14,7 +15,6 @@ from workbench.feedback.pairs import Pairs
 from workbench.feedback.responses import Responses
 from workbench.feedback.supply import Supply, sample_supply
 from workbench.loops import offline
-from workbench.measure import calibration, exact
 from workbench.methods.supervised import sft
 from workbench.models import tiny
 from workbench.models.policy import Policy
@@ -143,118 +143,9 @@ class Ground:
         return gap.double().sigmoid() - 0.5
 
     @cached_property
-    def _truth(self) -> exact.Tracker | None:
-        """Exact measures, where all responses are known."""
-        if not self.is_exact:
-            return None
-        with torch.no_grad():
-            ref = self.reference.response_logps(self.world)
-        return exact.Tracker(self.world, ref, gold=self.world.gold, beta=self.beta)
-
-    @cached_property
-    def _shown(self) -> Pairs:
-        """The first training pairs of each seed."""
-        rows = torch.arange(len(self.pairs)).unflatten(0, (len(self.seeds), -1))
-        return self.pairs[rows[:, : self.held].flatten()]
-
-    @cached_property
-    def _ref(self) -> tuple[Tensor, Tensor]:
-        return self._shown.reference_logps(self.reference)
-
-    @cached_property
-    def _held_ref(self) -> tuple[Tensor, Tensor]:
-        return self.held_out.reference_logps(self.reference)
-
-    def measure(self, policy: Policy, score: Callable) -> "pandas.DataFrame":
-        """What a policy has become.
-
-        Args:
-            policy: a stack, one member a seed.
-            score: ``ResponseLogps -> [batch]``, the method's own implicit reward.
-
-        Returns:
-            DataFrame, a row a seed: gold (reward units), kl = KL(π‖π_ref) (nats a
-            sequence), length; in an exact world frontier_gap, kl_to_optimum and
-            regret = β·KL(π‖π*_β); elsewhere the standard errors of gold and kl;
-            chosen, rejected: mean log-ratio of the training pairs, nats; accuracy and
-            ece of the implicit reward on held-out pairs.
-        """
-        frame = self._exact(policy) if self._truth else self._sampled(policy)
-        frame = frame.assign(seed=list(self.seeds))
-        for name, values in self._of_pairs(policy, score).items():
-            frame[name] = values
-        return frame
-
-    @torch.no_grad()
-    def measure_law(self, law: Tensor, place: int, beta: float) -> "pandas.DataFrame":
-        """``measure`` of one seed's law over all responses, [prompt, response].
-
-        Args:
-            law: log π(y|x), in an exact world.
-            place: which seed.
-            beta: reward units per nat of its implicit reward.
-        """
-        moved = law - self.reference.response_logps(self.world)
-
-        def of(tokens: Tokens) -> Tensor:
-            return moved[tokens.prompt, tokens.response]
-
-        rows = slice(place * self._shown_each, (place + 1) * self._shown_each)
-        seen, new = self._shown[rows], self.held_out
-        margin = beta * (of(new.chosen) - of(new.rejected))
-        frame = self._exact(law).assign(seed=[self.seeds[place]])
-        return frame.assign(
-            chosen=of(seen.chosen).mean().item(),
-            rejected=of(seen.rejected).mean().item(),
-            accuracy=(0.5 + 0.5 * margin.sign()).mean().item(),
-            ece=calibration.ece(margin.sigmoid(), torch.ones(len(margin))),
-        )
-
-    @property
-    def _shown_each(self) -> int:
-        return len(self._shown) // len(self.seeds)
-
-    def _exact(self, policy: Policy | Tensor):
-        frame = self._truth(policy)
-        frame["regret"] = self.beta * frame["kl_to_optimum"]
-        names = "gold kl length frontier_gap kl_to_optimum regret"
-        return frame[names.split()]
-
-    def _sampled(self, policy: Policy):
-        import pandas as pd
-
-        prompt = torch.arange(self.samples) % self.world.n_prompts
-        tokens = policy.sample(self.world, prompt, generator(0, "arena", "measure"))
-        gold = self.world.gold_reward(tokens)
-        # log π − log π_ref of the policy's own samples: unbiased for the KL
-        with torch.no_grad():
-            gap = policy.token_logps(tokens) - self.reference.token_logps(tokens)
-        kl = torch.where(tokens.mask, gap.double(), 0.0).sum(-1)
-        values = {"gold": gold, "kl": kl}
-        columns = {k: v.unflatten(0, (policy.members, -1)) for k, v in values.items()}
-        lengths = tokens.lengths.double().unflatten(0, (policy.members, -1))
-        held = {"length": lengths.mean(-1).tolist()}
-        for name, value in columns.items():
-            held[name] = value.mean(-1).tolist()
-            held[f"{name}_stderr"] = (value.std(-1) / self.samples**0.5).tolist()
-        return pd.DataFrame(held)
-
-    @torch.no_grad()
-    def _of_pairs(self, policy: Policy, score: Callable) -> dict[str, list[float]]:
-        members, n = policy.members, len(self._shown)
-        seen = self._shown.batch(policy, torch.arange(n), self._ref)
-        moved = {
-            name: side.logratio().double().unflatten(0, (members, -1)).mean(-1).tolist()
-            for name, side in (("chosen", seen.chosen), ("rejected", seen.rejected))
-        }
-        rows = torch.arange(len(self.held_out)).repeat(members)
-        new = self.held_out.batch(policy, rows, self._held_ref)
-        margin = (score(new.chosen) - score(new.rejected)).double()
-        margin = margin.unflatten(0, (members, -1))
-        right = 0.5 + 0.5 * margin.sign()
-        won = torch.ones(margin.shape[1])
-        errors = [calibration.ece(each.sigmoid(), won) for each in margin]
-        return moved | {"accuracy": right.mean(-1).tolist(), "ece": errors}
+    def judge(self) -> Judge:
+        """What measures a policy on this ground."""
+        return Judge(self)
 
 
 def of_reviews(seeds: Sequence[int], n: int = 256, max_words: int = 3, **settings):
