@@ -102,8 +102,8 @@ pd.DataFrame(rows, index=["chosen", "rejected", "p(label)"]).T
 #
 # Everything a link can choose is w: how hard each pair pushes, and where the
 # push ends. DPO has w = β σ(−βD), β times the chance that the implicit reward
-# gives the pair the other way round; it is never 0. The hinge has β or nothing. IPO has
-# 2(1/(2τ) − D): past its target it pushes *back*.
+# gives the pair the other way round; it is never 0. The hinge has β or
+# nothing. IPO has 2(1/(2τ) − D): past its target it pushes *back*.
 #
 # Why that target? IPO maximises E[p(y ≻ μ)] − τ KL(π‖π_ref), a chance of
 # winning against a law μ, which is bounded, in place of a reward, which is
@@ -137,18 +137,18 @@ links(
 )
 
 # %% [markdown]
-# Three families, and a stranger. DPO and rDPO never stop (rDPO's push does
-# not even fade). The hinge stops at once. IPO, cDPO and EXO stop and pull
+# Three families, and a stranger. DPO and rDPO never stop (rDPO's push stays
+# above βε/(1 − 2ε)). The hinge stops at once. IPO, cDPO and EXO stop and pull
 # back. DiscoPOP, found by a search over programs, pushes a pair at D = 0
 # *down*, to its marker, and up only from beyond a hump.
 #
 # ## Two responses, two curves
 #
 # Other losses of a pair are no function of D: each response has a push of its
-# own. Hold the rejected response at d = −2 and move the chosen one.
-# SLiC is a hinge on log π itself, plus λ times the SFT loss. APO-zero is
-# −σ(βd(y_c)) + σ(βd(y_r)), up and down. APO-down is σ(βd(y_c)) − σ(βD),
-# which means both responses to fall.
+# own. Hold the rejected response at d = −2 and move the chosen one; π_ref
+# gives both the same probability. SLiC is a hinge on log π itself, plus λ
+# times the SFT loss. APO-zero is −σ(βd(y_c)) + σ(βd(y_r)), up and down.
+# APO-down is σ(βd(y_c)) − σ(βD), which means both responses to fall.
 
 # %%
 alone = {"dpo": (main,), "slic": (), "apo_zero": (main,), "apo_down": (main,)}
@@ -198,11 +198,11 @@ walk.round(3)
 # ## Train
 #
 # Now a decoder on the deterministic pairs: DPO and IPO at three strengths,
-# the hinge, cDPO, DiscoPOP at β = 0.1, both APOs. One more, which is no method:
-# the loss −βD. Its weight is β for every pair; what is lost against DPO is
-# only σ(−βD). Adam divides by the size of the gradient, so what tells the
-# runs apart is the *shape* of a link, hardly its scale. Plain `dpo` and `ipo`
-# are β = 1 and τ = ½; along training D is a mean over 200 pairs a seed.
+# the hinge, cDPO, both APOs, and DiscoPOP at β = 0.1. One more, which is no
+# method: the loss −βD. Its weight is β for every pair; what is lost against
+# DPO is only σ(−βD). Adam divides by the size of the gradient, so what tells
+# the runs apart is the *shape* of a link, hardly its scale. Plain `dpo` and
+# `ipo` are β = 1 and τ = ½; along training D is a mean over 200 pairs a seed.
 
 # %%
 few = torch.arange(len(pairs)).unflatten(0, (seeds, -1))[:, :200].flatten()

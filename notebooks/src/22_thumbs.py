@@ -276,18 +276,21 @@ final = {name: last(frame) for name, frame in runs.items()}
 views.training_curves(
     pd.concat(runs.values()), by="method",
     columns=dict.fromkeys(("chosen", "rejected", "dpo_loss"), "mean (nats)"),
-    caption=f"The chosen end at {final['dpo'].chosen.mean():+.2f} nats under "
-    f"DPO, at {final['nca'].chosen.mean():+.2f} under NCA; under BCO the "
-    f"loss of DPO goes from {log(2):.3f} to "
+    caption=f"The chosen end at a mean d of "
+    f"{', '.join(f'{f.chosen.mean():+.2f} ({k})' for k, f in final.items())} "
+    f"nats; under BCO the loss of DPO goes from {log(2):.3f} to "
     f"{final['bco'].dpo_loss.mean():.3f}.",
 )  # fmt: skip
 
 # %% [markdown]
+# NCA knows where s = 0 is. Whether that holds its chosen up depends on β:
+# exercise 3 computes when all its wishes can be granted at once.
+#
 # What does KTO compare d with? Its z₀ stands for KL(π‖π_ref) and needs no
 # sampling: it takes the response of one row under the prompt of the next.
 # But these responses come from π_ref, not from π. On draws of π_ref the mean
 # of log π/π_ref is −KL(π_ref‖π), *negative*, where prompts do not matter;
-# then the clamp makes it 0.
+# then the clamp makes it 0, and with z₀ = 0 KTO is APO-zero.
 
 # %%
 views.training_curves(
@@ -302,9 +305,9 @@ views.training_curves(
 # ## Does δ matter?
 #
 # While π is near π_ref, s is near 0 and so is δ. Now anchor the same run at
-# another π_ref: the raw, untrained network. Every response that our policy
-# writes, chosen or rejected, then has d well above 0, and without δ all look
-# good already. (β = 1, so that the offset counts.)
+# another π_ref: the raw, untrained network. Chosen and rejected responses
+# then both start with a mean d above 0, and δ = 0 compares them with the
+# wrong point. (β = 1, so that the offset counts.)
 
 # %%
 raw = tiny.decoder(world.vocab, seed=SEED)
@@ -342,16 +345,16 @@ spare, off = last(rare), last(broken)
 # %%
 panels = {"chosen": "mean d (nats)", "gold": "gold (reward units)"}
 views.training_curves(
-    pd.concat([runs["dpo"], runs["kto"], rare, broken]), panels, by="method",
+    pd.concat([runs["dpo"], broken, rare, runs["kto"]]), panels, by="method",
     caption=f"With the weights swapped the chosen end at "
     f"d = {off.chosen.mean():+.2f} nats and gold at {off.gold.mean():.2f}; "
     f"with the right ones gold is {spare.gold.mean():.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
-# **Its signature.** What was called good falls with what was called bad. All
-# thumbs down together weigh a hundred times all thumbs up, so the mass
-# leaves the data for responses that nobody was asked about.
+# **Its signature.** What was called good falls with what was called bad: 100
+# λ-weighted thumbs down stand against each thumb up, so q > 100/101 would
+# be needed for a push upwards.
 #
 # ## Distance to the exact optimum
 #
@@ -505,16 +508,20 @@ by_kto = descend(kto, start.log(), 0 * share + 0.5, share)[0].item()
 print(f"π(a): π_ref 0.100, DPO {by_dpo:.3f}, KTO {by_kto:.3f} and rising")
 
 # %% [markdown]
-# **3 · Another bar** (●●○, 10 minutes). Raise the bar of the four responses
-# by 2. Does BCO still end at π*? Predict whether its KL from π_ref gets
-# larger or smaller.
+# **3 · When can NCA keep its promise?** (●●●, 15 minutes). On hard pairs of
+# independent draws each response by itself wants e^s = 2 p(win), so
+# π = π_ref·(2 p(win))^{1/β}. Sum that over all responses at β = 1 and at the
+# β of the runs. Where it is a law, show that the mean d of the chosen is a
+# KL, hence not negative. What has to give where it is not?
 
 # %% tags=["solution"]
-stern = (told[2].logit() - 2).sigmoid()
-moved = descend(bco, base, base.exp(), stern)
-for name, law in (("bar at E_ref[r]", ends["bco"]), ("raised by 2", moved)):
-    kl = law @ (law.log() - base)
-    print(f"{name}: π = {[round(p, 3) for p in law.tolist()]}, KL = {kl:.3f}")
+each = zip(world.gold.double(), ref.exp(), strict=True)
+wins = torch.stack([(g[:, None] - g).sigmoid() @ law for g, law in each])
+for beta in (1.0, main):
+    total = (ref + (2 * wins).log() / beta).exp().sum(-1)
+    print(f"β = {beta}: sums {[round(z, 3) for z in total.tolist()]}")
+chosen = ref.exp() * 2 * wins  # the law of the chosen, and of NCA at β = 1
+print("mean d, β = 1:", (chosen * (2 * wins).log()).sum(-1).mean().item())
 
 # %% [markdown]
 # ## What must hold

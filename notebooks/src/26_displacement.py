@@ -38,7 +38,6 @@ from types import SimpleNamespace as method
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
 
 from workbench import teach, views
 from workbench.core.seeds import generator
@@ -59,9 +58,9 @@ from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 4, "lecture": 100, "figure": 600}[PROFILE]
-n_pairs = 24 if PROFILE == "ci" else 100
+SIZES = {"ci": (2, 4, 24), "lecture": (SEEDS, 100, 100)}
+SIZES["figure"] = (2 * SEEDS, 600, 100)
+seeds, steps, n_pairs = SIZES[PROFILE]
 world, main = Reviews(3), 0.1
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
@@ -117,7 +116,7 @@ pd.DataFrame([(each(int(c)), each(int(l))) for c, l in look],
 # **DPOP** pays λ nats of margin for each nat below π_ref, inside the sigmoid.
 
 # %%
-display(teach.show(dpop.loss), teach.show(displacement.first_order))
+teach.show(dpop.loss)
 
 # %% [markdown]
 # ## By hand, on four responses
@@ -130,10 +129,9 @@ display(teach.show(dpop.loss), teach.show(displacement.first_order))
 texts, cfg = ["dull", "bad", "good", "fun"], dpo.Config(beta=1.0)
 W = torch.tensor([[-1.0, 0.0], [-1.2, -0.3], [1.0, 0.0], [0.9, 0.1]]).double()
 slope, push = W[0] - W.mean(0), W[0] - W[1]
-print("∇log π(dull) = W_dull − Σ π W =", slope.tolist())
-print("push = W_dull − W_bad =", push.tolist())
+print("W_dull − Σ π W, W_dull − W_bad:", slope.tolist(), push.tolist())
 print(f"inner product {slope @ push:+.3f}; with a table 1 − ¼ + ¼ = +1")
-print("gain of each logit, W·push:", (W @ push).tolist())
+print("gain of each logit, W·(W_dull − W_bad):", (W @ push).tolist())
 
 
 # %%
@@ -233,14 +231,13 @@ mean = pd.DataFrame({k: f.mean() for k, f in ends.items()})
 # training log shows, without the β.
 
 # %%
-shown = ["π_ref", "base", "SFT"]
+shown = [runs[k].metrics.assign(start=k) for k in ("π_ref", "base", "SFT")]
 views.training_curves(
-    pd.concat([runs[k].metrics.assign(start=k) for k in shown]),
-    {k: f"log π/π_start, {k} (nats)" for k in ("chosen", "rejected")},
-    by="start",
-    caption="The chosen end at "
-    + ", ".join(f"{mean[k].chosen:+.2f} ({k})" for k in shown)
-    + f" nats, with margins of at least {mean.loc['margin'].min():.2f}.",
+    pd.concat(shown), {k: f"log π/π_start, {k} (nats)" for k in
+                       ("chosen", "rejected")}, by="start",
+    caption=f"The chosen end at {mean['π_ref'].chosen:+.2f} nats from π_ref, "
+    f"{mean['base'].chosen:+.2f} from the base and {mean['SFT'].chosen:+.2f} "
+    f"from SFT, with margins of at least {mean.loc['margin'].min():.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -257,20 +254,19 @@ words = [(x, world.index(a), world.index(b)) for x in range(4)
 x, a, b = torch.tensor(words).T
 lone = Pairs(world.tokens(x, a), world.tokens(x, b), torch.ones(len(x)))
 alone = train(dpo, plain, lone, reference.copies(len(x)), size=1)
-alone = alone.metrics.groupby("seed").chosen
-free = reference.member(0).requires_grad_(True)
-who = {"decoder": free, "table": TabularPolicy(world, ref.double())}
-signs = {k: displacement.first_order(p, lone).chosen for k, p in who.items()}
-signs |= {"lowest d": alone.min().values, "last d": alone.last().values}
-index = [f"{each(int(c))} ≻ {each(int(l))}" for c, l in zip(a, b, strict=True)]
-signs = pd.DataFrame(signs).set_axis(index).sort_values("last d")
-signs.iloc[[0, 1, 2, -1]].round(3)
+alone, free = alone.metrics.groupby("seed"), reference.member(0)
+signs = displacement.first_order(free.requires_grad_(True), lone)
+signs["low"], signs["last"] = (d.values for d in (
+    alone.chosen.min(), alone.chosen.last()))  # fmt: skip
+signs["pair"] = [f"{each(int(c))} ≻ {each(int(l))}" for c, l in zip(a, b)]
+names = ["pair", "chosen", "rejected", "low", "last"]
+signs.sort_values("last")[names].iloc[[0, 1, 2, -1]].round(3)
 
 # %% [markdown]
-# The three pairs that end lowest, and the highest. `decoder` and `table` are
-# the inner product of a pair with itself, for π_ref and for a table of all
-# responses; d = log π/π_ref of the chosen word, in nats, over the run (its
-# start, 0, included) and at the end.
+# The three pairs that end lowest, and the highest. `chosen` and `rejected` are
+# what the first step does to the two words; `low` and `last` are log π/π_ref
+# of the chosen word, in nats, at its lowest (0, the start, included) and at
+# the end.
 #
 # ## A hundred pairs together
 #
@@ -285,12 +281,11 @@ moves["ches"] = displacement.ches(reference, pairs).ches
 moves["edits"] = displacement.edit_distance(pairs.chosen, pairs.rejected)
 first = [displacement.first_order(free, part).chosen_batch for part in parts]
 moves["first"] = -pd.concat(first).to_numpy()
-fell, foretold = (moves.chosen < 0).mean(), (moves["first"] > 0).mean()
 views.displacement(
     moves, {"ches": "CHES (hidden units²)", "edits": "edit distance (tokens)",
             "first": "−first-order effect (nats/η)"},
-    caption=f"{fell:.0%} of the chosen responses fall; the first step of "
-    f"gradient descent lowers {foretold:.0%}.",
+    caption=f"{(moves.chosen < 0).mean():.0%} of the chosen responses fall; "
+    f"a step of gradient descent lowers {(moves['first'] > 0).mean():.0%}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -318,13 +313,13 @@ zoo["rpo"] = rpo, rpo.Config(main, 0.2, reduce="mean", times_beta=False)
 law, mine = measure.law(policy, world)[0], parts[0]
 unseen = ~rank.seen(mine, world)
 laws, rows = (law, rank.rescaled(law, unseen, 0.1)), torch.arange(n_pairs)
-known, gap = mine.reference_logps(who["table"]), {}
+known, gap = mine.reference_logps(reference), {}
 twins = [mine.batch(TabularPolicy(world, q), rows, known) for q in laws]
 for key, (module, cfg) in zoo.items():
     one, two = (module.loss(batch, cfg).detach() for batch in twins)
     gap[key] = (one - two).abs().max().item()
 mass = [(unseen * q.exp()).sum(-1).mean().item() for q in laws]
-print(f"π(unseen) {mass[0]:.3f} and {mass[1]:.3f}; largest change of a loss:")
+print("π(unseen) of both:", mass, "and the largest change of a loss:")
 pd.DataFrame(gap, ["nats (IPO: nats²)"])
 
 # %% [markdown]
@@ -344,8 +339,10 @@ views.unseen_mass(
     pd.concat([run.metrics.assign(method=k) for k, run in rivals.items()]),
     against=("margin", "mean D (nats)"), start=begin,
     caption=f"From {begin:.3f} the unseen mass goes to "
-    + ", ".join(f"{f.unseen.mean():.3f} ({k})" for k, f in final.items())
-    + ".",
+    f"{final['dpo'].unseen.mean():.3f} with DPO, "
+    f"{final['rpo'].unseen.mean():.3f} with RPO, "
+    f"{final['dpop'].unseen.mean():.3f} with DPOP, "
+    f"{final['chipo'].unseen.mean():.3f} with χPO.",
 )  # fmt: skip
 
 # %%
@@ -387,13 +384,12 @@ views.bars(
 # %%
 wrong = method(card=dpop.card, loss=dpop.mistakes["4 gains punished"])
 broken = train(wrong, zoo["dpop"][1], Pairs.cat(sets["1"]))
-three = {k: anchored[k, "1"] for k in ("dpo", "dpop")} | {"mistake 4": broken}
+sides = {k: f"log π/π_ref, {k} (nats)" for k in ("chosen", "rejected")}
 views.training_curves(
-    pd.concat([run.metrics.assign(method=k) for k, run in three.items()]),
-    {"chosen": "d(y_c) (nats)", "margin": "mean D (nats)"}, by="method",
-    caption=f"With the wrong sign the chosen end at "
-    f"{last(broken).chosen.mean():+.2f} nats and the margin at "
-    f"{last(broken).margin.mean():.2f}.",
+    broken.metrics, sides,
+    caption=f"At one edit the chosen end at {last(broken).chosen.mean():+.2f} "
+    f"nats with the wrong sign, at {d_c.dpop['1'].mean():+.2f} with the right "
+    f"one; the margin is {last(broken).margin.mean():.2f} nats.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -406,128 +402,112 @@ views.training_curves(
 # and where each run began.
 
 # %%
-firsts = {k: run.metrics.head(seeds).set_index("seed")
-          for k, run in runs.items()}  # fmt: skip
-columns = ["chosen", "unseen", "kl", "gold", "frontier_gap", "kl_to_optimum"]
-ended = pd.DataFrame({k: f[columns].mean() for k, f in (ends | final).items()})
-before = {k: f.kl.mean() for k, f in firsts.items()}
-ended.T.assign(kl_before=pd.Series(before)).round(2)
+every = {k: run.metrics.head(seeds).set_index("seed") for k, run in
+         runs.items()}, ends, final  # fmt: skip
+firsts, columns = every[0], "chosen unseen kl gold frontier_gap kl_to_optimum"
+ended = pd.DataFrame({k: f.mean() for k, f in (ends | final).items()}).T
+before = pd.Series({k: f.kl.mean() for k, f in firsts.items()})
+ended[columns.split()].assign(kl_before=before).round(2)
 
 # %% [markdown]
 # ## Claims
 
 # %%
+papers = {
+    "R": "Rafailov et al. 2024 (2406.02900)",
+    "U": "Razin et al. 2024 (2410.08847)",
+    "L": "Liu et al. 2024 (2405.16436)",
+    "P": "Pal et al. 2024 (2402.13228)",
+    "W": "Wang et al. 2025 (2507.00018)",
+    "O": "ours",
+}
+
+# %%
 said = {
-    "sign-rule": "Rafailov et al. 2024 (2406.02900): "
-    "At π*_β the mean r̂ of the chosen is E_{p_w}[r] − β log Z, at every β.",
-    "base-rises": "Rafailov et al. 2024 (2406.02900): "
-    "DPO from a base that never saw such text raises the chosen.",
-    "sft-falls": "Rafailov et al. 2024 (2406.02900): "
-    "DPO from SFT on the chosen lowers the chosen.",
-    "own-falls": "the sign rule: "
-    "DPO from the π_ref that wrote the pairs lowers the chosen.",
-    "margin": "Rafailov et al. 2024 (2406.02900): "
-    "The margin rises from every start (the smallest).",
+    "sign-rule": "R At π*_β the chosen's mean r̂ is E_{p_w}[r] − β log Z.",
+    "base-rises": "R DPO from a base that knows no such text: chosen rise.",
+    "sft-falls": "R DPO from SFT on the chosen: the chosen fall.",
+    "own-falls": "R DPO from the π_ref that wrote the pairs: chosen fall.",
+    "margin": "R The margin rises from every start (the smallest).",
+    "one-pair": "U Some one-word pair, trained alone, loses its chosen word.",
+    "ches": "U The higher its CHES, the further a chosen response falls.",
+    "ches-edits": "U CHES foretells the fall better than edit distance.",
+    "first": "O The batch's first-order effect foretells the fall.",
+    "filter-chosen": "U Low CHES keeps more of the chosen than a random half.",
 }
 
 # %%
 said |= {
-    "one-pair": "Razin et al. 2024 (2410.08847): "
-    "Some one-word pair trained alone loses its chosen word (lowest d).",
-    "ches": "Razin et al. 2024 (2410.08847): "
-    "The higher the CHES of a pair, the further its chosen response falls.",
-    "ches-edits": "Razin et al. 2024 (2410.08847): "
-    "CHES foretells the fall better than edit distance does.",
-    "first": "ours: The first-order effect of the batch foretells the fall.",
-    "filter-chosen": "Razin et al. 2024 (2410.08847): "
-    "Without high CHES the chosen keep more than with a random half.",
-    "filter-gold": "Razin et al. 2024 (2410.08847): "
-    "Without high CHES gold ends above that of a random half.",
+    "filter-gold": "U Low CHES ends at more gold than a random half.",
+    "same-loss": "R Unseen mass × 0.1: no loss changes (DPO, IPO, hinge).",
+    "other-loss": "O It changes a loss of RPO, of DPOP, of χPO.",
+    "unseen": "R DPO ends with more unseen mass than π_ref has.",
+    "rpo-unseen": "O At equal margin DPO has more of it than RPO.",
+    "chipo-unseen": "O At equal margin DPO has more of it than χPO.",
+    "rpo": "L RPO (η = 0.2, average) keeps the chosen from falling.",
+    "dpop-near": "P At one edit DPO lowers the chosen.",
+    "dpop-holds": "P At one edit DPOP does not.",
+    "dpop-far": "P At three edits DPOP differs from DPO less than at one.",
 }
 
 # %%
 said |= {
-    "same-loss": "Rafailov et al. 2024 (2406.02900), proposition 1: "
-    "Unseen mass times 0.1 leaves the loss of each pair (DPO, IPO, hinge).",
-    "other-loss": "ours: It changes some loss of RPO, of DPOP, of χPO.",
-    "unseen": "Rafailov et al. 2024 (2406.02900): "
-    "DPO ends with more mass on unseen responses than π_ref has.",
-    "rpo-unseen": "ours: At equal margin DPO has more of it than RPO.",
-    "chipo-unseen": "ours: At equal margin DPO has more of it than χPO.",
-    "rpo": "Liu et al. 2024 (2405.16436): "
-    "RPO (η = 0.2, average) keeps the chosen from falling.",
-}
-
-# %%
-said |= {
-    "dpop-near": "Pal et al. 2024 (2402.13228): "
-    "At one edit DPO lowers the chosen.",
-    "dpop-holds": "Pal et al. 2024 (2402.13228): At one edit DPOP does not.",
-    "dpop-far": "Pal et al. 2024 (2402.13228): "
-    "DPOP differs from DPO less at three edits than at one.",
-    "sft-lr": "Wang et al. 2025 (2507.00018): "
-    "A fifth of SFT's step size leaves more gold after DPO.",
-    "chi-kl": "Wang et al. 2025 (2507.00018): "
-    "χ²-SFT (β = 1) moves less from π_ref than SFT does.",
-    "chi-gold": "Wang et al. 2025 (2507.00018): "
-    "χ²-SFT (β = 1) leaves more gold after DPO than SFT does.",
+    "sft-lr": "W A fifth of SFT's step size leaves more gold after DPO.",
+    "chi-kl": "W χ²-SFT (β = 1) moves less from π_ref than SFT does.",
+    "chi-gold": "W χ²-SFT (β = 1) leaves more gold after DPO than SFT does.",
 }
 
 
-# %%
 def claim(key, effect, expected="positive", unit="nats", **more):
-    paper, statement = said[key].split(": ", 1)
-    where = f"{n_pairs} BT pairs a seed, {steps} steps, β = {main}, lr 1e-3"
-    keys = {"effect": list(effect), "expected": expected, "unit": unit} | more
-    teach.claim(key=key, paper=paper, statement=statement, setting=where,
-                out=OUT or None, **keys)  # fmt: skip
+    where = f"{n_pairs} BT pairs, {steps} steps, β = {main}, lr 1e-3"
+    teach.claim(key=key, paper=papers[said[key][0]], statement=said[key][2:],
+                effect=list(effect), expected=expected, unit=unit,
+                setting=where, out=OUT or None, **more)  # fmt: skip
 
-
-same = {"expected": "zero", "kind": "exact", "tolerance": 1e-9}
-at_best = [decline.DeclineTracker(world, ref, world.gold, b)(
-    exact.optimal_policy(ref, world.gold, b)).chosen[0] for b in rule.beta]
-claim("sign-rule", rule.chosen - at_best, unit="reward units", **same)
 
 # %%
+zero = {"expected": "zero", "kind": "exact", "tolerance": 1e-9}
+stars = [(b, exact.optimal_policy(ref, world.gold, b)) for b in rule.beta]
+stars = [decline.DeclineTracker(world, ref, world.gold, b)(star).chosen[0]
+         for b, star in stars]  # fmt: skip
+claim("sign-rule", rule.chosen - stars, unit="reward units", **zero)
 claim("base-rises", ends["base"].chosen)
 claim("sft-falls", ends["SFT"].chosen, "negative")
 claim("own-falls", ends["π_ref"].chosen, "negative")
 claim("margin", np.min([ends[k].margin for k in starts], axis=0))
-claim("one-pair", [signs["lowest d"].min()], "negative", kind="exact")
-corr = {k: [displacement.rank_correlation(f[k], -f.chosen)
-            for _, f in moves.groupby("seed")] for k in ("ches", "edits",
-                                                         "first")}
-corr, unit = pd.DataFrame(corr), "rank correlation"
-claim("ches", corr.ches, unit=unit)
-claim("ches-edits", corr.ches - corr.edits, unit=unit)
-claim("first", corr["first"], unit=unit)
+claim("one-pair", [signs.low.min()], "negative", kind="exact")
 
 # %%
-lift, unit = ends["low CHES"] - ends["random half"], "reward units"
+corr = -moves.groupby("seed").corr("spearman").chosen.unstack()
+share, unit, rho = "probability", "reward units", "rank correlation"
+claim("ches", corr.ches, unit=rho)
+claim("ches-edits", corr.ches - corr.edits, unit=rho)
+claim("first", corr["first"], unit=rho)
+lift = ends["low CHES"] - ends["random half"]
 claim("filter-chosen", lift.chosen)
 claim("filter-gold", lift.gold, unit=unit)
-claim("same-loss", [gap[k] for k in ("dpo", "ipo", "hinge")], **same)
-seeing = [gap[k] for k in ("rpo", "dpop", "chipo")]
-claim("other-loss", seeing, kind="exact")
-grown = final["dpo"].unseen - firsts["π_ref"].unseen
-claim("unseen", grown, unit="probability")
-claim("rpo", final["rpo"].chosen)
+claim("same-loss", [gap[k] for k in ("dpo", "ipo", "hinge")], **zero)
+claim("other-loss", [gap[k] for k in ("rpo", "dpop", "chipo")], kind="exact")
+claim("unseen", final["dpo"].unseen - firsts["π_ref"].unseen, unit=share)
 
 # %%
 level = np.min([f.margin for f in final.values()], axis=0)
-fixed = {k: np.array([np.interp(m, f.margin, f.unseen) for m, (_, f) in
-         zip(level, frame.groupby("seed"))]) for k, frame in rest.items()}
-for key in ("rpo", "chipo"):
-    more = fixed["dpo"] - fixed[key]
-    claim(f"{key}-unseen", more, unit="probability")
-one, three = d_c.xs("1", axis=1, level=1), d_c.xs("3+", axis=1, level=1)
-claim("dpop-near", one.dpo, "negative")
-claim("dpop-holds", one.dpop, (-0.05, float("inf")))
-claim("dpop-far", (one.dpop - one.dpo) - (three.dpop - three.dpo))
-after = {k: f.gold - ends["SFT"].gold for k, f in ends.items()}
-claim("sft-lr", after["SFT, lr/5"], unit=unit)
-claim("chi-kl", firsts["SFT"].kl - firsts["χ²-SFT"].kl)
-claim("chi-gold", after["χ²-SFT"], unit=unit)
+at = {k: np.array([np.interp(m, f.margin, f.unseen) for m, (_, f) in
+                   zip(level, run.metrics.groupby("seed"))])
+      for k, run in rivals.items()}
+claim("rpo-unseen", at["dpo"] - at["rpo"], unit=share)
+claim("chipo-unseen", at["dpo"] - at["chipo"], unit=share)
+claim("rpo", final["rpo"].chosen)
+claim("dpop-near", d_c.dpo["1"], "negative")
+claim("dpop-holds", d_c.dpop["1"], (-0.05, float("inf")))
+lift = d_c.dpop - d_c.dpo
+claim("dpop-far", lift["1"] - lift["3+"])
+
+# %%
+before, after = firsts["SFT"].kl, ends["SFT"].gold
+claim("sft-lr", ends["SFT, lr/5"].gold - after, unit=unit)
+claim("chi-kl", before - firsts["χ²-SFT"].kl)
+claim("chi-gold", ends["χ²-SFT"].gold - after, unit=unit)
 
 # %% [markdown]
 # ## Exercises
@@ -556,18 +536,20 @@ checked = teach.check.dpop(solution)
 checked
 
 # %% [markdown]
-# **2 · Why a table cannot** (●●○, 10 minutes). Show that with own logits for
-# each response the inner product of a lone pair is 1 − π(y_c) + π(y_r), and
-# compare with the column `table`. Where in the proof does it help that no two
-# responses share a logit? Then take own logits for each *prefix* and find out
-# whether the sign is still safe (`TabularPolicy.conditionals`).
+# **2 · The ceiling** (●●○, 15 minutes). Compute KL(p_w‖π_start) for all
+# five starts (`decline.pair_laws`, `measure.law`, `exact.kl`), and check the
+# identity at the end of each run. Which start has the most room, and does a
+# run use it?
 
 # %% tags=["solution"]
-# ∇ log π(y) = e_y − π and e_c·e_r = 0, so the product is 1 − π_c + π_r.
-formula = 1 - ref[x, a].exp() + ref[x, b].exp()
-print("largest difference:", abs(signs.table.values - formula.numpy()).max())
-# Prefixes: where both go on from one prefix and part, the same proof holds at
-# that prefix. Elsewhere they share no logit, and y_c adds its own squares.
+p_w, room = decline.pair_laws(ref, world.gold)[0], {}
+for name, start in starts.items():
+    old, new = (measure.law(p, world) for p in (start, runs[name].policy))
+    kl = [exact.kl(p_w.expand_as(q), q).mean().item() for q in (old, new)]
+    rise = (p_w.exp() * (new - old)).sum(-1).mean().item()
+    assert abs(rise - (kl[0] - kl[1])) < 1e-9
+    room[name] = {"ceiling": kl[0], "rise": rise}
+pd.DataFrame(room).T.round(3)
 
 # %% [markdown]
 # **3 · What this hour leaves out** (●●●, an hour). Replace PEARSON by
@@ -580,14 +562,12 @@ print("largest difference:", abs(signs.table.values - formula.numpy()).max())
 # Identities and exact facts hold at every size.
 
 # %%
-ceiling, left, rise = rooms.to_numpy()
-assert np.allclose(rise, ceiling - left) and (rule.rejected < 0).all()
+assert (rule.rejected < 0).all() and (signs.chosen > signs.rejected).all()
 assert shared[40]["dull"] < 0.25 < table[40]["dull"]
-assert (signs.table > 0).all() and max(gap[k] for k in zoo if k in (
-    "dpo", "ipo", "hinge")) < 1e-9 < min(seeing)  # fmt: skip
-assert all((f.frontier_gap > -1e-6).all() for f in ends.values())
-assert all(len(p) == n_pairs for sets in tests.values() for p in sets)
-assert checked.passed
+assert max(gap[k] for k in ("dpo", "ipo", "hinge")) < 1e-9 < min(
+    gap[k] for k in ("rpo", "dpop", "chipo"))  # fmt: skip
+assert all(abs(f.chosen).max() < 1e-5 for f in firsts.values())  # own start
+assert (ended.frontier_gap > -1e-6).all() and checked.passed
 
 # %% [markdown]
 # ## References and next
