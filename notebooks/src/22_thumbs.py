@@ -461,7 +461,7 @@ claim("bco-star", "derived here", push(rest, at), **zero,
       statement="With the bar at E_ref[r], BCO rests at π*_β.")
 
 # %%
-at = torch.full((5,), log(2)).double().requires_grad_()
+at = torch.full((5,), log(2), dtype=torch.float64).requires_grad_()
 bad = torch.linspace(-6, 6, 5).double()
 claim("nca-log-2", chen, push(nca.loss(pair(at, bad), sure), at), **zero,
       statement="NCA rests at s = log 2 of the chosen, for any rejected.")

@@ -372,7 +372,8 @@ drawn(
 # Why odds? The slope of the log odds in log p is 1/(1 − p): at the same p
 # they push harder, and as the log odds ratio exceeds the log ratio of p,
 # their sigmoid closes earlier. The paper's claim, that odds are the milder
-# of the two, is about the second effect; while gaps are small the first counts.
+# of the two, is about the second effect; while gaps are small the first
+# counts.
 #
 # ## Distance to the exact optimum
 #
@@ -450,12 +451,7 @@ less = lambda a, b, column: last(a)[column] - last(b)[column]
 
 
 # %%
-up, down, good, unit = (
-    "positive",
-    "negative",
-    (-0.1, torch.inf),
-    "reward units",
-)
+up, good, unit = "positive", (-0.1, torch.inf), "reward units"
 lc, kept = "controlled", last("length_dpo").tokens - usual
 claim("dpo-grows", length_dpo, last("dpo").tokens - usual, up, "tokens")
 claim("rdpo-keeps", length_dpo, kept, (-0.15, 0.15), "tokens")
@@ -465,9 +461,9 @@ claim("ln-quality", ln_dpo, less("ln_dpo", "dpo", lc), good, unit)
 claim("ld-shorter", ld_dpo, less("dpo", "ld_dpo", "tokens"), up, "tokens")
 
 # %%
-free, nats, share = "simpo, γ = 0", "nats a token", "share of pairs"
-claim("crossed", simpo, last("dpo").crossed, (0.25, 1.0), share)
-claim("gamma-right", simpo, less("simpo", free, "right"), up, share)
+free, down, nats = "simpo, γ = 0", "negative", "nats a token"
+claim("crossed", simpo, last("dpo").crossed, (0.25, 1.0), "share of pairs")
+claim("gamma-right", simpo, less("simpo", free, "right"), up, "share of pairs")
 claim("gamma-low", simpo, less("simpo", free, "chosen"), down, nats)
 claim("cpo-equal", cpo, less("cpo", "dpo", "gold"), good, unit)
 claim("cpo-fluent", cpo, less("cpo, α = 0", "cpo", "fluency"), down, nats)

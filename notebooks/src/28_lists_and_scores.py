@@ -43,26 +43,37 @@ from workbench.core.batches import ListLogps, Tokens
 from workbench.core.seeds import generator
 from workbench.feedback.lists import Lists, sample_lists
 from workbench.feedback.scored import ValuedResponses
-
-# %%
 from workbench.loops import offline
 from workbench.measure import exact as measure
-from workbench.methods.offline import a_lol, adpo, brain, copg, dpo, dpo_rw
-from workbench.methods.offline import infonca, ipo, lipo, list_mle
-from workbench.methods.offline import pair_logistic, pro, r_gold, rebel, wbc
+
+# %%
+from workbench.methods.offline import (
+    a_lol,
+    adpo,
+    brain,
+    copg,
+    dpo,
+    dpo_rw,
+    infonca,
+    ipo,
+    lipo,
+    list_mle,
+    pair_logistic,
+    pro,
+    r_gold,
+    rebel,
+    wbc,
+)
 from workbench.methods.supervised import sft
 from workbench.models import tiny
 from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
-# %%
-seeds, steps, epochs = {  # epochs of the bandit, steps of all others
-    "ci": (2, 4, 1), "lecture": (SEEDS, 40, 100), "figure": (10, 400, 100),
-}[PROFILE]  # fmt: skip
+seeds, steps, epochs = {"ci": (2, 4, 1), "lecture": (SEEDS, 40, 100),
+    "figure": (2 * SEEDS, 400, 100)}[PROFILE]  # fmt: skip
 b, n = 0.5, 32 * steps  # β everywhere; scored responses a seed
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
-ref = reference.response_logps(world).detach()
 
 # %% [markdown]
 # ## The question
@@ -85,6 +96,9 @@ ref = reference.response_logps(world).detach()
 # %%
 def stacked(kind, draw):
     return kind.cat([draw(generator(SEED + s, "d")) for s in range(seeds)])
+
+
+ref = reference.response_logps(world).detach()
 
 
 def lists_of(K, noise=0.0):
@@ -241,12 +255,9 @@ def pg(values):
     return loss
 
 
-lines = {"copg": lambda batch, law: copg.loss(batch, regress)}
-lines["ipo"] = lambda batch, law: I[0](batch, I[1])
-lines |= {"pg, 0": pg(lambda law: 0 * law), "pg, E[R]": pg(lambda law: R)}
-lines["pg, E[R_β]"] = pg(lambda law: R - b * (law - flat))
-
-# %%
+lines = {"copg": lambda q, p: C[0](q, C[1]), "ipo": lambda q, p: I[0](q, I[1])}
+lines |= {"pg, 0": pg(lambda p: 0 * p), "pg, E[R]": pg(lambda p: R)}
+lines["pg, E[R_β]"] = pg(lambda p: R - b * (p - flat))
 arm = torch.cartesian_prod(torch.arange(3), torch.arange(3)).repeat(seeds, 1)
 fixed = (flat[arm][..., None], arm[..., None] >= 0, R[arm], flat[arm])
 logits = torch.zeros(len(lines), seeds, 3).double().requires_grad_()
@@ -438,11 +449,11 @@ views.sweep(
 
 # %%
 def claim(statement, key, module, effect, expected, unit):
-    kind = "exact" if isinstance(effect, list) else "seeds"
     return teach.claim(
-        key=key, paper=module.card.paper, statement=statement, kind=kind,
-        effect=effect, expected=expected, tolerance=0.01, out=OUT or None,
-        unit=unit, setting=f"β = {b}; {epochs} epochs or {steps} steps",
+        key=key, paper=module.card.paper, statement=statement, effect=effect,
+        expected=expected, unit=unit, tolerance=0.01, out=OUT or None,
+        kind="exact" if isinstance(effect, list) else "seeds",
+        setting=f"β = {b}; bandit {epochs} epochs, reviews {steps} steps",
     )  # fmt: skip
 
 
@@ -514,17 +525,9 @@ checked
 # RLOO, summed over each list, with CoPG's.
 
 # %% tags=["solution"]
-import copy
-
 from workbench.core.batches import Rollouts
-from workbench.feedback.pairs import Pairs
-from workbench.methods.offline import reward_augmented as told
-from workbench.methods.offline import rso
 from workbench.methods.online import rloo
-from workbench.models.goals import conditioned
-from workbench.worlds.goals import Goals
 
-# %% tags=["solution"]
 policy, base, mask = (v.flatten(0, 1) for v in (lot.policy, lot.ref, lot.mask))
 policy = policy.detach().requires_grad_()
 drawn = Rollouts(policy, policy.detach(), base, mask, lot.scores.flatten(), 3)
@@ -542,6 +545,8 @@ print("largest difference of the pushes:", f"{gap.abs().max().item():.1g}")
 # the exact step and from the exact path does it end?
 
 # %% tags=["solution"]
+import copy
+
 policy, eta, held = reference.copies(seeds), 0.5, rebel.Config(0.5)
 for t in range(1, 4):
     old, law = copy.deepcopy(policy), measure.law(policy, world)
@@ -569,6 +574,12 @@ made += [claim("Three rounds of REBEL follow the path of mirror descent.",
 # of the best quarter of the *rejected* responses?
 
 # %% tags=["solution"]
+from workbench.feedback.pairs import Pairs
+from workbench.methods.offline import reward_augmented as told
+from workbench.methods.offline import rso
+from workbench.models.goals import conditioned
+from workbench.worlds.goals import Goals
+
 stated = Goals(world, [-2.0, -1.0, 0.0, 1.0, 2.0])
 
 
@@ -582,27 +593,27 @@ def picked(g, cfg):
     return pairs[high > low][: n // 4]
 
 
-paper, every = rso.Config(), rso.Config(beta=1e9)  # every one accepted
-kept, plain = (stacked(Pairs, lambda g, c=c: picked(g, c)) for c in (paper, every))
-
 # %% tags=["solution"]
+paper, every = rso.Config(), rso.Config(beta=1e9)  # every one accepted
+draws = [lambda g, c=c: picked(g, c) for c in (paper, every)]
+kept, plain = (stacked(Pairs, draw) for draw in draws)
 with_rso, dpo_run = (train(rso, paper, data, 16) for data in (kept, plain))
 asked = conditioned(reference, world, stated)
 parts = [plain[rows] for rows in torch.arange(len(plain)).view(seeds, -1)]
 data = Pairs.cat([told.augment(p, *score(p), stated) for p in parts])
-how |= {"batch_size": 16}
-aware = offline.fit(
-    asked.copies(seeds), asked, data, told, told.Config(paper.gamma), **how
-).policy
-after = [measure.law(dpo_run.policy, world)]
-after += [measure.law(aware, stated)[:, stated.at(-1)]]
+goal, how = told.Config(paper.gamma), how | {"batch_size": 16}
+aware = offline.fit(asked.copies(seeds), asked, data, told, goal, **how)
+law = measure.law(aware.policy, stated)[:, stated.at(-1)]
+after = [measure.law(dpo_run.policy, world), law]
 
 # %% tags=["solution"]
 fate = []
 for s, p in enumerate(parts):
     at, grade = p.rejected, score(p)[1]
     best = grade > grade.quantile(0.75)
-    each = [(law[s] - ref)[at.prompt, at.response][best].mean() for law in after]
+    each = [
+        (law[s] - ref)[at.prompt, at.response][best].mean() for law in after
+    ]
     fate.append([float(d) for d in each])
 fate = pd.DataFrame(fate, columns=["dpo", "told"])
 rich = with_rso.last.gold - dpo_run.last.gold

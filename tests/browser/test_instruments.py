@@ -1,4 +1,4 @@
-"""Both instruments, moved with the keyboard in a real JupyterLab."""
+"""The instruments, moved with the keyboard in a real JupyterLab."""
 
 from pathlib import Path
 
@@ -32,7 +32,19 @@ frame = token_frame(world, pairs, ref, ref, after, reward=world.gold, beta=1.0)
 microscope = token_microscope(frame)
 microscope
 """
-ERRORS = "print('errors', explorer.last_error, microscope.last_error)"
+SORTER = """
+import pandas as pd
+from workbench import arena
+
+rows = [("first", 0, 0.9, 3.0), ("second", 0, 0.4, 0.2), ("third", 0, 0.1, 1.0)]
+table = pd.DataFrame(rows, columns=["method", "seed", "gold", "kl"])
+sorter = arena.sorter(table.assign(outside=False, problem=""))
+sorter
+"""
+ERRORS = """
+each = (explorer, microscope, sorter)
+print('errors', *(one.last_error for one in each))
+"""
 
 
 def run_notebook(page, address: str) -> None:
@@ -45,14 +57,15 @@ def run_notebook(page, address: str) -> None:
         " === 'idle'"
     )
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.get_by_text("errors None None").last.wait_for()
+    page.get_by_text("errors None None None").last.wait_for()
 
 
 @pytest.fixture(scope="module")
 def page(lab, watched):
     """The notebook, run to its end in JupyterLab."""
     address, served = lab
-    cells = [new_code_cell(c.strip()) for c in (SETUP, EXPLORER, MICROSCOPE, ERRORS)]
+    parts = (SETUP, EXPLORER, MICROSCOPE, SORTER, ERRORS)
+    cells = [new_code_cell(part.strip()) for part in parts]
     # Without a kernel's name JupyterLab stops at a dialogue.
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     notebook = new_notebook(cells=cells, metadata=kernel)
@@ -123,6 +136,14 @@ def test_the_prompt_of_the_beta_explorer_moves_with_the_arrow_keys(page):
 def test_a_key_press_on_the_microscope_shows_the_next_pair(page):
     assert "In pair 1 (plot: " in press_right(page, 2, 0, "pair")
     cell(page, 2).locator("img[alt*='Pair 1']").wait_for()
+
+
+def test_the_arena_is_sorted_by_another_column_with_the_arrow_keys(page):
+    """first leads by gold (more is better), second by KL (less is better)."""
+    arena = cell(page, 3)
+    assert "first leads" in arena.get_by_role("status").inner_text()
+    assert "second leads" in press_right(page, 3, 0, "sort by")
+    arena.locator("img[alt*='second leads']").wait_for()
 
 
 def test_the_static_figure_stands_first_and_becomes_live_under_the_pointer(page):

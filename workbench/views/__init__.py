@@ -16,6 +16,7 @@ from workbench.views.layers import (
     Text,
     VLine,
 )
+from workbench.views.links import links
 from workbench.views.mass import unseen_mass
 from workbench.views.overoptimisation import frontier, overoptimisation
 from workbench.views.plain import distribution, training_curves
@@ -44,6 +45,7 @@ __all__ = [
     "frontier",
     "implicit_rewards",
     "kl_drift",
+    "links",
     "method",
     "overoptimisation",
     "points",
