@@ -438,11 +438,11 @@ says |= {
 
 
 # %%
-def claim(key, module, effect, expected, unit, where=""):
+def claim(key, module, effect, expected, unit, at=""):
     return teach.claim(
         key=key, paper=module.card.paper, statement=says[key], effect=effect,
-        unit=unit, expected=expected, kind="exact" if where else "seeds",
-        setting=f"{where or f'{n_pairs} pairs, b = β = 1, {steps} steps'}",
+        unit=unit, expected=expected, kind="exact" if at else "seeds",
+        setting=f"{at or f'{n_pairs} pairs, b = β = {beta}, {steps} steps'}",
         out=OUT or None,
     )  # fmt: skip
 

@@ -140,10 +140,9 @@ def walk(features):
     for step in range(41):
         logps = (features @ at).log_softmax(-1)
         D = logps[0] - logps[1]
-        if step in (0, 10, 40):
-            rows[step] = [*logps.exp().tolist(), dpo.link(D, cfg).item()]
+        rows[step] = [*logps.exp().tolist(), dpo.link(D, cfg).item()]
         at = at + dpo.weight(D, cfg) * (features[0] - features[1])
-    return pd.DataFrame(rows, [*texts, "loss"]).T
+    return pd.DataFrame(rows, [*texts, "loss"]).T.iloc[[0, 10, 40]]
 
 
 shared, table = walk(W), walk(torch.eye(4).double())
@@ -162,12 +161,12 @@ pd.concat({"shared h": shared, "table": table}).round(3)
 
 # %%
 rule = decline.decline(ref, world.gold, np.geomspace(0.03, 10, 13).tolist())
-turn = float(np.exp(np.interp(0, rule.chosen, np.log(rule.beta))))
 views.sweep(
     rule.melt(["beta"], ["chosen", "rejected"], "side", "reward"), "beta",
     {"reward": "mean r̂ at π*_β (reward units)"}, by="side", log_x=True,
     x_label="β (reward units per nat)",
-    caption=f"The chosen are below 0 at every β under {turn:.2f}; the "
+    caption="The chosen are below 0 at every β under "
+    f"{np.exp(np.interp(0, rule.chosen, np.log(rule.beta))):.2f}; the "
     f"rejected are at most {rule.rejected.max():.2f} at every β.",
 )  # fmt: skip
 
@@ -204,8 +203,8 @@ def train(module, cfg, data=pairs, start=frozen, size=16, lr=1e-3):
 # %%
 def tune(module, cfg, lr=1e-3):
     """Train on the chosen response of each pair alone."""
-    alone = method(card=module.card, loss=lambda b, c: module.loss(b.chosen, c))
-    return train(alone, cfg, lr=lr).policy
+    of_chosen = lambda batch, cfg: module.loss(batch.chosen, cfg)  # noqa: E731
+    return train(method(card=module.card, loss=of_chosen), cfg, lr=lr).policy
 
 
 def last(run):
@@ -214,8 +213,9 @@ def last(run):
 
 raw = [tiny.decoder(world.vocab, seed=SEED + s) for s in range(seeds)]
 starts = {"π_ref": frozen, "base": Policy.stack(raw)}
-starts |= {"SFT": tune(sft, sft.Config()), "χ²-SFT": tune(soft, soft.Config(1.0))}
-starts |= {"SFT, lr/5": tune(sft, sft.Config(), 2e-4)}
+starts["SFT"] = tune(sft, sft.Config())
+starts["SFT, lr/5"] = tune(sft, sft.Config(), 2e-4)
+starts["χ²-SFT"] = tune(soft, soft.Config(beta=1.0))
 
 # %%
 runs = {k: train(dpo, plain, start=p) for k, p in starts.items()}
@@ -258,14 +258,12 @@ d, free = alone.metrics.groupby("seed").chosen, reference.member(0)
 signs = displacement.first_order(free.requires_grad_(True), lone)
 signs["low"], signs["last"] = d.min().to_numpy(), d.last().to_numpy()
 signs["pair"] = [f"{each(int(c))} ≻ {each(int(l))}" for _, c, l in words]
-names = ["pair", "chosen", "rejected", "low", "last"]
-signs.sort_values("last")[names].iloc[[0, 1, 2, -1]].round(3)
+signs.sort_values("last")[["pair", "chosen", "low", "last"]].head().round(3)
 
 # %% [markdown]
-# The three pairs that end lowest, and the highest. `chosen` and `rejected` are
-# what the first step does to the two words; `low` and `last` are log π/π_ref
-# of the chosen word, in nats, at its lowest (0, the start, included) and at
-# the end.
+# The five pairs that end lowest. `chosen` is the inner product of the pair with
+# itself; `low` and `last` are log π/π_ref of the chosen word, in nats, at its
+# lowest (0, the start, included) and at the end.
 #
 # ## A hundred pairs together
 #
@@ -309,13 +307,11 @@ ends["random half"] = last(train(dpo, plain, some))
 zoo = {m.card.key: (m, m.Config(main)) for m in (dpo, ipo, hinge, dpop, chipo)}
 zoo["rpo"] = rpo, rpo.Config(main, 0.2, reduce="mean", times_beta=False)
 law, mine = measure.law(policy, world)[0], parts[0]
-laws, rows = [law], torch.arange(n_pairs)
-laws += [rank.rescaled(law, ~rank.seen(mine, world), 0.1)]
-known, gap = mine.reference_logps(reference), {}
-twins = [mine.batch(TabularPolicy(world, q), rows, known) for q in laws]
-for key, (module, cfg) in zoo.items():
-    one, two = (module.loss(batch, cfg).detach() for batch in twins)
-    gap[key] = (one - two).abs().max().item()
+laws = [law, rank.rescaled(law, ~rank.seen(mine, world), 0.1)]
+rows, known = torch.arange(n_pairs), mine.reference_logps(reference)
+one, two = (mine.batch(TabularPolicy(world, q), rows, known) for q in laws)
+gap = {k: (m.loss(one, cfg) - m.loss(two, cfg)).abs().max().item()
+       for k, (m, cfg) in zoo.items()}  # fmt: skip
 pd.DataFrame(gap, ["largest change of a pair's loss"])
 
 # %% [markdown]
@@ -395,61 +391,57 @@ views.training_curves(
 firsts = {k: r.metrics.head(seeds).set_index("seed") for k, r in runs.items()}
 ended = pd.DataFrame({k: f.mean() for k, f in (ends | final).items()}).T
 ended["before"] = pd.Series({k: f.kl.mean() for k, f in firsts.items()})
-names = ["before", "kl", "kl_to_optimum", "gold", "frontier_gap", "unseen"]
-ended[names].round(2)
+ended[["before", "kl", "kl_to_optimum", "gold", "frontier_gap"]].round(2)
 
 # %% [markdown]
 # ## Claims
 
 # %%
-papers = {
+said = {
     "R": "Rafailov et al. 2024 (2406.02900)",
     "U": "Razin et al. 2024 (2410.08847)",
     "L": "Liu et al. 2024 (2405.16436)",
     "P": "Pal et al. 2024 (2402.13228)",
     "W": "Wang et al. 2025 (2507.00018)",
     "O": "ours",
-}
-
-# %%
-said = {
     "sign-rule": "R At π*_β the chosen's mean r̂ is E_{p_w}[r] − β log Z.",
     "base-rises": "R DPO from a base that knows no such text: chosen rise.",
     "sft-falls": "R DPO from SFT on the chosen: the chosen fall.",
     "own-falls": "R DPO from the π_ref that wrote the pairs: chosen fall.",
+}
+
+# %%
+said |= {
     "margin": "R The margin rises from every start (the smallest).",
     "one-pair": "U Some one-word pair, trained alone, loses its chosen word.",
     "ches": "U The higher its CHES, the further a chosen response falls.",
     "ches-edits": "U CHES foretells the fall better than edit distance.",
     "first": "O The batch's first-order effect foretells the fall.",
     "filter-chosen": "U Low CHES keeps more of the chosen than a random half.",
-}
-
-# %%
-said |= {
     "filter-gold": "U Low CHES ends at more gold than a random half.",
     "same-loss": "R Unseen mass × 0.1: no loss changes (DPO, IPO, hinge).",
     "other-loss": "O It changes a loss of RPO, of DPOP, of χPO.",
     "unseen": "R DPO ends with more unseen mass than π_ref has.",
+}
+
+# %%
+said |= {
     "rpo-unseen": "O At equal margin DPO has more of it than RPO.",
     "chipo-unseen": "O At equal margin DPO has more of it than χPO.",
     "rpo": "L RPO (η = 0.2, average) keeps the chosen from falling.",
     "dpop-near": "P At one edit DPO lowers the chosen.",
     "dpop-holds": "P At one edit DPOP does not.",
     "dpop-far": "P At three edits DPOP differs from DPO less than at one.",
-}
-
-# %%
-said |= {
     "sft-lr": "W A fifth of SFT's step size leaves more gold after DPO.",
     "chi-kl": "W χ²-SFT (β = 1) moves less from π_ref than SFT does.",
     "chi-gold": "W χ²-SFT (β = 1) leaves more gold after DPO than SFT does.",
 }
 
 
+# %%
 def claim(key, effect, expected="positive", unit="nats", **more):
     where = f"{n_pairs} BT pairs, {steps} steps, β = {main}, lr 1e-3"
-    teach.claim(key=key, paper=papers[said[key][0]], statement=said[key][2:],
+    teach.claim(key=key, paper=said[said[key][0]], statement=said[key][2:],
                 effect=list(effect), expected=expected, unit=unit,
                 setting=where, out=OUT or None, **more)  # fmt: skip
 
@@ -457,8 +449,7 @@ def claim(key, effect, expected="positive", unit="nats", **more):
 # %%
 zero = {"expected": "zero", "kind": "exact", "tolerance": 1e-9}
 stars = [decline.DeclineTracker(world, ref, world.gold, b)(
-    exact.optimal_policy(ref, world.gold, b)) for b in rule.beta]  # fmt: skip
-stars = [f.chosen[0] for f in stars]
+    exact.optimal_policy(ref, world.gold, b)).chosen[0] for b in rule.beta]
 claim("sign-rule", rule.chosen - stars, unit="reward units", **zero)
 claim("base-rises", ends["base"].chosen)
 claim("sft-falls", ends["SFT"].chosen, "negative")
@@ -468,30 +459,29 @@ claim("one-pair", [signs.low.min()], "negative", kind="exact")
 
 # %%
 corr = -moves.groupby("seed").corr("spearman").chosen.unstack()
-share, unit, rho = "probability", "reward units", "rank correlation"
-claim("ches", corr.ches, unit=rho)
-claim("ches-edits", corr.ches - corr.edits, unit=rho)
-claim("first", corr["first"], unit=rho)
+claim("ches", corr.ches, unit="correlation")
+claim("ches-edits", corr.ches - corr.edits, unit="correlation")
+claim("first", corr["first"], unit="correlation")
 kept = ends["low CHES"] - ends["random half"]
 claim("filter-chosen", kept.chosen)
-claim("filter-gold", kept.gold, unit=unit)
+claim("filter-gold", kept.gold, unit="reward units")
 claim("same-loss", [gap[k] for k in ("dpo", "ipo", "hinge")], **zero)
 claim("other-loss", [gap[k] for k in ("rpo", "dpop", "chipo")], kind="exact")
-claim("unseen", final["dpo"].unseen - firsts["π_ref"].unseen, unit=share)
+claim("unseen", final["dpo"].unseen - firsts["π_ref"].unseen, unit="share")
 
 # %%
 level = pd.DataFrame({k: f.margin for k, f in final.items()}).min(axis=1)
 at = {k: [np.interp(level[s], f.margin, f.unseen) for s, f in
           run.metrics.groupby("seed")] for k, run in rivals.items()}
 for key in ("rpo", "chipo"):
-    claim(f"{key}-unseen", np.subtract(at["dpo"], at[key]), unit=share)
+    claim(f"{key}-unseen", np.subtract(at["dpo"], at[key]), unit="share")
 claim("rpo", final["rpo"].chosen)
 claim("dpop-near", d_c.dpo["1"], "negative")
 claim("dpop-holds", d_c.dpop["1"], (-0.05, float("inf")))
 claim("dpop-far", lift["1"] - lift["3+"])
 claim("chi-kl", firsts["SFT"].kl - firsts["χ²-SFT"].kl)
-claim("chi-gold", ends["χ²-SFT"].gold - ends["SFT"].gold, unit=unit)
-claim("sft-lr", ends["SFT, lr/5"].gold - ends["SFT"].gold, unit=unit)
+for key, name in {"sft-lr": "SFT, lr/5", "chi-gold": "χ²-SFT"}.items():
+    claim(key, ends[name].gold - ends["SFT"].gold, unit="reward units")
 
 # %% [markdown]
 # ## Exercises
@@ -547,8 +537,8 @@ pd.DataFrame(room).T.round(3)
 
 # %%
 assert (rule.rejected < 0).all() and (signs.chosen > signs.rejected).all()
-assert shared[40]["dull"] < 0.25 < table[40]["dull"]
-assert max(gap["dpo"], gap["ipo"], gap["hinge"]) < 1e-9
+assert shared["dull"][40] < 0.25 < table["dull"][40]
+assert max(gap["dpo"], gap["ipo"], gap["hinge"]) < 1e-9 < gap["rpo"]
 assert all(abs(f.chosen).max() < 1e-5 for f in firsts.values())  # own start
 assert (ended.frontier_gap > -1e-6).all() and checked.passed
 

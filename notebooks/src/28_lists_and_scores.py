@@ -32,39 +32,23 @@ OUT = ""
 
 # %%
 from dataclasses import replace
-from types import SimpleNamespace as method
+from types import SimpleNamespace as namespace
 
 import pandas as pd
 import torch
 from IPython.display import display
 
 from workbench import teach, views
+from workbench.catalogue import methods
 from workbench.core.batches import ListLogps, Tokens
 from workbench.core.seeds import generator
 from workbench.feedback.lists import Lists, sample_lists
 from workbench.feedback.scored import ValuedResponses
-from workbench.loops import offline
-from workbench.measure import exact as measure
 
 # %%
-from workbench.methods.offline import (
-    a_lol,
-    adpo,
-    brain,
-    copg,
-    dpo,
-    dpo_rw,
-    infonca,
-    ipo,
-    lipo,
-    list_mle,
-    pair_logistic,
-    pro,
-    r_gold,
-    rebel,
-    wbc,
-)
-from workbench.methods.supervised import sft
+from workbench.loops import offline
+from workbench.measure import exact as measure
+from workbench.methods.offline import adpo, brain, copg, infonca, lipo, pro
 from workbench.models import tiny
 from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
@@ -72,7 +56,7 @@ from workbench.worlds.reviews import Reviews
 seeds, steps, epochs = {"ci": (2, 4, 1), "lecture": (SEEDS, 40, 100),
     "figure": (2 * SEEDS, 400, 100)}[PROFILE]  # fmt: skip
 b, n = 0.5, 32 * steps  # β everywhere; scored responses a seed
-world = Reviews(3)
+zoo, world = namespace(**methods()), Reviews(3)  # all methods, by name
 reference = tiny.reference(world, DEVICE)
 
 # %% [markdown]
@@ -170,7 +154,7 @@ def pushes(loss, cfg, batch):
 
 
 nca, regress = infonca.Config(1.0, b), copg.Config(b)  # both end at π*_β
-same = (copg, lipo, list_mle, pair_logistic)
+same = (copg, lipo, zoo.list_mle, zoo.pair_logistic)
 losses = {m.card.key: (m, m.Config(b)) for m in same}
 losses |= {"infonca": (infonca, nca), "pro": (pro, pro.Config())}
 felt = {k: pushes(m.loss, c, one).flatten() for k, (m, c) in losses.items()}
@@ -194,7 +178,8 @@ def of_pair(link):
     return lambda batch, cfg: link(-batch.logratio().diff()[:, 0], cfg)
 
 
-D, I = (of_pair(dpo.link), dpo.Config(b)), (of_pair(ipo.link), ipo.Config(b))
+D = of_pair(zoo.dpo.link), zoo.dpo.Config(b)
+I = of_pair(zoo.ipo.link), zoo.ipo.Config(b)
 lot = ListLogps.example(generator(SEED, "tree"))
 lot = replace(lot, proposal=(lot.ref * lot.mask).sum(-1))  # q′ = π_ref
 win = torch.eye(2).double()[:1].expand(len(lot.policy), 2)  # scores 1, 0
@@ -202,9 +187,10 @@ two = [v[:, :2] for v in (lot.policy, lot.ref, lot.mask)]
 won, quarter = (ListLogps(*two, r, r) for r in (win, win / 2 - 0.25))
 
 # %%
+forward, rebel = zoo.dpo_rw, zoo.rebel
 N, C, hard = (infonca.loss, nca), (copg.loss, regress), infonca.Config(b, 1e-3)
 tree = {
-    "infonca = dpo_rw": (lot, *N, dpo_rw.loss, dpo_rw.Config(1.0, b), 1),
+    "infonca = dpo_rw": (lot, *N, forward.loss, forward.Config(1.0, b), 1),
     "infonca = adpo": (lot, *N, adpo.loss, adpo.Config(1.0, b), 1),
     "infonca = brain": (lot, *N, brain.loss, brain.Config(b), 1),
     "infonca (2, hard) = dpo": (won, infonca.loss, hard, *D, 1),
@@ -243,6 +229,7 @@ laws = torch.tensor([[0.1, 0.2, 0.7], [0.05, 0.05, 0.9]]).double()
 x, y = (torch.multinomial(m, seeds * size, True, generator=g) for m in laws)
 wins = torch.rand(len(x), generator=g) < (R[x] - R[y]).sigmoid()
 code = torch.where(wins, 3 * x + y, 3 * y + x).view(seeds, size)
+arm = torch.cartesian_prod(torch.arange(3), torch.arange(3)).repeat(seeds, 1)
 
 
 # %%
@@ -258,7 +245,6 @@ def pg(values):
 lines = {"copg": lambda q, p: C[0](q, C[1]), "ipo": lambda q, p: I[0](q, I[1])}
 lines |= {"pg, 0": pg(lambda p: 0 * p), "pg, E[R]": pg(lambda p: R)}
 lines["pg, E[R_β]"] = pg(lambda p: R - b * (p - flat))
-arm = torch.cartesian_prod(torch.arange(3), torch.arange(3)).repeat(seeds, 1)
 fixed = (flat[arm][..., None], arm[..., None] >= 0, R[arm], flat[arm])
 logits = torch.zeros(len(lines), seeds, 3).double().requires_grad_()
 optimizer, path = torch.optim.Adam([logits], lr=1e-3), [logits.detach() + 0]
@@ -326,7 +312,8 @@ views.sweep(
     caption="Gold gained from K = 2 to K = 8 at as many scored responses: "
     f"infonca {grew.infonca.mean():+.3f}, copg {grew.copg.mean():+.3f}, "
     f"lipo {grew.lipo.mean():+.3f}, list_mle {grew.list_mle.mean():+.3f}, "
-    f"pair_logistic {grew.pair_logistic.mean():+.3f}, pro {grew.pro.mean():+.3f}.",
+    f"pair_logistic {grew.pair_logistic.mean():+.3f}, "
+    f"pro {grew.pro.mean():+.3f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -354,8 +341,8 @@ views.training_curves(
 
 # %%
 top, ad = world.gold.argmax(-1), adpo.Config()
-loose = method(card=adpo.card, loss=adpo.mistakes["2 no anchor"])
-tries = {"dpo": (pair_logistic, pair_logistic.Config(1 / ad.tau), 2)}
+loose = namespace(card=adpo.card, loss=adpo.mistakes["2 no anchor"])
+tries = {"dpo": (zoo.pair_logistic, zoo.pair_logistic.Config(1 / ad.tau), 2)}
 tries |= {"soft pair": (adpo, ad, 2), "soft list": (adpo, ad, 4)}
 won, drift = pd.DataFrame(), pd.DataFrame()
 for name, (module, cfg, K) in (tries | {"no anchor": (loose, ad, 4)}).items():
@@ -420,10 +407,11 @@ def scored(share):
 
 
 # %%
+cloning = zoo.sft, zoo.wbc, zoo.r_gold, zoo.a_lol
 bad = pd.concat([
     train(m, m.Config(), scored(share))
     .last.assign(loss=m.card.key, share=share)
-    for share in (0.0, 0.4, 0.8) for m in (sft, wbc, r_gold, a_lol)
+    for share in (0.0, 0.4, 0.8) for m in cloning
 ])  # fmt: skip
 end = bad.pivot(index="seed", columns=["share", "loss"], values="gold")
 fell = end[0.0] - end[0.8]
@@ -457,8 +445,8 @@ def claim(statement, key, module, effect, expected, unit):
     )  # fmt: skip
 
 
-made = [claim("InfoNCA = dpo_rw = ADPO = BRAIn and CoPG ∝ REBEL, to rounding.",
-    "tree", infonca, [*equal.values()], (0, 1e-12), "of the push")]  # fmt: skip
+made = [claim("InfoNCA = dpo_rw = ADPO = BRAIn, and CoPG ∝ REBEL.", "tree",
+    infonca, [*equal.values()], (0, 1e-12), "of the push")]  # fmt: skip
 
 # %%
 made += [claim(*row) for row in (
@@ -479,7 +467,7 @@ made += [claim(*row) for row in (
     ("With E[R_β] as its baseline it reaches the optimum here (our line).",
      "pg-value-kl", copg, regret["pg, E[R_β]"], (-0.01, 0.01), "reward units"),
     ("LiPO-λ on lists of 8 earns more gold than DPO on pairs.",
-     "lipo-dpo", lipo, gold[8].lipo - gold[2].pair_logistic, "positive", ""),
+     "lipo-dpo", lipo, gold[8].lipo - gold[2].pair_logistic, "positive", "gold"),
     ("LiPO-λ gains gold from longer lists.",
      "lipo-length", lipo, grew.lipo, "positive", "reward units, K = 2 to 8"),
     ("LiPO-λ gains more from length than list_mle, which reads no values.",
@@ -497,9 +485,9 @@ made += [claim(*row) for row in (
     ("With draws of the posterior BRAIn varies less than DPG.",
      "near", brain, noise[0.0].dpg / noise[0.0].brain, (1, 1e9), "ratio"),
     ("With a share of 0.8 random bad responses A-LoL keeps its gold.",
-     "a_lol-keeps", a_lol, fell.a_lol, (-0.1, 0.1), "reward units"),
+     "a_lol-keeps", zoo.a_lol, fell.a_lol, (-0.1, 0.1), "reward units"),
     ("NLL, wBC and R-GOLD each lose more than A-LoL.",
-     "a_lol-rivals", a_lol, fell.rivals - fell.a_lol, "positive", "reward"),
+     "rivals", zoo.a_lol, fell.rivals - fell.a_lol, "positive", "reward units"),
 )]  # fmt: skip
 
 # %% [markdown]
