@@ -185,13 +185,13 @@ views.training_curves(
 # ## Entropy at equal gold, without training
 #
 # The f-DPO paper finds that divergences nearer to the forward KL buy the same
-# alignment with more diversity. Follow each family of optima from β = 3 to
+# alignment with more diversity. Follow each family of optima from β = 5 to
 # β = 0.08, and read the entropy at the same gold.
 
 
 # %%
 rows, levels = [], [0.0, 0.3, 0.6, 0.9, 1.2]
-for f, b in product(divs, np.geomspace(3, 0.08, 28).tolist()):
+for f, b in product(divs, np.geomspace(5, 0.08, min(30, steps)).tolist()):
     law = exact.optimal_policy_f(ref, gold, b, f)
     at = exact.expectation(law, gold).mean(), exact.entropy(law).mean()
     rows.append((f.name, *map(float, at)))

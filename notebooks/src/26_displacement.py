@@ -58,7 +58,7 @@ from workbench.worlds import exact
 from workbench.worlds.reviews import Reviews
 
 # %%
-SIZES = {"ci": (2, 4, 24), "lecture": (SEEDS, 100, 100)}
+SIZES = {"ci": (2, 2, 24), "lecture": (SEEDS, 100, 100)}
 SIZES["figure"] = (2 * SEEDS, 600, 100)
 seeds, steps, n_pairs = SIZES[PROFILE]
 world, main = Reviews(3), 0.1
@@ -82,6 +82,7 @@ frozen = reference.copies(seeds)  # π_ref, one a seed
 # ## Three data points
 #
 # Reviews of π_ref, labelled by a Bradley–Terry annotator.
+
 
 # %%
 def collect(n, name="pairs"):
@@ -123,15 +124,16 @@ teach.show(dpop.loss)
 #
 # One pair, `dull` ≻ `bad`. Every response has a fixed row of W, and only h is
 # trained: log π = log softmax(Wh). The first column of W is the mood, the
-# second a shade of it. `dull` and `bad` are close; `good` is far.
+# second a shade of it. `dull` and `bad` are close; `good` is far. At h = 0 all
+# have π = ¼. The gradient of log π(`dull`) is W_dull − Σ π W, and the pair
+# pushes h along W_dull − W_bad. With a table the product is 1 − ¼ + ¼ = 1.
 
 # %%
 texts, cfg = ["dull", "bad", "good", "fun"], dpo.Config(beta=1.0)
 W = torch.tensor([[-1.0, 0.0], [-1.2, -0.3], [1.0, 0.0], [0.9, 0.1]]).double()
 slope, push = W[0] - W.mean(0), W[0] - W[1]
 print("W_dull − Σ π W, W_dull − W_bad:", slope.tolist(), push.tolist())
-print(f"inner product {slope @ push:+.3f}; with a table 1 − ¼ + ¼ = +1")
-print("gain of each logit, W·(W_dull − W_bad):", (W @ push).tolist())
+print(f"product {slope @ push:+.3f}; logits gain", (W @ push).tolist())
 
 
 # %%
@@ -203,7 +205,7 @@ def train(module, cfg, data=pairs, start=frozen, size=16, lr=1e-3):
 # %%
 def tune(module, cfg, lr=1e-3):
     """Train on the chosen response of each pair alone."""
-    of_chosen = lambda batch, cfg: module.loss(batch.chosen, cfg)  # noqa: E731
+    of_chosen = lambda batch, cfg: module.loss(batch.chosen, cfg)
     return train(method(card=module.card, loss=of_chosen), cfg, lr=lr).policy
 
 
@@ -220,6 +222,7 @@ starts["χ²-SFT"] = tune(soft, soft.Config(beta=1.0))
 # %%
 runs = {k: train(dpo, plain, start=p) for k, p in starts.items()}
 ends = {name: last(run) for name, run in runs.items()}
+firsts = {k: r.metrics.head(seeds).set_index("seed") for k, r in runs.items()}
 
 # %% [markdown]
 # ## The signature view: three starts, one data set
@@ -250,14 +253,14 @@ views.training_curves(
 
 # %%
 words = [(x, world.index(a), world.index(b)) for x in range(4)
-         for a in world.words[:4] for b in world.words[:4] if a != b]
+         for a in world.words[:4] for b in world.words[:4] if a != b]  # fmt: skip
 x, a, b = torch.tensor(words).T
 lone = Pairs(world.tokens(x, a), world.tokens(x, b), torch.ones(len(x)))
 alone = train(dpo, plain, lone, reference.copies(len(x)), size=1)
 d, free = alone.metrics.groupby("seed").chosen, reference.member(0)
 signs = displacement.first_order(free.requires_grad_(True), lone)
 signs["low"], signs["last"] = d.min().to_numpy(), d.last().to_numpy()
-signs["pair"] = [f"{each(int(c))} ≻ {each(int(l))}" for _, c, l in words]
+signs["pair"] = [f"{each(c)} ≻ {each(l)}" for _, c, l in words]
 signs.sort_values("last")[["pair", "chosen", "low", "last"]].head().round(3)
 
 # %% [markdown]
@@ -326,11 +329,10 @@ pd.DataFrame(gap, ["largest change of a pair's loss"])
 rivals = {k: train(*zoo[k]) for k in ("rpo", "dpop", "chipo")}
 rivals = {"dpo": runs["π_ref"]} | rivals
 final = {k: last(run) for k, run in rivals.items()}
-begin = rank.unseen_mass(frozen, world, pairs).unseen.mean()
 views.unseen_mass(
     pd.concat([run.metrics.assign(method=k) for k, run in rivals.items()]),
-    against=("margin", "mean D (nats)"), start=begin,
-    caption=f"From {begin:.3f} the unseen mass goes to "
+    against=("margin", "mean D (nats)"), start=firsts["π_ref"].unseen.mean(),
+    caption=f"From {firsts['π_ref'].unseen.mean():.3f} the unseen mass goes to "
     f"{final['dpo'].unseen.mean():.3f} with DPO, "
     f"{final['rpo'].unseen.mean():.3f} with RPO, "
     f"{final['dpop'].unseen.mean():.3f} with DPOP, "
@@ -384,11 +386,10 @@ views.training_curves(
 #
 # ## Distance to the exact optimum, and a gentler SFT
 #
-# All runs on the hundred pairs: π*_β of gold, the frontier at the same KL,
-# and where each run began.
+# All runs on the hundred pairs (`π_ref` and `dpo` are the same one): the KL
+# before DPO and after, KL(π‖π*_β), gold, and gold below the frontier.
 
 # %%
-firsts = {k: r.metrics.head(seeds).set_index("seed") for k, r in runs.items()}
 ended = pd.DataFrame({k: f.mean() for k, f in (ends | final).items()}).T
 ended["before"] = pd.Series({k: f.kl.mean() for k, f in firsts.items()})
 ended[["before", "kl", "kl_to_optimum", "gold", "frontier_gap"]].round(2)
@@ -449,7 +450,7 @@ def claim(key, effect, expected="positive", unit="nats", **more):
 # %%
 zero = {"expected": "zero", "kind": "exact", "tolerance": 1e-9}
 stars = [decline.DeclineTracker(world, ref, world.gold, b)(
-    exact.optimal_policy(ref, world.gold, b)).chosen[0] for b in rule.beta]
+    exact.optimal_policy(ref, world.gold, b)).chosen[0] for b in rule.beta]  # fmt: skip
 claim("sign-rule", rule.chosen - stars, unit="reward units", **zero)
 claim("base-rises", ends["base"].chosen)
 claim("sft-falls", ends["SFT"].chosen, "negative")
@@ -472,7 +473,7 @@ claim("unseen", final["dpo"].unseen - firsts["π_ref"].unseen, unit="share")
 # %%
 level = pd.DataFrame({k: f.margin for k, f in final.items()}).min(axis=1)
 at = {k: [np.interp(level[s], f.margin, f.unseen) for s, f in
-          run.metrics.groupby("seed")] for k, run in rivals.items()}
+          run.metrics.groupby("seed")] for k, run in rivals.items()}  # fmt: skip
 for key in ("rpo", "chipo"):
     claim(f"{key}-unseen", np.subtract(at["dpo"], at[key]), unit="share")
 claim("rpo", final["rpo"].chosen)
@@ -501,7 +502,7 @@ teach.check.dpop(my_dpop)
 
 # %% tags=["solution"]
 def solution(batch, cfg):
-    lost = (-batch.chosen.logratio()).clamp(min=0)
+    lost = (-batch.chosen.logratio()).relu()  # slope 0 at 0
     inside = cfg.beta * (batch.margin() - cfg.lam * lost)
     return torch.nn.functional.softplus(-inside)
 

@@ -467,7 +467,7 @@ made += [claim(*row) for row in (
     ("With E[R_β] as its baseline it reaches the optimum here (our line).",
      "pg-value-kl", copg, regret["pg, E[R_β]"], (-0.01, 0.01), "reward units"),
     ("LiPO-λ on lists of 8 earns more gold than DPO on pairs.",
-     "lipo-dpo", lipo, gold[8].lipo - gold[2].pair_logistic, "positive", "gold"),
+     "lipo", lipo, gold[8].lipo - gold[2].pair_logistic, "positive", "gold"),
     ("LiPO-λ gains gold from longer lists.",
      "lipo-length", lipo, grew.lipo, "positive", "reward units, K = 2 to 8"),
     ("LiPO-λ gains more from length than list_mle, which reads no values.",
@@ -487,7 +487,7 @@ made += [claim(*row) for row in (
     ("With a share of 0.8 random bad responses A-LoL keeps its gold.",
      "a_lol-keeps", zoo.a_lol, fell.a_lol, (-0.1, 0.1), "reward units"),
     ("NLL, wBC and R-GOLD each lose more than A-LoL.",
-     "rivals", zoo.a_lol, fell.rivals - fell.a_lol, "positive", "reward units"),
+     "a_lol", zoo.a_lol, fell.rivals - fell.a_lol, "positive", "reward units"),
 )]  # fmt: skip
 
 # %% [markdown]

@@ -362,8 +362,8 @@ pd.DataFrame({k: f.mean() for k, f in last.items()}).T[names].round(3)
 # **From V^ref to V\* in rounds.** Let the *latest* policy judge: V^π(s) is
 # its expected reward from s minus β times the KL it has yet to spend. Label,
 # train to the end, label again: that is soft policy iteration. Without a
-# network, the largest error of log π(a|s) after each round, by height (the
-# tokens still to come):
+# network, the largest error of log π(a|s) after each round, by height h
+# (the tokens still to come):
 
 # %%
 height = tree.depth - tree.n_response_words[: tree.n_nodes]
@@ -374,8 +374,7 @@ for done in ("round 1", "round 2", "round 3"):
     at = tree.response_logps(law)
     error = (law - best.log_policy).abs().amax((0, 2))
     rounds[done] = [error[height == h].max().item() for h in (1, 2, 3)]
-rounds = pd.DataFrame(rounds, ["height 1", "height 2", "height 3"])
-rounds.map("{:.1e}".format)
+pd.DataFrame(rounds, ["h = 1", "h = 2", "h = 3"]).map("{:.1e}".format)
 
 # %% [markdown]
 # Height h is exact after h rounds. Step-DPO with rollouts of π_ref is the
@@ -485,7 +484,7 @@ claim("tdpo-rejected", K.tdpo2 - K.dpo, "negative", "nats")
 claim("t_reg-sooner", gain["t-reg"], "positive", rho)
 claim("t_reg-random", gain["t-reg, random"], (-float("inf"), 0.01), rho)
 claim("step-gold", last["step, V^ref"].gold - last["dpo"].gold, "positive")
-zeros = [rounds.iloc[h, n] for n in range(3) for h in range(n + 1)]
+zeros = [e for n, r in enumerate(rounds.values()) for e in r[: n + 1]]
 claim("step-rounds", zeros, "zero", "nats", **exactly)
 free, held = (rate[k] - rate["reference"] for k in ("dpo", "c3po"))
 claim("c3po-leak", free[:, 1], "positive", "share of reviews")
@@ -545,7 +544,7 @@ log_Z = exact.log_partition(ref, gold, main)
 assert torch.allclose(best.V[:, 0], main * log_Z)
 assert torch.allclose(star, exact.optimal_policy(ref, gold, main))
 assert torch.allclose(hand["sum"], r - V) and checked.passed
-assert max(zeros) < 1e-9 < rounds.iloc[2, 1]
+assert max(zeros) < 1e-9 < rounds["round 2"][2]
 
 # %% [markdown]
 # ## References and next

@@ -6,7 +6,7 @@ from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Bars, HLine, Layer
 from workbench.views.spread import SPREADS, need, seeds, summary
-from workbench.views.style import look, role
+from workbench.views.style import looks, role
 
 
 def bars(
@@ -40,11 +40,12 @@ def bars(
     groups = {y: frame} if by is None else dict(iter(frame.groupby(by, sort=False)))
     places = list(dict.fromkeys(frame[x]))
     names, drawn = [str(place) for place in places], []
-    for i, (name, group) in enumerate(groups.items()):
+    styles = looks(map(str, groups))
+    for name, group in groups.items():
         table = summary(group, x, y, spread).set_index(x).reindex(places)
         wide = not horizontal and bool((table["high"] > table["low"]).any())
         ends = {k: table[k].tolist() for k in ("low", "high")} if wide else {}
-        style, tag = look(str(name), i), str(name) if by else ""
+        style, tag = styles[str(name)], str(name) if by else ""
         drawn.append(Bars(names, table["mean"].tolist(), tag, style, **ends))
     line = [] if exact is None else [HLine(exact, "exact", role("exact"))]
     layers: list[Layer] = [*line, *drawn]

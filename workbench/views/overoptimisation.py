@@ -80,8 +80,9 @@ def frontier(
         scale(path["kl"]), path["gold"].tolist(), "exact frontier", role("exact")
     )
     layers: list[Layer] = [line]
-    for i, (key, group) in enumerate(points.groupby("method", sort=False)):
-        style, one = look(str(key), i), len(group) == 1
+    styles = looks(map(str, points["method"]))
+    for key, group in points.groupby("method", sort=False):
+        style, one = styles[str(key)], len(group) == 1
         x, y = scale(group["kl"]), group["gold"].tolist()
         if not one:
             layers.append(Points(x, y, "", style, size=5, faint=True))

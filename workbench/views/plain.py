@@ -9,7 +9,7 @@ from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Layer, Line, VLine
 from workbench.views.spread import curve, need, note
-from workbench.views.style import look, role
+from workbench.views.style import look, looks, role
 
 
 def training_curves(
@@ -38,11 +38,11 @@ def training_curves(
     """
     need(frame, x, *columns, *([by] if by else []))
     groups = {"": frame} if by is None else dict(iter(frame.groupby(by, sort=False)))
-    charts = []
+    charts, styles = [], looks(map(str, groups))
     for column, label in columns.items():
         layers: list[Layer] = []
-        for i, (name, group) in enumerate(groups.items()):
-            style = look(str(name), i) if by else look(column, i)
+        for name, group in groups.items():
+            style = styles[str(name)] if by else look(column)
             layers += curve(group, x, column, str(name), style, spread)
         said, head = note(list(groups.values()), spread), column.replace("_", " ")
         scale = {"x_log": log_x, "y_log": log_y}
@@ -75,10 +75,11 @@ def distribution(
         VLine(float(at), name, role("exact")) for name, at in (marks or {}).items()
     ]
     table = {"bin": (edges[:-1] + edges[1:]) / 2}
-    for i, (name, sample) in enumerate(values.items()):
+    styles = looks(values)
+    for name, sample in values.items():
         share, _ = np.histogram(np.asarray(sample, dtype=float), edges, density=True)
         steps = np.repeat(edges, 2)[1:-1], np.repeat(share, 2)
-        layers.append(Line(steps[0].tolist(), steps[1].tolist(), name, look(name, i)))
+        layers.append(Line(steps[0].tolist(), steps[1].tolist(), name, styles[name]))
         table[name] = share
     chart = Chart(title, label, "density (1 / unit of x)", layers)
     return Fig(Panels([chart]), caption, pd.DataFrame(table))
