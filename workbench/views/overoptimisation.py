@@ -9,7 +9,7 @@ from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Band, Layer, Line, Points
 from workbench.views.spread import need, note, seeds, summary
-from workbench.views.style import Style, look, role, series
+from workbench.views.style import Style, looks, role, series
 
 ROOT = "√KL(π‖π_ref) (√nats)"
 REWARD = "reward (reward units)"
