@@ -92,15 +92,346 @@ def drawn(flip, seed):
 
 
 data = {e: [drawn(e, SEED + s) for s in range(seeds)] for e in rates}
-rows = []
+clean, rows = data[0.0][0], []
 for i in range(3):
-    x, one = int(data[0][0].chosen.prompt[i]), data[0][0].chosen.response[i]
-    two = data[0][0].rejected.response[i]
-    said = [data[e][0].chosen.response[i] == one for e in (0.2, 0.4)]
-    gap = (world.gold[x, one] - world.gold[x, two]).item()
-    chance = [Annotator(flip=e).probability(gap, 0 * one) for e in (0, 0.4)]
-    rows.append([world.text(int(one)), world.text(int(two)), gap, *chance])
-    rows[-1] = [*map(str, rows[-1][:2]), round(gap, 2), *map(float, chance)]
-    rows[-1] += ["kept" if k else "flipped" for k in said]
-heads = ["chosen", "rejected", "Δr", "p, ε = 0", "p, ε = 0.4"]
-pd.DataFrame(rows, columns=[*heads, "label, 0.2", "label, 0.4"]).round(3)
+    x, two = clean.chosen.prompt[i], (clean.chosen, clean.rejected)
+    one, other = (int(each.response[i]) for each in two)
+    r = world.gold[x, [one, other]]
+    chance = [Annotator(flip=e).probability(*r).item() for e in (0, 0.4)]
+    kept = bool(data[0.4][0].chosen.response[i] == one)
+    rows += [(world.text(one), world.text(other), *chance, kept)]
+heads = ["chosen", "rejected", "p, ε = 0", "p, ε = 0.4", "same at ε = 0.4"]
+pd.DataFrame(rows, columns=heads).round(3)
+
+# %% [markdown]
+# ## The objective, in the symbols of the code
+#
+# With D = d(y_c) − d(y_r), d = log π/π_ref, and ℓ(M) = −log σ(M) at M = βD:
+#
+# $$L_{cDPO} = (1-\varepsilon)\,\ell(M) + \varepsilon\,\ell(-M),\qquad
+# L_{rDPO} = \frac{(1-\varepsilon)\,\ell(M) - \varepsilon\,\ell(-M)}
+# {1-2\varepsilon}.$$
+#
+# One sign and one factor apart, they do opposite things. Let p be the clean
+# chance that a response wins. A flip turns it into p̃ with
+#
+# p̃ − ½ = (1 − 2ε)(p − ½).
+#
+# Average a loss over the label and collect the factor of ℓ(M). It is again a
+# chance, and as ℓ(−M) = ℓ(M) + M the loss is DPO's for that chance:
+#
+# | loss | the chance it fits, less ½ |
+# |---|---|
+# | DPO | (1 − 2ε) (p − ½) |
+# | cDPO, told ε̂ | (1 − 2ε̂)(1 − 2ε) (p − ½) |
+# | rDPO, told ε̂ | (1 − 2ε)/(1 − 2ε̂) · (p − ½) |
+#
+# So cDPO is DPO on labels flipped *twice*, and rDPO with ε̂ = ε is DPO on
+# clean labels. IPO's D is linear in p − ½ to begin with: flips multiply it by
+# 1 − 2ε, and τ(1 − 2ε) in place of τ takes that away.
+
+# %%
+display(*(teach.show(module.loss) for module in (cdpo, rdpo)))
+display(*(teach.show(module.weight) for module in (cdpo, rdpo)))
+
+# %% [markdown]
+# The weights say the rest. cDPO's push is 0 at M = log((1 − ε)/ε) and pulls
+# back beyond. rDPO's never falls below βε/(1 − 2ε). Nothing stops a pair that
+# is seen with one label only:
+
+# %%
+M, settings = torch.tensor([0.0, 2.0, 10.0, 100.0]).double(), {}
+for module in (dpo, cdpo, rdpo):
+    told = (beta,) if module is dpo else (beta, true)
+    cfg, key = module.Config(*told), module.card.key
+    settings |= {f"{key} loss": module.link(M / beta, cfg)}
+    settings |= {f"{key} push": module.weight(M / beta, cfg)}
+hard = pd.DataFrame({k: v.tolist() for k, v in settings.items()}, M.tolist())
+hard.rename_axis("M").round(3)
+
+# %% [markdown]
+# ## By hand, on three responses
+#
+# Infinitely many pairs of three reviews, one label in five flipped. First
+# each pair by itself: the M at which its mean push is 0 is the log-odds of
+# the chance that the loss fits.
+
+# %%
+texts = ["very good", "good", "dull"]
+three = torch.tensor([world.index(text) for text in texts])
+q, r = ref[0, three].double().softmax(-1), world.gold[0, three].double()
+i, j = torch.triu_indices(3, 3, 1)
+gap, t = r[i] - r[j], 1 - 2 * true
+p = gap.sigmoid()
+fits = {"clean p": p, "DPO": 0.5 + t * (p - 0.5)}
+fits |= {"cDPO": 0.5 + t * t * (p - 0.5), "rDPO": 0.5 + t / t * (p - 0.5)}
+table = {f"M, {k}": v.logit().tolist() for k, v in fits.items()}
+names = [f"{texts[a]} ≻ {texts[b]}" for a, b in zip(i, j, strict=True)]
+pd.DataFrame({"Δr": gap.tolist(), **table}, names).round(3)
+
+# %% [markdown]
+# The clean column adds up: the first and the third row give the second.
+# DPO's and cDPO's columns do not, since no reward has these log-odds. A
+# policy cannot be at rest on all three pairs and settles between them. Which
+# policy? Give each response a logit of its own and minimise the mean loss.
+
+
+# %%
+def settle(loss, p, mu, d):
+    """The d that minimises the mean loss of pairs from μ, won with chance p."""
+    d, how = d.clone().requires_grad_(), {"line_search_fn": "strong_wolfe"}
+    optimiser = torch.optim.LBFGS([d], max_iter=40, **how)
+    weight = mu[..., None] * mu[..., None, :] * p
+
+    def total():
+        optimiser.zero_grad()
+        mean = (weight * loss(d[..., None] - d[..., None, :])).sum()
+        mean.backward()
+        return mean
+
+    optimiser.step(total)
+    return d.detach()
+
+
+# %%
+p = Annotator(flip=true).probability(r[:, None], r)
+known, ends = {"dpo": (dpo, beta), "ipo": (ipo, tau)}, {}
+known |= {"cdpo": (cdpo, beta, true), "rdpo": (rdpo, beta, true)}
+for name, (module, *told) in known.items():
+    cfg = module.Config(*told)
+    ends[name] = settle(lambda D: module.link(D, cfg), p, q, 0 * r)
+star = exact.optimal_policy(q.log(), r, beta)
+hand = {"π_ref": q, "π*": star.exp()}
+laws = {k: (q.log() + d).log_softmax(-1) for k, d in ends.items()}
+table = pd.DataFrame({k: v.exp() for k, v in laws.items()} | hand, texts)
+apart = {k: exact.kl(law, star).item() for k, law in laws.items()}
+table.T.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
+
+# %% [markdown]
+# rDPO is at π*, told ε and nothing else. DPO falls short of it and cDPO by
+# more. IPO has another target, E[win rate] in place of E[r]; τ = β/4 makes
+# the two agree for small Δr.
+#
+# ## Train
+#
+# The decoder, five flip rates and all seeds in one stack. Each cDPO and rDPO
+# is told the flip rate of its own data: `epsilon` holds one value a row. A
+# control keeps DPO's loss and gives it β(1 − 2ε), so that pairs with small
+# Δr land where they should.
+#
+# Three measures. *Gold* is E_π[r]. The *slope* is that of β ΔD on Δr over
+# pairs from π_ref: 1 if implicit rewards are rewards. The *frontier gap* is
+# the gold that π*_β′ of the true reward has at the KL of π, less that of π:
+# it is blind to how *far* π went and sees where it *points*.
+
+# %%
+asked = answers.sampled(world, ref, world.gold, 4000, generator(SEED, "ask"))
+asked = world, ref, asked, answers.logratio_score(beta)
+tracks = [measure.Tracker(world, ref, gold=world.gold, beta=beta)]
+tracks += [answers.ScoreTracker(*asked, prefix="answer_")]
+
+
+# %%
+def train(name, module, cfg, parts, size=16, measures=tracks, epochs=1):
+    every = [each for sets in parts.values() for each in sets]
+    run = offline.fit(
+        reference.copies(len(every)), reference, type(every[0]).cat(every),
+        module, cfg, steps=epochs * steps, batch_size=size, seed=SEED,
+        measures=measures, every=max(1, epochs * steps // 3),
+    )  # fmt: skip
+    at = (run.metrics.seed - SEED).to_numpy()
+    level, seed = np.array(list(parts))[at // seeds], SEED + at % seeds
+    return run.metrics.assign(method=name, level=level, seed=seed)
+
+
+def told(values, size=16):
+    return torch.tensor(values).repeat_interleave(seeds * size)
+
+
+# %%
+eps, shrunk = told(rates), "dpo, β(1 − 2ε)"
+work = {"dpo": (dpo, dpo.Config(beta)), "cdpo": (cdpo, cdpo.Config(beta, eps))}
+work |= {"rdpo": (rdpo, rdpo.Config(beta, eps)), "ipo": (ipo, ipo.Config(tau))}
+work[shrunk] = dpo, dpo.Config(beta * (1 - 2 * eps))
+logs = pd.concat([train(k, *each, data) for k, each in work.items()])
+logs = logs.rename(columns={"level": "flip"})
+last = logs[logs.step == steps].set_index(["method", "flip", "seed"])
+mean = last.groupby(["method", "flip"]).mean()
+
+# %% [markdown]
+# ## Distance to the exact optimum
+#
+# What would infinite pairs and a free policy give? By the table above every
+# loss but IPO is DPO at *some* flip rate, so one curve serves all: the slope
+# of DPO's minimiser over all 585 responses when labels are flipped with
+# probability e.
+
+# %%
+pair = (world.gold[..., None] - world.gold[:, None]).sigmoid().double()
+
+
+def slope_of(d):
+    return answers.of_policy(ref + d, *asked).slope[0]
+
+
+def dpo_slope(trust):
+    """The slope of DPO's minimiser where p − ½ is multiplied by ``trust``."""
+    near, p = trust * world.gold / beta, 0.5 + trust * (pair - 0.5)
+    d = settle(lambda D: softplus(-beta * D), p, ref.exp(), near)
+    return slope_of(d)
+
+
+# %%
+win_rate, goals = (pair * ref.exp()[:, None]).sum(-1), []
+for e in rates:
+    t = 1 - 2 * e
+    known = {"dpo": dpo_slope(t), "cdpo": dpo_slope(t * t), "rdpo": 1.0}
+    known |= {"ipo": slope_of(t * win_rate / tau), shrunk: dpo_slope(t) / t}
+    goals += [{"flip": e, "method": k, "answer_slope": v} for k, v in known.items()]
+goals = pd.DataFrame(goals)
+goals.pivot(index="flip", columns="method", values="answer_slope").round(3)
+
+# %% [markdown]
+# DPO keeps even less than 1 − 2ε of its slope: a pair with large Δr loses
+# most of its log-odds to a few flips. A rescaled β undoes the factor and not
+# the bend. Beside it stand the runs:
+
+# %%
+slope = mean.answer_slope
+views.sweep(
+    last.reset_index(),
+    "flip",
+    {"answer_slope": "slope of βΔD on Δr", "gold": "gold (reward units)"},
+    "method",
+    x_label="labels flipped (share)",
+    exact={"answer_slope": goals},
+    caption=f"From no flips to {rates[-1]:.0%} the slope of dpo goes from "
+    f"{slope['dpo', 0.0]:.2f} to {slope['dpo', 0.4]:.2f}, that of cdpo to "
+    f"{slope['cdpo', 0.4]:.2f} and that of rdpo to {slope['rdpo', 0.4]:.2f}.",
+)
+
+# %% [markdown]
+# Finite pairs and few steps have a slope of their own, below 1 on clean
+# labels too. What a loss does about flips is therefore read against its own
+# clean run. And more gold need not mean better advice; a policy that goes
+# further has more of both gold and KL:
+
+# %%
+lag = mean.frontier_gap
+views.sweep(
+    last.reset_index(),
+    "flip",
+    {"kl": "KL(π‖π_ref) (nats)", "frontier_gap": "gold below the frontier"},
+    "method",
+    x_label="labels flipped (share)",
+    caption=f"At {rates[-1]:.0%} flips rdpo ends {mean.kl['rdpo', 0.4]:.2f} "
+    f"nats from π_ref and {lag['rdpo', 0.4]:.2f} below the frontier, dpo "
+    f"{mean.kl['dpo', 0.4]:.2f} and {lag['dpo', 0.4]:.2f}.",
+)
+
+# %% [markdown]
+# Unbiased is not the same as near. rDPO multiplies the signal by 1/(1 − 2ε),
+# and the noise of the labels with it. Along training, at the highest rate:
+
+# %%
+loud = logs[logs.flip == rates[-1]]
+far = mean.kl_to_optimum.xs(rates[-1], level="flip")
+views.training_curves(
+    loud,
+    {"kl": "KL(π‖π_ref) (nats)", "kl_to_optimum": "KL(π‖π*) (nats)"},
+    by="method",
+    caption=f"At {rates[-1]:.0%} flips the nearest to π* ends {far.idxmin()} "
+    f"({far.min():.2f} nats), the farthest {far.idxmax()} ({far.max():.2f}).",
+)
+
+# %% [markdown]
+# ## The wrong flip rate
+#
+# Nobody knows ε. Here it is 0.2, and the losses are told another ε̂. By the
+# table rDPO then fits ½ + t(p − ½) with t = (1 − 2ε)/(1 − 2ε̂). Told too
+# little it is between DPO and clean. Told too much, t > 1 and the "chance"
+# passes 1 wherever p > ½ + 1/(2t): such a pair has no minimum, even with
+# infinitely many labels.
+
+# %%
+guesses = (0.1, 0.3, 0.4)
+wrong = {g: data[true] for g in guesses}
+guess = pd.concat(
+    [
+        train("cdpo", cdpo, cdpo.Config(beta, told(guesses)), wrong),
+        train("rdpo", rdpo, rdpo.Config(beta, told(guesses)), wrong),
+        *(last.loc["dpo", true].assign(method=k, level=0.0, step=steps)
+          .reset_index() for k in ("cdpo", "rdpo")),
+        *(last.loc[k, true].assign(method=k, level=true, step=steps)
+          .reset_index() for k in ("cdpo", "rdpo")),
+    ]
+)  # fmt: skip
+guess = guess[guess.step == steps].rename(columns={"level": "assumed"})
+
+# %%
+t, aims = 1 - 2 * true, []
+for g in (0.0, *guesses, true):
+    aims += [("cdpo", g, dpo_slope(t * (1 - 2 * g)))]
+    aims += [("rdpo", g, dpo_slope(t / (1 - 2 * g)))] * (g <= true)
+aims = pd.DataFrame(aims, columns=["method", "assumed", "answer_slope"])
+met = ref.exp()[..., None] * ref.exp()[:, None]
+sure = {g: pair > 0.5 + (1 - 2 * g) / (2 * t) for g in (0.3, 0.4)}
+sure = {g: 2 * (met * s).sum().item() / len(ref) for g, s in sure.items()}
+print({f"told {g}": f"{s:.0%} of pairs without end" for g, s in sure.items()})
+
+# %%
+wide = guess.groupby(["method", "assumed"]).mean().loc["rdpo"]
+views.sweep(
+    guess,
+    "assumed",
+    {"answer_slope": "slope of βΔD on Δr", "kl": "KL(π‖π_ref) (nats)"},
+    "method",
+    x_label="ε̂, the flip rate that the loss is told",
+    exact={"answer_slope": aims},
+    caption=f"Told 0.4 in place of 0.2 rdpo's slope goes from "
+    f"{wide.answer_slope[true]:.2f} to {wide.answer_slope[0.4]:.2f} and its "
+    f"KL from {wide.kl[true]:.2f} to {wide.kl[0.4]:.2f} nats.",
+)
+
+# %% [markdown]
+# The dashed line of rDPO ends at ε̂ = ε, for there its minimiser ends.
+#
+# ## Lists, softness, anchors
+#
+# ADPO answers noise in another way: no ε, but a *soft* target. An annotator
+# feels a noisy utility for each of four responses (reward + Gumbel noise);
+# a flip exchanges two of them. The list loss matches softmax(u/β_r) with
+# softmax(d/τ); its pairwise form has the label σ(Δu/β_r). Against hard
+# pairwise labels (DPO on all six pairs) that changes three things at once:
+# soft targets, lists, and, if log π stands in place of d, no anchor. Their
+# comparison takes a run for each.
+#
+# The measure of the paper is the **win mass**: the mass that π, restricted to
+# a list of four fresh responses, puts on the best one.
+
+# %%
+draw, n_lists = generator(SEED, "fresh"), 2000
+prompt = (torch.arange(n_lists) % len(ref)).repeat_interleave(4)
+fresh = world.draw_for(ref, prompt, draw).response.unflatten(0, (-1, 4))
+prompt = prompt.unflatten(0, (-1, 4))
+value = world.gold[prompt, fresh]
+best = value == value.amax(-1, keepdim=True)
+
+
+def win_mass(policy):
+    inside = measure.law(policy, world)[:, prompt, fresh].softmax(-1)
+    mass = (inside * best).sum(-1).mean(-1).tolist()
+    return pd.DataFrame({"seed": range(len(mass)), "win_mass": mass})
+
+
+# %%
+def listed(flip, seed):
+    how = generator(seed, "lists")
+    judge = Annotator(flip=flip)
+    return sample_supply(world, reference, n_pairs, judge, how).data(ListLogps)
+
+
+some = {e: [listed(e, SEED + s) for s in range(seeds)] for e in rates[::2]}
+short = min(len(each) for sets in some.values() for each in sets)
+some = {e: [each[:short] for each in sets] for e, sets in some.items()}
+assert isinstance(some[0.0][0], Lists)

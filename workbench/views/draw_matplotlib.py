@@ -88,9 +88,9 @@ def _palette(png: bytes) -> bytes:
 
     small = io.BytesIO()
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(
-        small, format="png", optimize=True
-    )
+    # median cut, the default, drops the colour of a line that covers few pixels
+    how = {"method": Image.Quantize.FASTOCTREE, "dither": Image.Dither.NONE}
+    picture.quantize(COLOURS, **how).save(small, format="png", optimize=True)
     return small.getvalue()
 
 
