@@ -31,6 +31,7 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
+from functools import partial
 from types import SimpleNamespace as method
 
 import numpy as np
@@ -43,10 +44,9 @@ from workbench import teach, views
 from workbench.core.batches import ListLogps
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.lists import Lists
+from workbench.feedback.pairs import sample_pairs
 
 # %%
-from workbench.feedback.pairs import Pairs, sample_pairs
 from workbench.feedback.supply import sample_supply
 from workbench.loops import offline
 from workbench.measure import exact as measure
@@ -64,7 +64,7 @@ rates, true, beta, tau = (0.0, 0.1, 0.2, 0.3, 0.4), 0.2, 1.0, 0.25
 
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
-ref = reference.response_logps(world).detach()
+ref = reference.response_logps(world).detach().double()
 
 # %% [markdown]
 # ## The question
@@ -117,8 +117,8 @@ pd.DataFrame(rows, columns=heads).round(3)
 #
 # p̃ − ½ = (1 − 2ε)(p − ½).
 #
-# Average a loss over the label and collect the factor of ℓ(M). It is again a
-# chance, and as ℓ(−M) = ℓ(M) + M the loss is DPO's for that chance:
+# Average a loss over the label and collect the factors of ℓ(M) and ℓ(−M). They
+# sum to 1, so the mean loss is DPO's for the factor of ℓ(M) as a chance:
 #
 # | loss | the chance it fits, less ½ |
 # |---|---|
@@ -142,11 +142,12 @@ display(*(teach.show(module.weight) for module in (cdpo, rdpo)))
 # %%
 M, settings = torch.tensor([0.0, 2.0, 10.0, 100.0]).double(), {}
 for module in (dpo, cdpo, rdpo):
-    told = (beta,) if module is dpo else (beta, true)
-    cfg, key = module.Config(*told), module.card.key
+    how = (beta,) if module is dpo else (beta, true)
+    cfg, key = module.Config(*how), module.card.key
     settings |= {f"{key} loss": module.link(M / beta, cfg)}
     settings |= {f"{key} push": module.weight(M / beta, cfg)}
 hard = pd.DataFrame({k: v.tolist() for k, v in settings.items()}, M.tolist())
+hard_loss = hard.loc[100.0, "rdpo loss"]
 hard.rename_axis("M").round(3)
 
 # %% [markdown]
@@ -178,9 +179,11 @@ pd.DataFrame({"Δr": gap.tolist(), **table}, names).round(3)
 
 # %%
 def settle(loss, p, mu, d):
-    """The d that minimises the mean loss of pairs from μ, won with chance p."""
-    d, how = d.clone().requires_grad_(), {"line_search_fn": "strong_wolfe"}
-    optimiser = torch.optim.LBFGS([d], max_iter=40, **how)
+    """The d of least mean loss over pairs from μ, won with chance p."""
+    d, how = d.clone().requires_grad_(), {"tolerance_grad": 1e-10}
+    optimiser = torch.optim.LBFGS(
+        [d], max_iter=60, line_search_fn="strong_wolfe", **how
+    )
     weight = mu[..., None] * mu[..., None, :] * p
 
     def total():
@@ -197,9 +200,9 @@ def settle(loss, p, mu, d):
 p = Annotator(flip=true).probability(r[:, None], r)
 known, ends = {"dpo": (dpo, beta), "ipo": (ipo, tau)}, {}
 known |= {"cdpo": (cdpo, beta, true), "rdpo": (rdpo, beta, true)}
-for name, (module, *told) in known.items():
-    cfg = module.Config(*told)
-    ends[name] = settle(lambda D: module.link(D, cfg), p, q, 0 * r)
+for name, (module, *how) in known.items():
+    link = partial(module.link, cfg=module.Config(*how))
+    ends[name] = settle(link, p, q, 0 * r)
 star = exact.optimal_policy(q.log(), r, beta)
 hand = {"π_ref": q, "π*": star.exp()}
 laws = {k: (q.log() + d).log_softmax(-1) for k, d in ends.items()}
@@ -244,12 +247,12 @@ def train(name, module, cfg, parts, size=16, measures=tracks, epochs=1):
     return run.metrics.assign(method=name, level=level, seed=seed)
 
 
-def told(values, size=16):
+def a_row(values, size=16):
     return torch.tensor(values).repeat_interleave(seeds * size)
 
 
 # %%
-eps, shrunk = told(rates), "dpo, β(1 − 2ε)"
+eps, shrunk = a_row(rates), "dpo, β(1 − 2ε)"
 work = {"dpo": (dpo, dpo.Config(beta)), "cdpo": (cdpo, cdpo.Config(beta, eps))}
 work |= {"rdpo": (rdpo, rdpo.Config(beta, eps)), "ipo": (ipo, ipo.Config(tau))}
 work[shrunk] = dpo, dpo.Config(beta * (1 - 2 * eps))
@@ -287,8 +290,8 @@ for e in rates:
     t = 1 - 2 * e
     known = {"dpo": dpo_slope(t), "cdpo": dpo_slope(t * t), "rdpo": 1.0}
     known |= {"ipo": slope_of(t * win_rate / tau), shrunk: dpo_slope(t) / t}
-    goals += [{"flip": e, "method": k, "answer_slope": v} for k, v in known.items()]
-goals = pd.DataFrame(goals)
+    goals += [(e, *item) for item in known.items()]
+goals = pd.DataFrame(goals, columns=["flip", "method", "answer_slope"])
 goals.pivot(index="flip", columns="method", values="answer_slope").round(3)
 
 # %% [markdown]
@@ -355,11 +358,11 @@ views.training_curves(
 
 # %%
 guesses = (0.1, 0.3, 0.4)
-wrong = {g: data[true] for g in guesses}
+wrong = dict.fromkeys(guesses, data[true])
 guess = pd.concat(
     [
-        train("cdpo", cdpo, cdpo.Config(beta, told(guesses)), wrong),
-        train("rdpo", rdpo, rdpo.Config(beta, told(guesses)), wrong),
+        train("cdpo", cdpo, cdpo.Config(beta, a_row(guesses)), wrong),
+        train("rdpo", rdpo, rdpo.Config(beta, a_row(guesses)), wrong),
         *(last.loc["dpo", true].assign(method=k, level=0.0, step=steps)
           .reset_index() for k in ("cdpo", "rdpo")),
         *(last.loc[k, true].assign(method=k, level=true, step=steps)
@@ -434,4 +437,256 @@ def listed(flip, seed):
 some = {e: [listed(e, SEED + s) for s in range(seeds)] for e in rates[::2]}
 short = min(len(each) for sets in some.values() for each in sets)
 some = {e: [each[:short] for each in sets] for e, sets in some.items()}
-assert isinstance(some[0.0][0], Lists)
+
+# %% [markdown]
+# The settings are those of the authors' first code, τ = 0.8 and β_r = 0.5.
+# Soft labels then aim at π_ref exp(1.6 r) if the scores are clean, hard ones
+# at π_ref exp(0.8 r): softness comes with a stronger pull. So the right panel
+# compares every run with the exact path at the run's own KL.
+
+# %%
+soft, flat = adpo.Config(), adpo_pair.mistakes
+ways = {"soft list": adpo.loss, "soft pairs": adpo_pair.loss}
+ways |= {"hard pairs": flat["1 hard label"]}
+ways |= {"soft list, no anchor": adpo.mistakes["2 no anchor"]}
+ways |= {"soft pairs, no anchor": flat["4 no anchor"]}
+runs = []
+for name, loss in ways.items():
+    module = method(card=adpo.card, loss=loss)
+    runs += [train(name, module, soft, some, 8, [tracks[0], win_mass])]
+lists = pd.concat(runs).rename(columns={"level": "flip"})
+lists = lists[lists.step == steps]
+
+# %%
+tilts = torch.logspace(1.5, -2, 50).tolist()
+path = exact.frontier(ref, world.gold, world.gold, tilts)
+laws = [exact.optimal_policy(ref, world.gold, b) for b in tilts]
+path["win_mass"] = [win_mass(law).win_mass[0] for law in laws]
+lists["ahead"] = lists.win_mass - np.interp(lists.kl, path.kl, path.win_mass)
+won = lists.groupby(["method", "flip"]).mean()
+worst = won.xs(rates[-1], level="flip")
+views.sweep(
+    lists, "flip",
+    {"win_mass": "mass on the best of four", "ahead": "above the exact path"},
+    "method", x_label="labels flipped (share)",
+    exact={"win_mass": win_mass(ref).win_mass[0]}, exact_label="π_ref",
+    caption=f"At {rates[-1]:.0%} flips the most win mass is that of "
+    f"{worst.win_mass.idxmax()}, {worst.win_mass.max():.3f}; at its own KL "
+    f"{worst.ahead.idxmax()} stands best, {worst.ahead.max():+.3f}.",
+)  # fmt: skip
+
+# %% [markdown]
+# Without an anchor the softmax compares log π itself. Its target is
+# exp(τu/β_r) with no π_ref in front: a review that π_ref would hardly write
+# is to be as frequent as a common one with the same score.
+#
+# ## Break it: one sign
+#
+# Mistake (2) of cDPO's docstring has a minus before the flipped term. That is
+# rDPO's numerator, so nothing is wrong with its minimiser. Give both forty
+# pairs and many passes.
+
+# %%
+few, minus = {true: [each[:40] for each in data[true]]}, {}
+signs = {"cdpo": cdpo.loss, "rdpo": rdpo.loss}
+signs["a minus in cdpo"] = cdpo.mistakes["2 minus before the flipped term"]
+for name, loss in signs.items():
+    module = method(card=cdpo.card, loss=loss)
+    cfg = cdpo.Config(beta, true)
+    minus[name] = train(name, module, cfg, few, epochs=3)
+minus = pd.concat(minus.values())
+
+# %%
+ends = minus[minus.step == minus.step.max()].groupby("method").mean()
+views.training_curves(
+    minus,
+    {"loss": "training loss (nats)", "kl": "KL(π‖π_ref) (nats)"},
+    by="method",
+    caption=f"With a minus the loss ends at {ends.loss['a minus in cdpo']:.2f}"
+    f" and the KL at {ends.kl['a minus in cdpo']:.2f} nats; with cDPO's plus "
+    f"they end at {ends.loss['cdpo']:.2f} and {ends.kl['cdpo']:.2f}.",
+)
+
+# %% [markdown]
+# **Its signature.** A loss that falls through 0 and goes on falling. A
+# cross-entropy cannot be negative. rDPO's can, by design, and its training
+# loss is no sign of progress: hold it with early stopping, or with a KL.
+#
+# ## Claims
+#
+# Effects of runs are taken seed by seed and averaged over the flip rates
+# above 0. "Loses" compares a run with its own clean run.
+
+# %%
+said = {
+    "rdpo-dpo": "As labels are flipped rDPO loses less gold than DPO.",
+    "rdpo-cdpo": "As labels are flipped rDPO loses less gold than cDPO.",
+    "rdpo-ipo": "As labels are flipped rDPO loses less gold than IPO.",
+    "rdpo-slope": "At 20 % flips rDPO's slope of r̂ on r is about 1.",
+    "rdpo-kept": "At 20 % flips rDPO keeps the slope of its clean run.",
+    "cdpo-kept": "At 20 % flips cDPO's slope is below that of its clean run.",
+    "cdpo-dpo": "With flipped labels cDPO ends with more gold than DPO.",
+    "direction": "With flips rDPO lies nearer to the frontier than DPO.",
+    "rescaled": "With flips rDPO has more gold than DPO with β(1 − 2ε).",
+    "too-much": "Told 0.4 in place of 0.2 rDPO ends farther from π*.",
+}
+
+# %%
+said |= {
+    "list-soft": "Soft lists put more mass on the best than hard pairs.",
+    "pair-soft": "Soft pairs put more mass on the best than hard pairs.",
+    "anchor": "Soft lists put more mass on the best with an anchor.",
+    "list-ahead": "So do soft lists against hard pairs at equal KL.",
+    "rdpo-exact": "Told ε, rDPO's minimiser is π* of the clean labels.",
+    "cdpo-exact": "cDPO's minimiser is DPO's at flip rate 2ε(1 − ε).",
+    "cdpo-short": "cDPO's minimiser has a slope below 1 at every ε > 0.",
+    "unbounded": "rDPO is unbounded below: −33.3 at M = 100, ε = 0.2.",
+}
+
+# %%
+papers = {
+    "rdpo": "Ray Chowdhury et al. 2024 (2403.00409)",
+    "cdpo": "Mitchell 2023 (ericmitchell.ai/cdpo.pdf)",
+    "adpo": "Wang 2025 (2510.18913)",
+    "own": "derived in this lesson",
+}
+
+
+def claim(key, paper, effect, expected, unit="reward units", **more):
+    more = {"setting": f"{n_pairs} pairs, {steps} steps, lr 1e-3"} | more
+    teach.claim(
+        key=key, paper=papers[paper], statement=said[key], effect=effect,
+        expected=expected, unit=unit, out=OUT or None, **more,
+    )  # fmt: skip
+
+
+# %%
+def flipped(column, name, frame=last):
+    """Mean over the flip rates above 0, one value a seed."""
+    rows = frame[column][name].unstack("flip")
+    return rows[[e for e in rows if e > 0]].mean(axis=1)
+
+
+gold, slope = last.gold, last.answer_slope
+falls = {k: gold[k, 0.0] - flipped("gold", k) for k in ("dpo", "cdpo", "ipo")}
+for key, fall in falls.items():
+    less = fall - (gold["rdpo", 0.0] - flipped("gold", "rdpo"))
+    claim(f"rdpo-{key}", "rdpo", less, "positive")
+
+# %%
+claim("rdpo-slope", "rdpo", slope["rdpo", true], (0.8, 1.2), "slope")
+kept = {k: slope[k, true] / slope[k, 0.0] for k in ("rdpo", "cdpo")}
+claim("rdpo-kept", "rdpo", kept["rdpo"], (0.8, 1.25), "share of slope")
+claim("cdpo-kept", "cdpo", kept["cdpo"], (0.0, 1.0), "share of slope")
+more = flipped("gold", "cdpo") - flipped("gold", "dpo")
+claim("cdpo-dpo", "cdpo", more, "positive")
+gaps = flipped("frontier_gap", "dpo") - flipped("frontier_gap", "rdpo")
+claim("direction", "own", gaps, "positive")
+more = flipped("gold", "rdpo") - flipped("gold", shrunk)
+claim("rescaled", "own", more, "positive")
+
+# %%
+away = guess.set_index(["method", "assumed", "seed"]).kl_to_optimum["rdpo"]
+claim("too-much", "own", away[0.4] - away[true], "positive", "nats")
+lists = lists.set_index(["method", "flip", "seed"])
+mass = {k: flipped("win_mass", k, lists) for k in ways}
+ahead = {k: flipped("ahead", k, lists) for k in ways}
+unit, hard = "probability", mass["hard pairs"]
+claim("list-soft", "adpo", mass["soft list"] - hard, "positive", unit)
+claim("pair-soft", "adpo", mass["soft pairs"] - hard, "positive", unit)
+more = mass["soft list"] - mass["soft list, no anchor"]
+claim("anchor", "adpo", more, "positive", unit)
+more = ahead["soft list"] - ahead["hard pairs"]
+claim("list-ahead", "own", more, "positive", unit)
+
+# %%
+zero = {"kind": "exact", "expected": "zero", "tolerance": 1e-9}
+zero |= {"unit": "nats", "setting": "infinitely many pairs, no training"}
+claim("rdpo-exact", "rdpo", apart["rdpo"], **zero)
+p = Annotator(flip=2 * true * (1 - true)).probability(r[:, None], r)
+twice = settle(lambda D: softplus(-beta * D), p, q, 0 * r)
+twice = (q.log() + twice).log_softmax(-1)
+claim("cdpo-exact", "cdpo", exact.kl(laws["cdpo"], twice).item(), **zero)
+zero |= {"unit": "slope", "expected": (0.0, 0.999), "tolerance": None}
+short = goals[(goals.method == "cdpo") & (goals.flip > 0)].answer_slope
+claim("cdpo-short", "cdpo", short, **zero)
+zero |= {"unit": "nats", "expected": (-33.4, -33.3)}
+claim("unbounded", "rdpo", hard_loss, **zero)
+
+# %% [markdown]
+# ## Exercises
+#
+# **1 · The loss from memory** (●○○, 5 minutes). Write rDPO from
+# `batch.margin()`, `cfg.beta` and `cfg.epsilon`.
+
+
+# %%
+def my_rdpo(batch, cfg):
+    raise NotImplementedError
+
+
+teach.check.rdpo(my_rdpo)
+
+
+# %% tags=["solution"]
+def solution(batch, cfg):
+    M, e = cfg.beta * batch.margin(), cfg.epsilon
+    return ((1 - e) * softplus(-M) - e * softplus(M)) / (1 - 2 * e)
+
+
+checked = teach.check.rdpo(solution)
+checked
+
+# %% [markdown]
+# **2 · A robust IPO** (●●○, 10 minutes). IPO has no ε. Show that it needs
+# none: with τ(1 − 2ε) in place of τ its minimiser on flipped labels is its
+# minimiser on clean ones. (Hint: `settle`.)
+
+# %% tags=["solution"]
+both = []
+for e in (0.0, true):
+    p = Annotator(flip=e).probability(r[:, None], r)
+    link = partial(ipo.link, cfg=ipo.Config(tau * (1 - 2 * e)))
+    both += [(q.log() + settle(link, p, q, 0 * r)).softmax(-1)]
+pd.DataFrame(both, ["clean", "flipped"], texts).round(6)
+
+# %% [markdown]
+# **3 · The price of being unbiased** (●●○, 10 minutes). At M = 0 the push of
+# a label is ± weight(0). Find its mean and its variance under flipped labels
+# for rDPO, and the number of labels at which it is as sure as DPO on clean
+# ones. What is that at ε = 0.4?
+
+# %% tags=["solution"]
+# Push ±β/(2(1 − 2ε)): mean (2p̃ − 1)β/(2(1 − 2ε)) = (2p − 1)β/2, DPO's on
+# clean labels. The square is larger by 1/(1 − 2ε)², and so, for p near ½,
+# are the variance and the number of labels.
+print({e: round(1 / (1 - 2 * e) ** 2, 1) for e in rates})
+
+# %% [markdown]
+# ## What must hold
+#
+# Exact facts, and the loss that is the same loss at ε = 0.
+
+# %%
+goal = goals.set_index(["method", "flip"]).answer_slope
+assert apart["rdpo"] < 1e-9 < apart["dpo"] < apart["cdpo"]
+assert all(goal["dpo", e] < 1 - 2 * e + 1e-6 for e in rates)
+assert all(abs(goal["rdpo"] - 1) < 1e-9) and abs(goal["dpo", 0.0] - 1) < 1e-3
+for name in ("cdpo", "rdpo", shrunk):
+    same = (last.gold[name, 0.0] - last.gold["dpo", 0.0]).abs().max()
+    assert same < 0.02, name
+assert (last.frontier_gap > -1e-6).all() and checked.passed
+assert last.notna().all(axis=None) and lists.notna().all(axis=None)
+
+# %% [markdown]
+# ## References and next
+#
+# * Mitchell 2023, *A note on DPO with noisy preferences and relationship to
+#   IPO* (ericmitchell.ai/cdpo.pdf).
+# * Ray Chowdhury, Kini, Natarajan 2024, *Provably robust DPO* (2403.00409).
+# * Azar et al. 2023, *A general theoretical paradigm to understand learning
+#   from human preferences* (2310.12036).
+# * Wang 2025, *Anchored direct preference optimization* (2510.18913).
+#
+# Next: **25 · Length, and no reference**, where the labels are wrong in one
+# direction.

@@ -257,15 +257,15 @@ views.sweep(
 #
 # Two more things to see. R-DPO does not hold the length of π_ref: it holds
 # that of honest labels, here a little shorter at moderate β, since short
-# reviews of π_ref make fewer errors. And of what it changes against DPO, nothing is
-# quality: a price on tokens moves mass between lengths and none within, so
-# both have the same controlled gold at every β.
+# reviews of π_ref make fewer errors. And of what it changes against DPO,
+# nothing is quality: a price on tokens moves mass between lengths and none
+# within, so both have the same controlled gold at every β.
 #
 # ## Train
 #
 # All losses on the same pairs, all seeds of a loss in one batched model, Adam
-# at 1e-3, batches of 16. γ of SimPO is 0.8 β, as in the official code's first setting, and
-# CPO has its NLL.
+# at 1e-3, batches of 16. γ of SimPO is 0.8 β, as in the official code's first
+# setting, and CPO has its NLL.
 # `track` keeps the exact facts, and over the training pairs: log π(y)/|y| of
 # both responses, how often it is *right* about the label, and how often it
 # is wrong where the log-ratio to π_ref is right (*crossed*).

@@ -267,9 +267,9 @@ fitted["fall"] = pd.concat(falls).to_numpy()
 fitted.groupby("method", sort=False)[[*keep, "fall"]].mean().round(3)
 
 # %% [markdown]
-# Each seed's runs of all β in one fit, means over seeds; `hump` is the share of seeds whose law peaks inside the
-# data, `drop` the naive maximum minus the value at the largest KL, `fall`
-# the careful one.
+# One fit a seed over its runs of all β, then means over seeds. `hump` is the
+# share of seeds whose law peaks inside the data, `drop` the naive maximum
+# minus the value at the largest KL, `fall` the careful one.
 #
 # ## Size of the model
 #
@@ -360,10 +360,10 @@ views.training_curves(
 # %% [markdown]
 # ## Distance to the exact optimum
 #
-# The frontier is the most gold that any policy has at a given KL. `fall` is
-# the price of staying too long; the rest of the gap is the price of the
-# labels. And falling little is no merit by itself: π_ref does not fall at
-# all. Read each fall beside its peak.
+# The frontier is the most gold that any policy has at a given KL. The gap to
+# it at the end is what few and wrong labels cost and staying too long
+# together; `fall` is what staying cost in gold. Falling little is no merit
+# by itself: π_ref does not fall at all. Read each fall beside its peak.
 
 # %%
 mean[["peak", "fall", "gold", "kl", "frontier_gap"]].round(2)
@@ -409,7 +409,7 @@ def claims(*rows, out=OUT or None, **kind):
     names = "statement", "key", "paper", "effect", "expected", "unit"
     for row in rows:
         told = dict(zip(names, row, strict=True)) | kind
-        teach.claim(**told, setting=where, out=out)
+        teach.claim(**told, setting="" if kind else where, out=out)
 
 
 # %%

@@ -75,7 +75,7 @@ was = tree.conditionals(ref)  # log π_ref(a|s), [prompt, prefix, token]
 #
 # **Write down a prediction.** In "good and fun" replace "fun" by "dull".
 # Then, instead, replace "good" by "dull". In each case, which words' ρ
-# change? And does "not" have the sign of its ρ wherever it stands?
+# change? Should "fun" be worth the same after "good and" and "dull and"?
 #
 # ## Three data points
 #

@@ -22,7 +22,10 @@ class Annotator:
     Attributes:
         temperature: reward units; small is decisive.
         flip: probability that the label is recorded the wrong way round, 0 to ½.
-        length_bias: reward units a token that longer responses are overrated by.
+        length_bias: reward units a unit of length that longer responses are overrated
+            by. The lengths are the caller's: ``sample_pairs`` and ``population_pairs``
+            count words, ``compare`` counts tokens. In an exact world a full-length
+            response has no end token, so the two differ by more than a constant.
         deterministic: the better response always wins; ties are fair coins.
     """
 

@@ -90,7 +90,10 @@ def _palette(png: bytes) -> bytes:
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     # median cut, the default, drops the colour of a line that covers few pixels
     how = {"method": Image.Quantize.FASTOCTREE, "dither": Image.Dither.NONE}
-    picture.quantize(COLOURS, **how).save(small, format="png", optimize=True)
+    drawn = picture.quantize(COLOURS, **how)
+    # its averages leave white a shade too dark
+    drawn.putpalette([255 if level > 252 else level for level in drawn.getpalette()])
+    drawn.save(small, format="png", optimize=True)
     return small.getvalue()
 
 
