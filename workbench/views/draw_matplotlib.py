@@ -8,7 +8,8 @@ from workbench.views.marks_matplotlib import Place, draw, plain
 from workbench.views.style import GREY
 
 DPI = 100  # two panels fit the 865 pixels of a notebook cell on a small screen
-COLOURS = 96  # a palette image is a third of a full-colour one
+COLOURS = (96, 160, 256)  # a palette image is a third of a full-colour one
+FAITHFUL = 60  # levels out of 255 by which a channel of a pixel may be off
 _RC = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
@@ -83,16 +84,20 @@ def _compose(figure, panels: Panels) -> None:
 
 
 def _palette(png: bytes) -> bytes:
-    """The same picture with at most `COLOURS` colours."""
-    from PIL import Image
+    """The same picture with as few colours as keep every pixel's.
 
-    small = io.BytesIO()
+    Median cut gives colours to what covers many pixels: with too few of them a thin
+    line takes the colour of its neighbour.
+    """
+    from PIL import Image, ImageChops
+
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    # median cut, the default, drops the colour of a line that covers few pixels
-    how = {"method": Image.Quantize.FASTOCTREE, "dither": Image.Dither.NONE}
-    drawn = picture.quantize(COLOURS, **how)
-    # its averages leave white a shade too dark
-    drawn.putpalette([255 if level > 252 else level for level in drawn.getpalette()])
+    for colours in COLOURS:
+        drawn = picture.quantize(colours, dither=Image.Dither.NONE)
+        gap = ImageChops.difference(picture, drawn.convert("RGB"))
+        if max(high for _, high in gap.getextrema()) <= FAITHFUL:
+            break
+    small = io.BytesIO()
     drawn.save(small, format="png", optimize=True)
     return small.getvalue()
 
