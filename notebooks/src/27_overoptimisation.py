@@ -232,7 +232,7 @@ for name, one in wide.groupby("method", sort=False):
     charts += views.overoptimisation(
         one.assign(proxy=low * one.margin, curve=name), caption="-",
         laws={"R(d)": fits[name]}, start=start,
-        exact=null[null.kl < one.kl.max()],
+        exact=null[null.kl < one.kl.max()], title=name,
     ).panels.charts  # fmt: skip
 
 # %%

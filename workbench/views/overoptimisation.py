@@ -26,6 +26,7 @@ def overoptimisation(
     exact: pd.DataFrame | None = None,
     by: str = "step",
     spread: str = "range",
+    title: str = "Overoptimisation",
 ) -> Fig:
     """Gold and proxy reward against √KL: where the proxy rises and gold falls.
 
@@ -41,6 +42,7 @@ def overoptimisation(
             seeds are averaged at equal values of it, KL included. A curve without
             it is drawn in the order of its rows.
         spread: what the band over seeds is, "range" or "interval".
+        title: heading.
     """
     need(curves, "kl", "gold", "proxy")
     layers: list[Layer] = []
@@ -57,7 +59,7 @@ def overoptimisation(
             label = f"{reward}, {name}" if name else reward
             layers += _curve(group, by, reward, label, look, spread)
     layers += _laws(laws or {}, start, float(curves["kl"].max()))
-    chart = Chart("Overoptimisation", ROOT, REWARD, layers, note(curves, spread))
+    chart = Chart(title, ROOT, REWARD, layers, note(curves, spread))
     return Fig(Panels([chart], height=3.6), caption, curves)
 
 
