@@ -31,14 +31,13 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from functools import cache, partial
+from functools import cache
 from types import SimpleNamespace as method
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
-from torch.nn.functional import softplus
+from IPython.display import display
 
 from workbench import teach, views
 from workbench.core.batches import ListLogps
@@ -92,14 +91,15 @@ def drawn(flip, seed):
 
 
 data = {e: [drawn(e, SEED + s) for s in range(seeds)] for e in rates}
-rows, both = {}, (data[0.0][0].chosen, data[0.0][0].rejected)
-for k, two in enumerate(zip(*(t.response[:3].tolist() for t in both))):
-    r = world.gold[both[0].prompt[k], list(two)]
-    chance = [Annotator(flip=e).probability(*r).item() for e in (0, 0.4)]
-    same = bool(data[0.4][0].chosen.response[k] == two[0])
-    rows[k] = [*map(world.text, two), *chance, same]
-heads = ["chosen", "rejected", "p, ε = 0", "ε = 0.4", "same label"]
-pd.DataFrame.from_dict(rows, "index", columns=heads).round(3)
+rows, two = {}, (data[0.0][0].chosen, data[0.0][0].rejected)
+for k, x in enumerate(two[0].prompt[:3].tolist()):
+    pair = [int(each.response[k]) for each in two]
+    odds = [Annotator(flip=e).probability(*world.gold[x, pair]) for e in rates]
+    same = [bool(data[e][0].chosen.response[k] == pair[0]) for e in rates]
+    said = [f"{o:.2f} {'' if s else 'turned'}" for o, s in zip(odds, same)]
+    rows[k] = [*map(world.text, pair), *said]
+heads = ["chosen", "rejected", *(f"p, ε = {e}" for e in rates)]
+pd.DataFrame.from_dict(rows, "index", columns=heads)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -146,52 +146,42 @@ display(*(teach.show(module.weight) for module in (cdpo, rdpo)))
 # %%
 texts = ["very good", "good", "dull"]
 three = torch.tensor([world.index(text) for text in texts])
-q, r = ref[0, three].double().softmax(-1), world.gold[0, three].double()
-i, j = torch.triu_indices(3, 3, 1)
-gap, t = r[i] - r[j], 1 - 2 * true
-p = gap.sigmoid()
-fits = {"clean p": p, "DPO": 0.5 + t * (p - 0.5)}
-fits |= {"cDPO": 0.5 + t * t * (p - 0.5), "rDPO": 0.5 + t / t * (p - 0.5)}
-table = {f"M, {k}": v.logit().tolist() for k, v in fits.items()}
-names = [f"{texts[a]} ≻ {texts[b]}" for a, b in zip(i, j, strict=True)]
-pd.DataFrame({"Δr": gap.tolist(), **table}, names).round(3)
+q, r, t = ref[0, three].softmax(-1), world.gold[0, three], 1 - 2 * true
+p = (r[:, None] - r).sigmoid()[[0, 1, 0], [1, 2, 2]]
+fits = {"clean": p, "dpo": t * (p - 0.5) + 0.5}
+fits |= {"cdpo": t * t * (p - 0.5) + 0.5, "rdpo": t / t * (p - 0.5) + 0.5}
+heads = ["very good ≻ good", "good ≻ dull", "very good ≻ dull"]
+pd.DataFrame({k: v.logit().tolist() for k, v in fits.items()}, heads).round(3)
 
 # %% [markdown]
-# The clean column adds up: the first and the third row give the second.
-# DPO's and cDPO's columns do not, since no reward has these log-odds. A
-# policy cannot be at rest on all three pairs and settles between them. Which
-# policy? Give each response a logit of its own and minimise the mean loss.
+# The clean M add up: the first two rows give the third. DPO's and cDPO's do
+# not, since no reward has these log-odds. A policy cannot be at rest on all
+# three pairs and settles between them. Which policy? Give each response a
+# logit of its own and walk along the mean push, with the `weight` of each
+# method.
 
 
 # %%
-def settle(loss, p, mu, d):
-    """The d of least mean loss over pairs from μ, won with chance p."""
-    d, how = d.clone().requires_grad_(), {"line_search_fn": "strong_wolfe"}
-    optimiser = torch.optim.LBFGS([d], max_iter=60, **how)
-    weight = mu[..., None] * mu[..., None, :] * p
-
-    def total():
-        mean = (weight * loss(d[..., None] - d[..., None, :])).sum()
-        d.grad = torch.autograd.grad(mean, d)[0]
-        return mean
-
-    optimiser.step(total)
-    return d.detach()
+def settle(module, cfg, flip):
+    """Where the mean push of infinitely many flipped labels is 0."""
+    p, d = Annotator(flip=flip).probability(r[:, None], r), 0 * r
+    for _ in range(1000):
+        push = p * module.weight(d[:, None] - d, cfg)
+        d = d + 0.25 * (push - push.T) @ q
+    return (q.log() + d).log_softmax(-1)
 
 
-# %%
-p = Annotator(flip=true).probability(r[:, None], r)
-known, ends = {"dpo": (dpo, beta), "ipo": (ipo, tau)}, {}
+known = {"dpo": (dpo, beta), "ipo": (ipo, tau)}
 known |= {"cdpo": (cdpo, beta, true), "rdpo": (rdpo, beta, true)}
-for name, (module, *how) in known.items():
-    link = partial(module.link, cfg=module.Config(*how))
-    ends[name] = settle(link, p, q, 0 * r)
+laws = {k: settle(m, m.Config(*v), true) for k, (m, *v) in known.items()}
+
+# %%
 star = exact.optimal_policy(q.log(), r, beta)
-hand = {"π_ref": q, "π*": star.exp()}
-laws = {k: (q.log() + d).log_softmax(-1) for k, d in ends.items()}
-table = pd.DataFrame({k: v.exp() for k, v in laws.items()} | hand, texts)
+table = pd.DataFrame({"π_ref": q, **laws, "π*": star}).T
+table.columns, table.loc["π_ref"] = texts, q.log().tolist()
+table = np.exp(table)
 apart = {k: exact.kl(law, star).item() for k, law in laws.items()}
-table.T.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
+table.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
 
 # %% [markdown]
 # rDPO is at π*, told ε and nothing else. DPO falls short of it and cDPO by
@@ -214,36 +204,35 @@ table.T.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
 asked = answers.sampled(world, ref, world.gold, 4000, generator(SEED, "ask"))
 asked = world, ref, asked, answers.logratio_score(beta)
 tracks = [measure.Tracker(world, ref, gold=world.gold, beta=beta)]
-tracks += [answers.ScoreTracker(*asked, prefix="answer_")]
+
+
+def slopes(policy):
+    return answers.of_policy(policy, *asked)[["seed", "slope", "accuracy"]]
+
+
+tracks += [slopes]
 
 
 # %%
-def train(name, module, cfg, parts, size=16, measures=tracks, epochs=1):
+def train(name, module, cfg, parts, size=16, measures=tracks):
     every = [each for sets in parts.values() for each in sets]
     run = offline.fit(
         reference.copies(len(every)), reference, type(every[0]).cat(every),
-        module, cfg, steps=epochs * steps, batch_size=size, seed=SEED,
-        measures=measures, every=max(1, epochs * steps // 3),
+        module, cfg, steps=steps, batch_size=size, seed=SEED,
+        measures=measures, every=steps,
     )  # fmt: skip
-    at = (run.metrics.seed - SEED).to_numpy()
-    level, seed = np.array(list(parts))[at // seeds], SEED + at % seeds
-    return run.metrics.assign(method=name, level=level, seed=seed)
-
-
-def a_row(values, size=16):
-    return torch.tensor(values).repeat_interleave(seeds * size)
+    at = run.last.seed.to_numpy() - SEED
+    flip, seed = np.array(list(parts))[at // seeds], SEED + at % seeds
+    return run.last.assign(method=name, flip=flip, seed=seed)
 
 
 # %%
-eps, shrunk = a_row(rates), "dpo, β(1 − 2ε)"
-work = {"dpo": (dpo, dpo.Config(beta)), "cdpo": (cdpo, cdpo.Config(beta, eps))}
-work |= {"rdpo": (rdpo, rdpo.Config(beta, eps)), "ipo": (ipo, ipo.Config(tau))}
-work[shrunk] = dpo, dpo.Config(beta * (1 - 2 * eps))
-logs = pd.concat([train(k, *each, data) for k, each in work.items()])
-logs = logs.rename(columns={"level": "flip"})
-last = logs[logs.step == steps].set_index(["method", "flip", "seed"])
-last = last.sort_index()
-mean = last.groupby(["method", "flip"]).mean()
+eps, shrunk = torch.tensor(rates).repeat_interleave(16 * seeds), "dpo, β(1−2ε)"
+work = {"dpo": (dpo, beta), "ipo": (ipo, tau), "cdpo": (cdpo, beta, eps)}
+work |= {"rdpo": (rdpo, beta, eps), shrunk: (dpo, beta * (1 - 2 * eps))}
+work = {k: (module, module.Config(*how)) for k, (module, *how) in work.items()}
+last = pd.concat([train(k, *each, data) for k, each in work.items()])
+mean = last.groupby(["flip", "method"]).mean()
 
 # %% [markdown]
 # ## Distance to the exact optimum
@@ -256,25 +245,23 @@ mean = last.groupby(["method", "flip"]).mean()
 
 
 # %%
-def against(p):
-    """Mean over the second response, drawn from π_ref."""
+def against(p):  # E_μ over the second response, μ = π_ref
     return (p @ ref.exp()[..., None])[..., 0]
-
-
-reward = world.gold.double()
-pair = (reward[..., None] - reward[:, None]).sigmoid()
-win_rate = against(pair)
 
 
 def slope_of(d):
     return answers.of_policy(ref + d, *asked).slope[0]
 
 
+pair = (world.gold[..., None] - world.gold[:, None]).sigmoid()
+win_rate = against(pair)
+
+
 # %%
 @cache
 def dpo_slope(trust):
     """The slope of DPO's minimiser where p − ½ is multiplied by trust."""
-    d, aim = trust * reward / beta, 0.5 + trust * (win_rate - 0.5)
+    d, aim = trust * world.gold / beta, 0.5 + trust * (win_rate - 0.5)
     for _ in range(20):
         p = (beta * (d[..., None] - d[:, None])).sigmoid()
         d = d + (aim - against(p)) / against(beta * p * (1 - p))
@@ -282,14 +269,14 @@ def dpo_slope(trust):
 
 
 # %%
-goals = []
+goals = {}
 for e in rates:
     t = 1 - 2 * e
-    known = {"dpo": dpo_slope(t), "cdpo": dpo_slope(t * t), "rdpo": 1.0}
-    known |= {"ipo": slope_of(t * win_rate / tau), shrunk: dpo_slope(t) / t}
-    goals += [(e, *item) for item in known.items()]
-goals = pd.DataFrame(goals, columns=["flip", "method", "answer_slope"])
-goals.pivot(index="flip", columns="method", values="answer_slope").round(3)
+    goals[e] = {"dpo": dpo_slope(t), "cdpo": dpo_slope(t * t), "rdpo": 1.0}
+    goals[e] |= {"ipo": slope_of(t * win_rate / tau)}
+    goals[e] |= {shrunk: dpo_slope(t) / t}
+goals = pd.DataFrame(goals).T
+goals.rename_axis("ε").round(3)
 
 # %% [markdown]
 # DPO keeps even less than 1 − 2ε of its slope: a pair with large Δr loses
@@ -297,17 +284,35 @@ goals.pivot(index="flip", columns="method", values="answer_slope").round(3)
 # the bend. Beside it stand the runs:
 
 # %%
-slope = mean.answer_slope
-views.sweep(
-    last.reset_index(),
-    "flip",
-    {"answer_slope": "slope of βΔD on Δr", "gold": "gold (reward units)"},
-    "method",
-    x_label="labels flipped (share)",
-    exact={"answer_slope": goals},
+units = {
+    "slope": "slope of βΔD on Δr",
+    "gold": "gold (reward units)",
+    "kl": "KL(π‖π_ref) (nats)",
+    "kl_to_optimum": "KL(π‖π*) (nats)",
+    "frontier_gap": "gold below the frontier",
+    "win_mass": "mass on the best of four",
+    "ahead": "win mass above the exact path",
+}
+
+
+def plot(frame, shown, caption, x_label="labels flipped (share)", **how):
+    shown, how = (
+        {k: units[k] for k in shown.split()},
+        how | {"caption": caption},
+    )
+    return views.sweep(frame, "flip", shown, "method", x_label=x_label, **how)
+
+
+# %%
+theory = goals.stack().rename("slope").rename_axis(["flip", "method"])
+low, high = mean.loc[rates[0]], mean.loc[rates[-1]]
+plot(
+    last,
+    "slope gold",
+    exact={"slope": theory.reset_index()},
     caption=f"From no flips to {rates[-1]:.0%} the slope of dpo goes from "
-    f"{slope['dpo', 0.0]:.2f} to {slope['dpo', 0.4]:.2f}, that of cdpo to "
-    f"{slope['cdpo', 0.4]:.2f} and that of rdpo to {slope['rdpo', 0.4]:.2f}.",
+    f"{low.slope['dpo']:.2f} to {high.slope['dpo']:.2f}, that of cdpo to "
+    f"{high.slope['cdpo']:.2f} and that of rdpo to {high.slope['rdpo']:.2f}.",
 )
 
 # %% [markdown]
@@ -318,15 +323,10 @@ views.sweep(
 # p = ½ it needs 1/(1 − 2ε)² times the labels.
 
 # %%
-far = mean.kl_to_optimum.xs(rates[-1], level="flip")
-lag = mean.frontier_gap.xs(rates[-1], level="flip")
-units = {"kl": "KL(π‖π_ref) (nats)", "kl_to_optimum": "KL(π‖π*) (nats)"}
-views.sweep(
-    last.reset_index(),
-    "flip",
-    units | {"frontier_gap": "gold below the frontier"},
-    "method",
-    x_label="labels flipped (share)",
+far, lag = high.kl_to_optimum, high.frontier_gap
+plot(
+    last,
+    "kl kl_to_optimum frontier_gap",
     caption=f"At {rates[-1]:.0%} flips the nearest to π* is {far.idxmin()} "
     f"({far.min():.2f} nats), the farthest {far.idxmax()} ({far.max():.2f}); "
     f"nearest to the frontier is {lag.idxmin()}, {lag.min():.2f} below it.",
@@ -342,40 +342,26 @@ views.sweep(
 # infinitely many labels.
 
 # %%
-guesses = (0.1, 0.3, 0.4)
-wrong = dict.fromkeys(guesses, data[true])
-sides, parts = {"cdpo": cdpo, "rdpo": rdpo}, []
-for key, module in sides.items():
-    cfg = module.Config(beta, a_row(guesses))
-    parts += [train(key, module, cfg, wrong).rename(columns={"level": "told"})]
-    for name, g in (("dpo", 0.0), (key, true)):  # two that we have
-        known = last.loc[name, true].assign(method=key, told=g, step=steps)
-        parts += [known.reset_index()]
-guess = pd.concat(parts)
-guess = guess[guess.step == steps]
-
-# %%
-t, aims = 1 - 2 * true, []
-for g in (0.0, *guesses, true):
-    aims += [("cdpo", g, dpo_slope(t * (1 - 2 * g)))]
-    aims += [("rdpo", g, dpo_slope(t / (1 - 2 * g)))] * (g <= true)
-aims = pd.DataFrame(aims, columns=["method", "told", "answer_slope"])
-sure = pair > 0.5 + (1 - 2 * guesses[-1]) / (2 * t)
+wrong, t = dict.fromkeys(rates, data[true]), 1 - 2 * true
+guess = pd.concat([train(k, *work[k], wrong) for k in ("cdpo", "rdpo")])
+aims = [("cdpo", g, dpo_slope(t * (1 - 2 * g))) for g in rates]
+aims += [("rdpo", g, dpo_slope(t / (1 - 2 * g))) for g in rates if g <= true]
+aims = pd.DataFrame(aims, columns=["method", "flip", "slope"])
+sure = pair > 0.5 + (1 - 2 * rates[-1]) / (2 * t)
 sure = 2 * exact.expectation(ref, against(sure.double())).mean()
-Markdown(f"Told {guesses[-1]}, {sure:.0%} of pairs have no minimum.")
 
 # %%
-wide = guess.groupby(["method", "told"]).mean().loc["rdpo"]
-views.sweep(
+wide = guess.set_index(["method", "flip", "seed"]).unstack("method")
+ends = guess[guess.method == "rdpo"].groupby("flip").mean(numeric_only=True)
+plot(
     guess,
-    "told",
-    {"answer_slope": "slope of βΔD on Δr", "kl": "KL(π‖π_ref) (nats)"},
-    "method",
+    "slope kl",
     x_label="ε̂, the flip rate that the loss is told",
-    exact={"answer_slope": aims},
-    caption=f"Told 0.4 in place of 0.2 rdpo's slope goes from "
-    f"{wide.answer_slope[true]:.2f} to {wide.answer_slope[0.4]:.2f} and its "
-    f"KL from {wide.kl[true]:.2f} to {wide.kl[0.4]:.2f} nats.",
+    exact={"slope": aims},
+    caption=f"Told 0.4 in place of 0.2 rdpo finds {sure:.0%} of pairs without "
+    f"a minimum; its slope goes from {ends.slope[true]:.2f} to "
+    f"{ends.slope[0.4]:.2f}, its KL from {ends.kl[true]:.2f} to "
+    f"{ends.kl[0.4]:.2f} nats.",
 )
 
 # %% [markdown]
@@ -398,61 +384,47 @@ views.sweep(
 # a list of four fresh responses, puts on the best one.
 
 # %%
-draw, n_lists = generator(SEED, "fresh"), 2000
-prompt = (torch.arange(n_lists) % len(ref)).repeat_interleave(4)
-fresh = world.draw_for(ref, prompt, draw).response.unflatten(0, (-1, 4))
-prompt = prompt.unflatten(0, (-1, 4))
-value = world.gold[prompt, fresh]
-best = value == value.amax(-1, keepdim=True)
+draw, x = generator(SEED, "fresh"), torch.arange(8000) // 4 % len(ref)
+fresh = world.draw_for(ref, x, draw).response.unflatten(0, (-1, 4))
+x = x.unflatten(0, (-1, 4))
+best = world.gold[x, fresh]
+best = best == best.amax(-1, keepdim=True)
 
 
 def win_mass(policy):
-    inside = measure.law(policy, world)[:, prompt, fresh].softmax(-1)
+    inside = measure.law(policy, world)[:, x, fresh].softmax(-1)
     mass = (inside * best).sum(-1).mean(-1).tolist()
     return pd.DataFrame({"seed": range(len(mass)), "win_mass": mass})
 
 
 # %%
 def listed(flip, seed):
-    how = generator(seed, "lists")
-    judge = Annotator(flip=flip)
-    return sample_supply(world, reference, n_pairs, judge, how).data(ListLogps)
+    how = Annotator(flip=flip), generator(seed, "lists")
+    return sample_supply(world, reference, n_pairs, *how).data(ListLogps)
 
 
 some = {e: [listed(e, SEED + s) for s in range(seeds)] for e in rates[::2]}
-short = min(len(each) for sets in some.values() for each in sets)
-some = {e: [each[:short] for each in sets] for e, sets in some.items()}
-
-# %%
-soft, flat = adpo.Config(), adpo_pair.mistakes
+flat = adpo_pair.mistakes
 ways = {"soft list": adpo.loss, "soft pairs": adpo_pair.loss}
 ways |= {"hard pairs": flat["1 hard label"]}
 ways |= {"soft list, no anchor": adpo.mistakes["2 no anchor"]}
 ways |= {"soft pairs, no anchor": flat["4 no anchor"]}
-runs = []
+lists, tracks = [], [tracks[0], win_mass]
 for name, loss in ways.items():
-    module = method(card=adpo.card, loss=loss)
-    runs += [train(name, module, soft, some, 8, [tracks[0], win_mass])]
-lists = pd.concat(runs).rename(columns={"level": "flip"})
-lists = lists[lists.step == steps]
+    way = method(card=adpo.card, loss=loss)
+    lists += [train(name, way, adpo.Config(), some, 8, tracks)]
+lists = pd.concat(lists)
 
 # %%
 tilts = torch.logspace(1.5, -2, 50).tolist()
 path = exact.frontier(ref, world.gold, world.gold, tilts)
-laws = [exact.optimal_policy(ref, world.gold, b) for b in tilts]
-path["win_mass"] = [win_mass(law).win_mass[0] for law in laws]
+stars = [exact.optimal_policy(ref, world.gold, b) for b in tilts]
+path["win_mass"] = win_mass(torch.stack(stars)).win_mass
 lists["ahead"] = lists.win_mass - np.interp(lists.kl, path.kl, path.win_mass)
-won = lists.groupby(["method", "flip"]).mean()
-worst = won.xs(rates[-1], level="flip")
-units = {"win_mass": "mass on the best of four", "ahead": "above exact path"}
-
-# %%
-views.sweep(
+worst = lists[lists.flip == rates[-1]].groupby("method").mean()
+plot(
     lists,
-    "flip",
-    units | {"kl": "KL(π‖π_ref) (nats)"},
-    "method",
-    x_label="labels flipped (share)",
+    "win_mass ahead kl",
     exact={"win_mass": win_mass(ref).win_mass[0]},
     exact_label="π_ref",
     caption=f"At {rates[-1]:.0%} flips the most win mass is that of "
@@ -472,24 +444,27 @@ views.sweep(
 # pairs and many passes.
 
 # %%
-few, minus = {true: [each[:40] for each in data[true]]}, {}
-signs = {"cdpo": cdpo.loss, "rdpo": rdpo.loss}
-signs["a minus in cdpo"] = cdpo.mistakes["2 minus before the flipped term"]
+few = [each[:40] for each in data[true]]
+signs = {"plus": cdpo.loss}
+signs["minus"] = cdpo.mistakes["2 minus before the flipped term"]
 for name, loss in signs.items():
-    module = method(card=cdpo.card, loss=loss)
-    cfg = cdpo.Config(beta, true)
-    minus[name] = train(name, module, cfg, few, epochs=3)
-minus = pd.concat(minus.values())
+    run = offline.fit(
+        reference, reference, few, method(card=cdpo.card, loss=loss),
+        cdpo.Config(beta, true), steps=2 * steps, batch_size=16, seed=SEED,
+        measures=tracks[:1], every=max(1, steps // 2), seeds=seeds,
+    )  # fmt: skip
+    signs[name] = run.metrics.assign(method=name)
 
 # %%
-ends = minus[minus.step == minus.step.max()].groupby("method").mean()
+ends = [each[each.step == 2 * steps].mean(numeric_only=True)
+        for each in signs.values()]  # fmt: skip
 views.training_curves(
-    minus,
+    pd.concat(signs.values()),
     {"loss": "training loss (nats)", "kl": "KL(π‖π_ref) (nats)"},
     by="method",
-    caption=f"With a minus the loss ends at {ends.loss['a minus in cdpo']:.2f}"
-    f" and the KL at {ends.kl['a minus in cdpo']:.2f} nats; with cDPO's plus "
-    f"they end at {ends.loss['cdpo']:.2f} and {ends.kl['cdpo']:.2f}.",
+    caption=f"With a minus the loss ends at {ends[1].loss:.2f} and the KL at "
+    f"{ends[1].kl:.2f} nats, with the plus at {ends[0].loss:.2f} and "
+    f"{ends[0].kl:.2f}.",
 )
 
 # %% [markdown]
@@ -518,8 +493,8 @@ said = {
 
 # %%
 said |= {
-    "list-soft": "Soft lists put more mass on the best than hard pairs.",
-    "pair-soft": "Soft pairs put more mass on the best than hard pairs.",
+    "soft list": "Soft lists put more mass on the best than hard pairs.",
+    "soft pairs": "Soft pairs put more mass on the best than hard pairs.",
     "anchor": "Soft lists put more mass on the best with an anchor.",
     "list-ahead": "So do soft lists against hard pairs at equal KL.",
     "rdpo-exact": "Told ε, rDPO's minimiser is π* of the clean labels.",
@@ -546,63 +521,50 @@ def claim(key, paper, effect, expected, unit="reward units", **more):
 
 
 # %%
-def flipped(column, name, frame=last):
-    """Mean over the flip rates above 0, one value a seed."""
-    rows = frame[column][name].unstack("flip")
-    return rows[[e for e in rows if e > 0]].mean(axis=1)
+def apart_by_seed(frame):
+    """The clean runs, and the mean of those with flips; a row a seed."""
+    runs = frame.set_index(["method", "flip", "seed"]).unstack("method")
+    return runs.loc[0.0], runs[0.01:].groupby("seed").mean(), runs
 
 
-gold, slope = last.gold, last.answer_slope
-falls = {k: gold[k, 0.0] - flipped("gold", k) for k in ("dpo", "cdpo", "ipo")}
-for key, fall in falls.items():
-    less = fall - (gold["rdpo", 0.0] - flipped("gold", "rdpo"))
-    claim(f"rdpo-{key}", "rdpo", less, "positive")
-
-# %%
-claim("rdpo-slope", "rdpo", slope["rdpo", true], (0.8, 1.2), "slope")
-kept = {k: slope[k, true] / slope[k, 0.0] for k in ("rdpo", "cdpo")}
-claim("rdpo-kept", "rdpo", kept["rdpo"], (0.8, 1.25), "share of slope")
-claim("cdpo-kept", "cdpo", kept["cdpo"], (0.0, 1.0), "share of slope")
-more = flipped("gold", "cdpo") - flipped("gold", "dpo")
-claim("cdpo-dpo", "cdpo", more, "positive")
-gaps = flipped("frontier_gap", "dpo") - flipped("frontier_gap", "rdpo")
-claim("direction", "own", gaps, "positive")
-more = flipped("gold", "rdpo") - flipped("gold", shrunk)
-claim("rescaled", "own", more, "positive")
+clean, noisy, runs = apart_by_seed(last)
+lost, at = clean.gold - noisy.gold, runs.loc[true].slope
+for key in ("dpo", "cdpo", "ipo"):
+    claim(f"rdpo-{key}", "rdpo", lost[key] - lost.rdpo, "positive")
+claim("rdpo-slope", "rdpo", at.rdpo, (0.8, 1.2), "slope")
 
 # %%
-away = (
-    guess.set_index(["method", "told", "seed"])
-    .sort_index()
-    .kl_to_optimum["rdpo"]
-)
-claim("too-much", "own", away[0.4] - away[true], "positive", "nats")
-lists = lists.set_index(["method", "flip", "seed"]).sort_index()
-mass = {k: flipped("win_mass", k, lists) for k in ways}
-ahead = {k: flipped("ahead", k, lists) for k in ways}
-unit, hard = "probability", mass["hard pairs"]
-claim("list-soft", "adpo", mass["soft list"] - hard, "positive", unit)
-claim("pair-soft", "adpo", mass["soft pairs"] - hard, "positive", unit)
+kept, part = at / clean.slope, "share of slope"
+claim("rdpo-kept", "rdpo", kept.rdpo, (0.8, 1.25), part)
+claim("cdpo-kept", "cdpo", kept.cdpo, (0.0, 1.0), part)
+claim("cdpo-dpo", "cdpo", noisy.gold.cdpo - noisy.gold.dpo, "positive")
+gap, gold = noisy.frontier_gap, noisy.gold
+claim("direction", "own", gap.dpo - gap.rdpo, "positive")
+claim("rescaled", "own", gold.rdpo - gold[shrunk], "positive")
+far = wide.kl_to_optimum.rdpo
+claim("too-much", "own", far[0.4] - far[true], "positive", "nats")
+
+# %%
+_, noisy, _ = apart_by_seed(lists)
+mass, ahead = noisy.win_mass, noisy.ahead
+for key in ("soft list", "soft pairs"):
+    more = mass[key] - mass["hard pairs"]
+    claim(key, "adpo", more, "positive", "probability")
 more = mass["soft list"] - mass["soft list, no anchor"]
-claim("anchor", "adpo", more, "positive", unit)
+claim("anchor", "adpo", more, "positive", "probability")
 more = ahead["soft list"] - ahead["hard pairs"]
-claim("list-ahead", "own", more, "positive", unit)
+claim("list-ahead", "own", more, "positive", "probability")
 
 # %%
-zero = {"kind": "exact", "expected": "zero", "tolerance": 1e-9}
-zero |= {"unit": "nats", "setting": "infinitely many pairs, no training"}
-claim("rdpo-exact", "rdpo", apart["rdpo"], **zero)
-p = Annotator(flip=2 * true * (1 - true)).probability(r[:, None], r)
-twice = settle(lambda D: softplus(-beta * D), p, q, 0 * r)
-twice = (q.log() + twice).log_softmax(-1)
-claim("cdpo-exact", "cdpo", exact.kl(laws["cdpo"], twice).item(), **zero)
-zero |= {"unit": "slope", "expected": (0.0, 0.999), "tolerance": None}
-short = goals[(goals.method == "cdpo") & (goals.flip > 0)].answer_slope
-claim("cdpo-short", "cdpo", short, **zero)
-zero |= {"unit": "nats", "expected": (-33.4, -33.3)}
-low = torch.tensor(100.0).double() / beta
-low = rdpo.link(low, rdpo.Config(beta, 0.2)).item()
-claim("unbounded", "rdpo", low, **zero)
+zero = {"kind": "exact", "setting": "infinitely many pairs, no training"}
+nil = zero | {"expected": "zero", "tolerance": 1e-9, "unit": "nats"}
+claim("rdpo-exact", "rdpo", apart["rdpo"], **nil)
+twice = settle(dpo, dpo.Config(beta), 2 * true * (1 - true))
+claim("cdpo-exact", "cdpo", exact.kl(laws["cdpo"], twice).item(), **nil)
+short = goals.cdpo[rates[1] :]
+claim("cdpo-short", "cdpo", short, (0.0, 0.999), "slope", **zero)
+low = rdpo.link(torch.tensor(100.0), rdpo.Config(1.0, 0.2)).item()
+claim("unbounded", "rdpo", low, (-33.4, -33.3), "nats", **zero)
 
 # %% [markdown]
 # ## Exercises
@@ -622,7 +584,8 @@ teach.check.rdpo(my_rdpo)
 # %% tags=["solution"]
 def solution(batch, cfg):
     M, e = cfg.beta * batch.margin(), cfg.epsilon
-    return ((1 - e) * softplus(-M) - e * softplus(M)) / (1 - 2 * e)
+    up, down = (torch.nn.functional.softplus(s * M) for s in (-1, 1))
+    return ((1 - e) * up - e * down) / (1 - 2 * e)
 
 
 checked = teach.check.rdpo(solution)
@@ -634,12 +597,8 @@ checked
 # minimiser on clean ones. (Hint: `settle`.)
 
 # %% tags=["solution"]
-both = []
-for e in (0.0, true):
-    p = Annotator(flip=e).probability(r[:, None], r)
-    link = partial(ipo.link, cfg=ipo.Config(tau * (1 - 2 * e)))
-    both += [(q.log() + settle(link, p, q, 0 * r)).softmax(-1)]
-pd.DataFrame(both, ["clean", "flipped"], texts).round(6)
+both = [settle(ipo, ipo.Config(tau * (1 - 2 * e)), e) for e in (0, true)]
+pd.DataFrame(torch.stack(both).exp(), ["clean", "flipped"], texts).round(6)
 
 # %% [markdown]
 # ## What must hold
@@ -647,14 +606,12 @@ pd.DataFrame(both, ["clean", "flipped"], texts).round(6)
 # Exact facts, and the loss that is the same loss at ε = 0.
 
 # %%
-goal = goals.set_index(["method", "flip"]).answer_slope
 assert apart["rdpo"] < 1e-9 < apart["dpo"] < apart["cdpo"]
-assert all(goal["dpo", e] < 1 - 2 * e + 1e-6 for e in rates)
-assert all(abs(goal["rdpo"] - 1) < 1e-9) and abs(goal["dpo", 0.0] - 1) < 1e-3
-for name in ("cdpo", "rdpo", shrunk):
-    same = (last.gold[name, 0.0] - last.gold["dpo", 0.0]).abs().max()
-    assert same < 0.02, name
-assert (last.frontier_gap > -1e-6).all() and checked.passed
+assert (goals.dpo[0.1:] < 1 - 2 * goals.index[1:].to_numpy()).all()
+assert abs(goals.dpo[0.0] - 1) < 1e-9 and checked.passed
+same = clean.gold[["dpo", "cdpo", "rdpo", shrunk]].T
+assert (same.max() - same.min()).max() < 0.02
+assert (last.frontier_gap > -1e-6).all()
 assert last.notna().all(axis=None) and lists.notna().all(axis=None)
 
 # %% [markdown]
