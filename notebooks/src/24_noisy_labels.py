@@ -31,7 +31,6 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from functools import cache
 from types import SimpleNamespace as method
 
 import numpy as np
@@ -86,20 +85,16 @@ ref = reference.response_logps(world).detach().double()
 
 # %%
 def drawn(flip, seed):
-    judge, draw = Annotator(flip=flip), generator(seed, "pairs")
-    return sample_pairs(world, ref, n_pairs, judge, draw)
+    how = Annotator(flip=flip), generator(seed, "pairs")
+    return sample_pairs(world, ref, n_pairs, *how)
 
 
 data = {e: [drawn(e, SEED + s) for s in range(seeds)] for e in rates}
-rows, two = {}, (data[0.0][0].chosen, data[0.0][0].rejected)
-for k, x in enumerate(two[0].prompt[:3].tolist()):
-    pair = [int(each.response[k]) for each in two]
-    odds = [Annotator(flip=e).probability(*world.gold[x, pair]) for e in rates]
-    same = [bool(data[e][0].chosen.response[k] == pair[0]) for e in rates]
-    said = [f"{o:.2f} {'' if s else 'turned'}" for o, s in zip(odds, same)]
-    rows[k] = [*map(world.text, pair), *said]
-heads = ["chosen", "rejected", *(f"p, ε = {e}" for e in rates)]
-pd.DataFrame.from_dict(rows, "index", columns=heads)
+some = {e: each[0][:3].chosen.response for e, each in data.items()}
+x, beaten = data[0.0][0].chosen.prompt[:3], data[0.0][0].rejected.response[:3]
+rows = {"p": (world.gold[x, some[0.0]] - world.gold[x, beaten]).sigmoid()}
+rows |= {f"chosen, ε = {e}": map(world.text, some[e].tolist()) for e in rates}
+pd.DataFrame({k: list(v) for k, v in rows.items()})
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -148,10 +143,10 @@ texts = ["very good", "good", "dull"]
 three = torch.tensor([world.index(text) for text in texts])
 q, r, t = ref[0, three].softmax(-1), world.gold[0, three], 1 - 2 * true
 p = (r[:, None] - r).sigmoid()[[0, 1, 0], [1, 2, 2]]
-fits = {"clean": p, "dpo": t * (p - 0.5) + 0.5}
-fits |= {"cdpo": t * t * (p - 0.5) + 0.5, "rdpo": t / t * (p - 0.5) + 0.5}
+fits = {"clean": 1, "dpo": t, "cdpo": t * t, "rdpo": t / t}
+fits = {k: (0.5 + s * (p - 0.5)).logit().tolist() for k, s in fits.items()}
 heads = ["very good ≻ good", "good ≻ dull", "very good ≻ dull"]
-pd.DataFrame({k: v.logit().tolist() for k, v in fits.items()}, heads).round(3)
+pd.DataFrame(fits, heads).round(3)
 
 # %% [markdown]
 # The clean M add up: the first two rows give the third. DPO's and cDPO's do
@@ -177,10 +172,8 @@ laws = {k: settle(m, m.Config(*v), true) for k, (m, *v) in known.items()}
 
 # %%
 star = exact.optimal_policy(q.log(), r, beta)
-table = pd.DataFrame({"π_ref": q, **laws, "π*": star}).T
-table.columns, table.loc["π_ref"] = texts, q.log().tolist()
-table = np.exp(table)
 apart = {k: exact.kl(law, star).item() for k, law in laws.items()}
+table = np.exp(pd.DataFrame(laws | {"π*": star, "π_ref": q.log()}, texts).T)
 table.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
 
 # %% [markdown]
@@ -203,14 +196,13 @@ table.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
 # %%
 asked = answers.sampled(world, ref, world.gold, 4000, generator(SEED, "ask"))
 asked = world, ref, asked, answers.logratio_score(beta)
-tracks = [measure.Tracker(world, ref, gold=world.gold, beta=beta)]
 
 
 def slopes(policy):
     return answers.of_policy(policy, *asked)[["seed", "slope", "accuracy"]]
 
 
-tracks += [slopes]
+tracks = [measure.Tracker(world, ref, gold=world.gold, beta=beta), slopes]
 
 
 # %%
@@ -221,8 +213,7 @@ def train(name, module, cfg, parts, size=16, measures=tracks):
         module, cfg, steps=steps, batch_size=size, seed=SEED,
         measures=measures, every=steps,
     )  # fmt: skip
-    at = run.last.seed.to_numpy() - SEED
-    flip, seed = np.array(list(parts))[at // seeds], SEED + at % seeds
+    seed, flip = list(range(seeds)) * len(parts), np.repeat([*parts], seeds)
     return run.last.assign(method=name, flip=flip, seed=seed)
 
 
@@ -258,7 +249,6 @@ win_rate = against(pair)
 
 
 # %%
-@cache
 def dpo_slope(trust):
     """The slope of DPO's minimiser where p − ½ is multiplied by trust."""
     d, aim = trust * world.gold / beta, 0.5 + trust * (win_rate - 0.5)
@@ -273,8 +263,7 @@ goals = {}
 for e in rates:
     t = 1 - 2 * e
     goals[e] = {"dpo": dpo_slope(t), "cdpo": dpo_slope(t * t), "rdpo": 1.0}
-    goals[e] |= {"ipo": slope_of(t * win_rate / tau)}
-    goals[e] |= {shrunk: dpo_slope(t) / t}
+    goals[e] |= {"ipo": slope_of(t * win_rate / tau), shrunk: dpo_slope(t) / t}
 goals = pd.DataFrame(goals).T
 goals.rename_axis("ε").round(3)
 
@@ -305,15 +294,14 @@ def plot(frame, shown, caption, x_label="labels flipped (share)", **how):
 
 # %%
 theory = goals.stack().rename("slope").rename_axis(["flip", "method"])
+theory = {"slope": theory.reset_index()}
 low, high = mean.loc[rates[0]], mean.loc[rates[-1]]
 plot(
-    last,
-    "slope gold",
-    exact={"slope": theory.reset_index()},
+    last, "slope gold", exact=theory,
     caption=f"From no flips to {rates[-1]:.0%} the slope of dpo goes from "
     f"{low.slope['dpo']:.2f} to {high.slope['dpo']:.2f}, that of cdpo to "
     f"{high.slope['cdpo']:.2f} and that of rdpo to {high.slope['rdpo']:.2f}.",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # Finite pairs and few steps have a slope of their own, below 1 on clean
@@ -325,12 +313,11 @@ plot(
 # %%
 far, lag = high.kl_to_optimum, high.frontier_gap
 plot(
-    last,
-    "kl kl_to_optimum frontier_gap",
+    last, "kl kl_to_optimum frontier_gap",
     caption=f"At {rates[-1]:.0%} flips the nearest to π* is {far.idxmin()} "
     f"({far.min():.2f} nats), the farthest {far.idxmax()} ({far.max():.2f}); "
     f"nearest to the frontier is {lag.idxmin()}, {lag.min():.2f} below it.",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## The wrong flip rate
@@ -351,18 +338,15 @@ sure = pair > 0.5 + (1 - 2 * rates[-1]) / (2 * t)
 sure = 2 * exact.expectation(ref, against(sure.double())).mean()
 
 # %%
-wide = guess.set_index(["method", "flip", "seed"]).unstack("method")
 ends = guess[guess.method == "rdpo"].groupby("flip").mean(numeric_only=True)
+axis = "ε̂, the flip rate that the loss is told"
 plot(
-    guess,
-    "slope kl",
-    x_label="ε̂, the flip rate that the loss is told",
-    exact={"slope": aims},
+    guess, "slope kl", x_label=axis, exact={"slope": aims},
     caption=f"Told 0.4 in place of 0.2 rdpo finds {sure:.0%} of pairs without "
     f"a minimum; its slope goes from {ends.slope[true]:.2f} to "
     f"{ends.slope[0.4]:.2f}, its KL from {ends.kl[true]:.2f} to "
     f"{ends.kl[0.4]:.2f} nats.",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # The dashed line of rDPO ends at ε̂ = ε, for there its minimiser ends.
@@ -387,8 +371,7 @@ plot(
 draw, x = generator(SEED, "fresh"), torch.arange(8000) // 4 % len(ref)
 fresh = world.draw_for(ref, x, draw).response.unflatten(0, (-1, 4))
 x = x.unflatten(0, (-1, 4))
-best = world.gold[x, fresh]
-best = best == best.amax(-1, keepdim=True)
+best = world.gold[x, fresh] == world.gold[x, fresh].amax(-1, keepdim=True)
 
 
 def win_mass(policy):
@@ -404,33 +387,28 @@ def listed(flip, seed):
 
 
 some = {e: [listed(e, SEED + s) for s in range(seeds)] for e in rates[::2]}
-flat = adpo_pair.mistakes
 ways = {"soft list": adpo.loss, "soft pairs": adpo_pair.loss}
-ways |= {"hard pairs": flat["1 hard label"]}
-ways |= {"soft list, no anchor": adpo.mistakes["2 no anchor"]}
-ways |= {"soft pairs, no anchor": flat["4 no anchor"]}
-lists, tracks = [], [tracks[0], win_mass]
-for name, loss in ways.items():
-    way = method(card=adpo.card, loss=loss)
-    lists += [train(name, way, adpo.Config(), some, 8, tracks)]
-lists = pd.concat(lists)
+ways["hard pairs"] = adpo_pair.mistakes["1 hard label"]
+ways["soft list, no anchor"] = adpo.mistakes["2 no anchor"]
+ways["soft pairs, no anchor"] = adpo_pair.mistakes["4 no anchor"]
+ways = {k: method(card=adpo.card, loss=loss) for k, loss in ways.items()}
+how = adpo.Config(), some, 8, [tracks[0], win_mass]
+lists = pd.concat([train(k, way, *how) for k, way in ways.items()])
 
 # %%
 tilts = torch.logspace(1.5, -2, 50).tolist()
 path = exact.frontier(ref, world.gold, world.gold, tilts)
+start = {"win_mass": win_mass(ref).win_mass[0]}
 stars = [exact.optimal_policy(ref, world.gold, b) for b in tilts]
 path["win_mass"] = win_mass(torch.stack(stars)).win_mass
 lists["ahead"] = lists.win_mass - np.interp(lists.kl, path.kl, path.win_mass)
 worst = lists[lists.flip == rates[-1]].groupby("method").mean()
 plot(
-    lists,
-    "win_mass ahead kl",
-    exact={"win_mass": win_mass(ref).win_mass[0]},
-    exact_label="π_ref",
+    lists, "win_mass ahead kl", exact=start, exact_label="π_ref",
     caption=f"At {rates[-1]:.0%} flips the most win mass is that of "
     f"{worst.win_mass.idxmax()}, {worst.win_mass.max():.3f}; at its own KL "
     f"{worst.ahead.idxmax()} stands best, {worst.ahead.max():+.3f}.",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # Without an anchor the softmax compares log π itself. Its target is
@@ -444,8 +422,7 @@ plot(
 # pairs and many passes.
 
 # %%
-few = [each[:40] for each in data[true]]
-signs = {"plus": cdpo.loss}
+few, signs = [each[:40] for each in data[true]], {"plus": cdpo.loss}
 signs["minus"] = cdpo.mistakes["2 minus before the flipped term"]
 for name, loss in signs.items():
     run = offline.fit(
@@ -456,8 +433,7 @@ for name, loss in signs.items():
     signs[name] = run.metrics.assign(method=name)
 
 # %%
-ends = [each[each.step == 2 * steps].mean(numeric_only=True)
-        for each in signs.values()]  # fmt: skip
+ends = [each[-seeds:].mean(numeric_only=True) for each in signs.values()]
 views.training_curves(
     pd.concat(signs.values()),
     {"loss": "training loss (nats)", "kl": "KL(π‖π_ref) (nats)"},
@@ -521,39 +497,37 @@ def claim(key, paper, effect, expected, unit="reward units", **more):
 
 
 # %%
-def apart_by_seed(frame):
-    """The clean runs, and the mean of those with flips; a row a seed."""
-    runs = frame.set_index(["method", "flip", "seed"]).unstack("method")
-    return runs.loc[0.0], runs[0.01:].groupby("seed").mean(), runs
+def by_seed(frame):
+    return frame.set_index(["method", "flip", "seed"]).unstack("method")
 
 
-clean, noisy, runs = apart_by_seed(last)
+runs, far = by_seed(last), by_seed(guess).kl_to_optimum.rdpo
+clean, noisy = runs.loc[0.0], runs[0.01:].groupby("seed").mean()
 lost, at = clean.gold - noisy.gold, runs.loc[true].slope
 for key in ("dpo", "cdpo", "ipo"):
     claim(f"rdpo-{key}", "rdpo", lost[key] - lost.rdpo, "positive")
-claim("rdpo-slope", "rdpo", at.rdpo, (0.8, 1.2), "slope")
 
 # %%
 kept, part = at / clean.slope, "share of slope"
+claim("rdpo-slope", "rdpo", at.rdpo, (0.8, 1.2), "slope")
 claim("rdpo-kept", "rdpo", kept.rdpo, (0.8, 1.25), part)
 claim("cdpo-kept", "cdpo", kept.cdpo, (0.0, 1.0), part)
 claim("cdpo-dpo", "cdpo", noisy.gold.cdpo - noisy.gold.dpo, "positive")
 gap, gold = noisy.frontier_gap, noisy.gold
 claim("direction", "own", gap.dpo - gap.rdpo, "positive")
 claim("rescaled", "own", gold.rdpo - gold[shrunk], "positive")
-far = wide.kl_to_optimum.rdpo
 claim("too-much", "own", far[0.4] - far[true], "positive", "nats")
 
 # %%
-_, noisy, _ = apart_by_seed(lists)
-mass, ahead = noisy.win_mass, noisy.ahead
-for key in ("soft list", "soft pairs"):
-    more = mass[key] - mass["hard pairs"]
-    claim(key, "adpo", more, "positive", "probability")
-more = mass["soft list"] - mass["soft list, no anchor"]
-claim("anchor", "adpo", more, "positive", "probability")
-more = ahead["soft list"] - ahead["hard pairs"]
-claim("list-ahead", "own", more, "positive", "probability")
+noisy, how = (
+    by_seed(lists)[0.01:].groupby("seed").mean(),
+    ("positive", "share"),
+)
+mass, ahead, soft = noisy.win_mass, noisy.ahead, noisy.win_mass["soft list"]
+claim("soft list", "adpo", soft - mass["hard pairs"], *how)
+claim("soft pairs", "adpo", mass["soft pairs"] - mass["hard pairs"], *how)
+claim("anchor", "adpo", soft - mass["soft list, no anchor"], *how)
+claim("list-ahead", "own", ahead["soft list"] - ahead["hard pairs"], *how)
 
 # %%
 zero = {"kind": "exact", "setting": "infinitely many pairs, no training"}
@@ -561,8 +535,7 @@ nil = zero | {"expected": "zero", "tolerance": 1e-9, "unit": "nats"}
 claim("rdpo-exact", "rdpo", apart["rdpo"], **nil)
 twice = settle(dpo, dpo.Config(beta), 2 * true * (1 - true))
 claim("cdpo-exact", "cdpo", exact.kl(laws["cdpo"], twice).item(), **nil)
-short = goals.cdpo[rates[1] :]
-claim("cdpo-short", "cdpo", short, (0.0, 0.999), "slope", **zero)
+claim("cdpo-short", "cdpo", goals.cdpo[0.1:], (0.0, 0.999), "slope", **zero)
 low = rdpo.link(torch.tensor(100.0), rdpo.Config(1.0, 0.2)).item()
 claim("unbounded", "rdpo", low, (-33.4, -33.3), "nats", **zero)
 

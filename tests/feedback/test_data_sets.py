@@ -231,3 +231,25 @@ def test_valued_responses_hold_reward_and_baseline(table):
     assert batch.scores.tolist() == [2.0, 3.0]
     assert batch.baseline.tolist() == [0.5, 0.5]
     assert_close(batch.logps(), response_rows(table, tokens)[[2, 3]])
+
+
+def test_a_stack_as_reference_reads_each_member_s_own_rows(reference, monkeypatch):
+    """A snapshot of several seeds may be the anchor; parts must not mix members."""
+    from workbench.feedback import pairs as module
+    from workbench.feedback import responses
+
+    stack = reference.copies(2)
+    with torch.no_grad():
+        for value in stack.parameters():
+            value[1] += 0.1 * torch.randn(value[1].shape, generator=generator(8))
+    data = some_pairs(12)
+    whole = data.reference_logps(stack)
+    tokens = responses.Responses.of(data.chosen)
+    single = tokens.reference_logps(stack)
+    monkeypatch.setattr(module, "rows_at_once", lambda policy, time: 8)
+    monkeypatch.setattr(responses, "rows_at_once", lambda policy, time: 4)
+    for got, expected in zip(data.reference_logps(stack), whole, strict=True):
+        assert_close(got, expected)
+    assert_close(tokens.reference_logps(stack), single)
+    alone = stack.member(1).token_logps(data.chosen[torch.arange(6, 12)])
+    assert_close(single[6:], alone, atol=1e-5, rtol=1e-4)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core.batches import PairLogps, PairScores, Tokens
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.responses import rows_at_once
+from workbench.feedback.responses import read_in_parts, rows_at_once
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,17 @@ class Pairs:
         """Reference log-probs of every pair, computed once and read at every step."""
         time = self.both.ids.shape[1]
         chunk = max(1, min(1024, rows_at_once(reference, time) // 2))
-        parts = []
-        for rows in torch.arange(len(self)).split(chunk):
+
+        def read(rows: Tensor) -> Tensor:
             piece = Pairs(
                 self.chosen[rows].padded(time),
                 self.rejected[rows].padded(time),
                 self.weight[rows],
             )
-            parts.append(piece._logps(reference))
-        chosen, rejected = zip(*parts, strict=True)
-        return torch.cat(chosen), torch.cat(rejected)
+            return torch.stack(piece._logps(reference), dim=1)
+
+        both = read_in_parts(len(self), reference.members, chunk, read)
+        return both[:, 0], both[:, 1]
 
     def batch(self, policy, rows: Tensor, ref: tuple[Tensor, Tensor]) -> PairLogps:
         """What a pairwise loss reads, for some of the rows."""

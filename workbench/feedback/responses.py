@@ -1,5 +1,6 @@
 """Single responses to learn from: demonstrations, corpora, chosen responses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,23 @@ def rows_at_once(policy, time: int) -> int:
     if not hasattr(policy, "network"):
         return _LOGITS
     return max(1, _LOGITS // (time * policy.network.config.vocab_size))
+
+
+def read_in_parts(
+    total: int, members: int, size: int, read: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Rows read part by part, each part with as many rows of every member.
+
+    Args:
+        total: rows, member-major.
+        members: of the policy that reads; 1 for a single one.
+        size: rows at a time, at most.
+        read: row numbers to values, a row each.
+    """
+    columns = torch.arange(total).unflatten(0, (members, -1))
+    parts = columns.split(max(1, size // members), dim=1)
+    order = torch.cat([part.flatten() for part in parts]).argsort()
+    return torch.cat([read(part.flatten()) for part in parts])[order]
 
 
 @dataclass(frozen=True)
@@ -59,9 +77,13 @@ class Responses:
         """Reference log-probs of every response; zeros where there is no reference."""
         if reference is None:
             return torch.zeros(self.tokens.ids.shape)
-        size = rows_at_once(reference, self.tokens.ids.shape[1])
-        rows = torch.arange(len(self)).split(min(2048, size))
-        return torch.cat([reference.token_logps(self.tokens[r]) for r in rows])
+        size = min(2048, rows_at_once(reference, self.tokens.ids.shape[1]))
+        return read_in_parts(
+            len(self),
+            reference.members,
+            size,
+            lambda rows: reference.token_logps(self.tokens[rows]),
+        )
 
     def batch(self, policy, rows: Tensor, ref: Tensor) -> ResponseLogps:
         """What a supervised loss reads, for some of the rows."""

@@ -15,7 +15,7 @@ from workbench.core.batches import (
     Tokens,
 )
 from workbench.feedback.pairs import Pairs
-from workbench.feedback.responses import Responses
+from workbench.feedback.responses import Responses, read_in_parts
 
 
 def _held(batch: PairLogps) -> dict[str, Tensor]:
@@ -64,11 +64,13 @@ class LawPairs(_Around):
     @torch.no_grad()
     def reference_logps(self, reference) -> tuple[Tensor, Tensor]:
         """Reference laws at every token of every pair, [pair, time, vocab]."""
-        parts = [
-            self._laws(reference, rows) for rows in torch.arange(len(self)).split(512)
-        ]
-        chosen, rejected = zip(*parts, strict=True)
-        return torch.cat(chosen), torch.cat(rejected)
+        both = read_in_parts(
+            len(self),
+            reference.members,
+            512,
+            lambda rows: torch.stack(self._laws(reference, rows), dim=1),
+        )
+        return both[:, 0], both[:, 1]
 
     def batch(self, policy, rows: Tensor, ref: tuple[Tensor, Tensor]) -> PairLaws:
         """What a loss of whole token laws reads, for some of the rows."""
