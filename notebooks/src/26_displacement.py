@@ -162,7 +162,7 @@ pd.concat({"shared h": shared, "table": table}).round(3)
 # only if E_{p_w}[r] < β log Z. No training, no sharing, no small sample.
 
 # %%
-rule = decline.decline(ref, world.gold, np.geomspace(0.03, 10, 13).tolist())
+rule = decline.decline(ref, world.gold, np.geomspace(0.03, 10, 31).tolist())
 views.sweep(
     rule.melt(["beta"], ["chosen", "rejected"], "side", "reward"), "beta",
     {"reward": "mean r̂ at π*_β (reward units)"}, by="side", log_x=True,

@@ -148,4 +148,13 @@ def render(panels: Panels) -> dict:
         for layer in chart.layers:
             data += traces(layer, axes)
         data += _note(chart, axes)
-    return {"data": data, "layout": _layout(panels, charts)}
+    return _short({"data": data, "layout": _layout(panels, charts)})
+
+
+def _short(value: object) -> object:
+    """Floats to six significant digits: no eye sees more, and files are half as long."""
+    if isinstance(value, dict):
+        return {key: _short(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(held) for held in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
