@@ -152,7 +152,7 @@ def render(panels: Panels) -> dict:
 
 
 def _short(value: object) -> object:
-    """Floats to six significant digits: no eye sees more, and files are half as long."""
+    """Floats to six significant digits: no eye sees more, and files are shorter."""
     if isinstance(value, dict):
         return {key: _short(held) for key, held in value.items()}
     if isinstance(value, list | tuple):
