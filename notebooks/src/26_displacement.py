@@ -9,10 +9,10 @@
 # %% [markdown]
 # # 26 · Why both likelihoods fall
 #
-# **The claim in one sentence.** DPO's loss reads one difference, so three
-# things may lower the *chosen* response: its own optimum at small β, the
-# parameters that responses share, and the responses that no pair mentions,
-# on which the loss says nothing at all.
+# **The claim in one sentence.** DPO's loss reads one difference, so nothing in
+# it holds the *chosen* response: at small β its own optimum lowers it, the
+# other pairs of the batch lower it through shared parameters, and of the mass
+# on responses that no pair mentions the loss says nothing at all.
 #
 # After this lesson you can
 #

@@ -10,8 +10,8 @@
 # # 80 · The arena
 #
 # **The claim in one sentence.** On the same labels, the same steps and the
-# same starting point, what a method is *told* separates objectives more than
-# how its loss is written.
+# same starting point, methods that hear scores end with more gold than
+# methods that hear orders, and none lies on the exact frontier.
 #
 # After this lesson you can
 #
@@ -213,14 +213,17 @@ pd.DataFrame({"gold": by_gold, "regret": by_regret, "gap": by_gap}).head(8)
 # ## Does the form of the data decide?
 
 # %%
+forms = done.groupby(["seed", "data"], as_index=False)["gold"].mean()
+told = forms.groupby("data")["gold"].mean()
 views.bars(
-    done, "data", "gold", label="gold reward (reward units)",
+    forms,
+    "data",
+    "gold",
+    label="mean gold of the methods (reward units)",
     title="Gold by what a method learns from",
-    caption="Mean gold is "
-    f"{mean.gold[mean.data == 'lists'].mean():.2f} over the methods that read "
-    f"lists and {mean.gold[mean.data == 'pairs'].mean():.2f} over those that "
-    "read pairs.",
-)  # fmt: skip
+    caption=f"Mean gold is {told.lists:.2f} over the methods that read lists "
+    f"and {told.pairs:.2f} over those that read pairs.",
+)
 
 # %% [markdown]
 # ## Chosen and rejected
@@ -275,8 +278,8 @@ stories_block = range(SEED, SEED + story_seeds)
 plot = arena.of_stories(stories_block, n=n_pairs // 2, **few)
 short = arena.Budget(steps=story_steps, batch_size=16, lr=2e-4)
 stories = arena.compare(entrants, plot, short)
-told = stories[stories.problem == ""]
-there = told.groupby("method").mean(numeric_only=True)
+heard = stories[stories.problem == ""]
+there = heard.groupby("method").mean(numeric_only=True)
 lost = stories.loc[stories.problem != "", "method"].unique()
 print(len(there), "methods; not here:", *lost)
 
@@ -289,7 +292,7 @@ arena.ranking(stories)
 # %%
 both = mean.join(there.add_suffix("_stories"), how="inner")
 transfer = rank_correlation(both.gold, both.gold_stories)
-noise = told.gold_stderr.mean()
+noise = heard.gold_stderr.mean()
 spread = there.gold.std()
 print(f"rank correlation of gold between the worlds: {transfer:.2f}")
 print(f"standard error of one gold in stories: {noise:.2f}")
@@ -366,7 +369,7 @@ def claim(key, statement, effect, expected, unit, paper):
 ours, daa = "ours", "Rafailov et al. 2024 (2406.02900)"
 
 # %%
-forms = done.groupby(["seed", "data"])["gold"].mean().unstack()
+forms = forms.pivot(index="seed", columns="data", values="gold")
 said = "Methods that read lists of scores end with more gold than pairwise."
 claim(
     "lists-beat-pairs",
