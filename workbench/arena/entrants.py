@@ -38,7 +38,7 @@ class Entrant:
         batch_class: what it reads.
         notes: sentences for the user, such as a generic property that it lacks.
         outside: True for an objective from a file.
-        scored: ``score(responses, cfg)`` of the module, if it has one.
+        reward: ``reward(responses, cfg)`` of the module, if it has one.
         stage: makes the module's own data or model, if it needs them.
     """
 
@@ -48,13 +48,13 @@ class Entrant:
     batch_class: type
     notes: tuple[str, ...] = ()
     outside: bool = False
-    scored: Callable | None = None
+    reward: Callable | None = None
     stage: Callable | None = None
 
     def score(self, responses: ResponseLogps) -> Tensor:
-        """The implicit reward: the module's own ``score``, or β times the log-ratio."""
-        if self.scored is not None:
-            return self.scored(responses, self.cfg)
+        """The implicit reward: the module's own, or β times the log-ratio."""
+        if self.reward is not None:
+            return self.reward(responses, self.cfg)
         return self.beta * responses.logratio()
 
     @property
@@ -97,7 +97,7 @@ def entrants(
         if reason:
             left_out[key] = reason
             continue
-        own = {"scored": held.get("score"), "stage": held.get("stage")}
+        own = {"reward": held.get("reward"), "stage": held.get("stage")}
         cfg, reads = _at(module.Config(), beta), batch_class(module)
         found.append(Entrant(key, module.loss, cfg, reads, **own))
     return found, left_out
@@ -155,8 +155,8 @@ def from_file(path: str | Path, options: Mapping[str, object] | None = None) -> 
     subject = Subject(loss, reads, cfg)
     _trial(path, subject)
     notes = tuple(_lacks(subject))
-    own = vars(module).get("score")
-    return Entrant(path.stem, loss, cfg, reads, notes, outside=True, scored=own)
+    own = vars(module).get("reward")
+    return Entrant(path.stem, loss, cfg, reads, notes, outside=True, reward=own)
 
 
 def _execute(path: Path) -> ModuleType:

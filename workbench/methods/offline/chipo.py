@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core.batches import PairLogps
+from workbench.core.batches import PairLogps, ResponseLogps
 from workbench.core.card import Card
 from workbench.core.divergences import CHI2_KL
 from workbench.methods.offline import dpo, f_dpo
@@ -64,6 +64,11 @@ class Config(dpo.Config):
 
 def _cut(reward_gap: Tensor, bound: float) -> Tensor:
     return dpo.link(reward_gap.clamp(-bound, bound), dpo.Config(beta=1.0))
+
+
+def reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
+    """β(u + log u), the implicit reward up to a constant of the prompt."""
+    return cfg.beta * CHI2_KL.slope(responses.logratio())
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:

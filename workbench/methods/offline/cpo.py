@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core.batches import PairLogps
+from workbench.core.batches import PairLogps, ResponseLogps
 from workbench.core.card import Card
 from workbench.core.logps import Reduce
 from workbench.methods.offline import dpo
@@ -68,6 +68,11 @@ class Config(dpo.Config):
     beta: float = 0.1  # TRL 1.16
     alpha: float = 1.0  # TRL 1.16, where it is called cpo_alpha
     nll: Reduce = "mean"  # TRL 1.16, up to the weight |y|/mean length (see above)
+
+
+def reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
+    """β·log π(y), the implicit reward, reward units."""
+    return cfg.beta * responses.logps()
 
 
 def gap(batch: PairLogps) -> Float[Tensor, " batch"]:

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core.batches import PairLogps
+from workbench.core.batches import PairLogps, ResponseLogps
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
 from workbench.methods.offline import dpo
@@ -59,6 +59,11 @@ class Config(dpo.Config):
     """
 
     beta: float = 5.0  # Tülu 3's training scripts; TRL leaves DPO's 0.1
+
+
+def reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
+    """β·d(y)/|y|, the implicit reward, reward units."""
+    return cfg.beta * responses.logratio("mean")
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:

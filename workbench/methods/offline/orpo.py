@@ -39,7 +39,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from workbench.core.batches import PairLogps
+from workbench.core.batches import PairLogps, ResponseLogps
 from workbench.core.card import Card
 from workbench.methods.offline import simpo
 
@@ -76,6 +76,11 @@ def log_odds(mean: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     """
     mean = mean - SURE
     return mean - torch.log(-torch.expm1(mean))
+
+
+def reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
+    """The log-odds of y, which stand where DPO has the implicit reward."""
+    return log_odds(responses.logps("mean"))
 
 
 def log_odds_ratio(batch: PairLogps) -> Float[Tensor, " batch"]:

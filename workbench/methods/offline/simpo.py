@@ -34,7 +34,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from workbench.core.batches import PairLogps
+from workbench.core.batches import PairLogps, ResponseLogps
 from workbench.core.card import Card
 from workbench.methods.offline import cpo
 
@@ -62,6 +62,11 @@ class Config:
 
     beta: float = 2.0  # official README, Mistral-base; TRL's 0.1 is DPO's
     gamma: float = 1.6  # official README, Mistral-base: γ/β = 0.8
+
+
+def reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
+    """β·log π(y)/|y|, the implicit reward, reward units."""
+    return cfg.beta * responses.logps("mean")
 
 
 def gap(batch: PairLogps) -> Float[Tensor, " batch"]:
