@@ -126,7 +126,8 @@ display(*(teach.show(zoo[key].weight) for key in shown))
 shelf = {"dpo": (main,), "ipo": (tau,), "hinge": (main,), "cdpo": (main, eps)}
 shelf |= {"exo_pref": (main, eps), "rdpo": (main, eps), "discopop": (main,)}
 shelf = {k: (zoo[k], zoo[k].Config(*v)) for k, v in shelf.items()}
-D = torch.linspace(-2, 5, 281).double()
+ends = torch.linspace(-2, -0.4, 17), torch.linspace(0.4, 5, 47)
+D = torch.cat([ends[0], torch.linspace(-0.3, 0.3, 61), ends[1]]).double()
 curves = {k: pull.of_grid(*each, D, 0.0) for k, each in shelf.items()}
 never = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
 links(
@@ -393,7 +394,7 @@ after = logs[logs.step == steps].groupby("run").margin.mean()
 words = pairs.both.lengths.double().mean().item()
 plot(
     ("ipo", "mean, same τ"),
-    "kl margin",
+    "margin",
     caption=f"The mean form ends at D = {after['mean, same τ']:.2f} nats, "
     f"the sum at {after['ipo']:.2f}; a response has {words:.1f} tokens.",
 )
