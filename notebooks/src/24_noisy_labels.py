@@ -80,8 +80,8 @@ ref = reference.response_logps(world).detach().double()
 #
 # The annotator is a Bradley–Terry coin, p = σ(r_a − r_b), and then the label
 # is flipped with probability ε. The same pairs and the same random numbers
-# are drawn at each ε: where two columns differ, there was a flip. Here p is the
-# clean chance of the first label.
+# are drawn at each ε: where two columns differ, there was a flip. Here p is
+# the clean chance of the first label.
 
 
 # %%
@@ -93,9 +93,9 @@ def drawn(flip, seed):
 data = {e: [drawn(e, SEED + s) for s in range(seeds)] for e in rates}
 some = {e: each[0][:3].chosen.response for e, each in data.items()}
 x, beaten = data[0.0][0].chosen.prompt[:3], data[0.0][0].rejected.response[:3]
-rows = {"p": (world.gold[x, some[0.0]] - world.gold[x, beaten]).sigmoid()}
-rows |= {f"chosen, ε = {e}": map(world.text, some[e].tolist()) for e in rates}
-pd.DataFrame({k: list(v) for k, v in rows.items()})
+p = (world.gold[x, some[0.0]] - world.gold[x, beaten]).sigmoid()
+rows = {f"chosen, ε = {e}": map(world.text, some[e].tolist()) for e in rates}
+pd.DataFrame({"p": p} | {k: list(v) for k, v in rows.items()}).round(3)
 
 # %% [markdown]
 # ## The objective, in the symbols of the code
@@ -200,9 +200,9 @@ tracks += [measure.Tracker(world, ref, gold=world.gold, beta=beta)]
 
 # %%
 def train(name, module, cfg, parts, n=16, see=tracks):
-    every = [each for sets in parts.values() for each in sets]
+    ds = [each for sets in parts.values() for each in sets]
     run = offline.fit(
-        reference.copies(len(every)), reference, type(every[0]).cat(every), module,
+        reference.copies(len(ds)), reference, type(ds[0]).cat(ds), module,
         cfg, steps=steps, every=steps, batch_size=n, seed=SEED, measures=see,
     )  # fmt: skip
     seed, flip = list(range(seeds)) * len(parts), np.repeat([*parts], seeds)
