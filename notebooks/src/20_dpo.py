@@ -464,5 +464,5 @@ assert checked.passed
 # * Rafailov et al. 2024, *Scaling laws for reward model overoptimization in
 #   direct alignment algorithms* (2406.02900), section 3.5.
 #
-# Next: **21 · IPO**. The labels here were coins. What if one side always
-# wins?
+# Next: **21 · The link is the method**. The labels here were coins. What
+# if one side always wins?

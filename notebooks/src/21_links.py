@@ -126,7 +126,7 @@ display(*(teach.show(zoo[key].weight) for key in shown))
 shelf = {"dpo": (main,), "ipo": (tau,), "hinge": (main,), "cdpo": (main, eps)}
 shelf |= {"exo_pref": (main, eps), "rdpo": (main, eps), "discopop": (main,)}
 shelf = {k: (zoo[k], zoo[k].Config(*v)) for k, v in shelf.items()}
-D = torch.linspace(-1.26, 1.71, 161).double() ** 3  # dense about 0
+D = torch.linspace(-1.26, 1.71, 81).double() ** 3  # dense about 0
 curves = {k: pull.of_grid(*each, D, 0.0) for k, each in shelf.items()}
 never = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
 links(
