@@ -35,7 +35,7 @@ def test_the_optimum_knows_every_probability(world, ref, gold, questions):
     row = read(best, world, ref, questions)
     assert row["accuracy"] == pytest.approx(row["ceiling"])
     assert row["slope"] == pytest.approx(1.0)
-    assert abs(row["kl"]) < 1e-12 and row["ece"] < 1e-12
+    assert abs(row["label_kl"]) < 1e-12 and row["ece"] < 1e-12
     p, w = questions.odds.sigmoid(), questions.weight / questions.weight.sum()
     assert row["brier"] == pytest.approx((w * p * (1 - p)).sum().item())
     noise = -(w * (p * p.log() + (1 - p) * (1 - p).log())).sum().item()
@@ -46,7 +46,7 @@ def test_twice_the_tilt_is_twice_as_sure_and_as_accurate(world, ref, gold, quest
     bold = read(exact.optimal_policy(ref, gold, BETA / 2), world, ref, questions)
     assert bold["slope"] == pytest.approx(2.0)
     assert bold["accuracy"] == pytest.approx(bold["ceiling"])
-    assert bold["kl"] > 0.01 and bold["ece"] > 0.02
+    assert bold["label_kl"] > 0.01 and bold["ece"] > 0.02
 
 
 def test_the_reference_states_one_half_and_may_still_rank(world, ref, questions):
@@ -84,8 +84,9 @@ def test_all_unordered_pairs_are_all_ordered_ones(world, ref, other, gold):
         truth = reward_model.against_truth(*parts)
         asked = measure.population(ref, gold, temperature)
         row = read(other, world, ref, asked)
-        for name in ("accuracy", "ceiling", "kl", "slope"):
+        for name in ("accuracy", "ceiling", "slope"):
             assert row[name] == pytest.approx(truth[name], abs=1e-12), name
+        assert row["label_kl"] == pytest.approx(truth["kl"], abs=1e-12)
     assert len(asked) == 4 * 73 * 72 // 2
 
 
@@ -126,7 +127,7 @@ def test_held_out_labels_by_hand(world, ref, gold):
         p * math.log(p / s) + (1 - p) * math.log((1 - p) / (1 - s))
         for p, s in zip(truth, said, strict=True)
     ]
-    assert row["kl"] == pytest.approx(sum(gaps) / 3)
+    assert row["label_kl"] == pytest.approx(sum(gaps) / 3)
     fit = sum(s * o for s, o in zip(stated, asked.odds.tolist(), strict=True))
     assert row["slope"] == pytest.approx(fit / asked.odds.square().sum().item())
     sure = float(
@@ -147,7 +148,7 @@ def test_a_pair_of_weight_three_is_three_pairs(world, ref, other, gold):
     ]
     for name in measure.COLUMNS:
         assert rows[0][name] == pytest.approx(rows[1][name]), name
-    for name in ("ece", "brier", "nll", "kl", "slope"):
+    for name in ("ece", "brier", "nll", "label_kl", "slope"):
         assert rows[0][name] != pytest.approx(rows[2][name], abs=1e-6), name
 
 
@@ -168,9 +169,9 @@ def test_another_divergence_needs_its_own_score(
     best = exact.optimal_policy_f(ref, gold, BETA, divergence)
     score = measure.divergence_score(BETA, divergence)
     right = read(best, world, ref, questions, score)
-    assert right["slope"] == pytest.approx(1.0, abs=1e-6) and right["kl"] < 1e-9
+    assert right["slope"] == pytest.approx(1.0, abs=1e-6) and right["label_kl"] < 1e-9
     wrong = read(best, world, ref, questions)
-    assert abs(wrong["slope"] - 1) > 0.05 and wrong["kl"] > 1e-3
+    assert abs(wrong["slope"] - 1) > 0.05 and wrong["label_kl"] > 1e-3
 
 
 def test_reverse_kl_is_the_log_ratio(world, ref, other, questions):

@@ -203,7 +203,7 @@ def judge(
         ece: expected calibration error, ten bins, both orders of each pair;
         brier: mean squared error of σ(margin);
         nll: mean −log-likelihood of the labels, nats a pair;
-        kl: E KL(truth‖σ(margin)), nats a pair;
+        label_kl: E KL(truth‖σ(margin)), nats a pair; never the drift of a policy;
         slope: margins on the true odds, least squares through 0.
     """
     d, truth, y, w = (v.double() for v in (margins, odds, label, weight))
@@ -221,7 +221,7 @@ def judge(
         "ceiling": hit(truth),
         "brier": said**2 - 2 * said * y + y,
         "nll": -y * log(d) - (1 - y) * log(-d),
-        "kl": gap,
+        "label_kl": gap,
     }
     means = {name: (w * value).sum().item() for name, value in values.items()}
     means["ece"] = calibration.ece(said, y, weight=w)
@@ -229,7 +229,7 @@ def judge(
     return means
 
 
-COLUMNS = ("accuracy", "ceiling", "ranking", "ece", "brier", "nll", "kl", "slope")
+COLUMNS = ("accuracy", "ceiling", "ranking", "ece", "brier", "nll", "label_kl", "slope")
 
 
 def of_policy(
@@ -249,8 +249,8 @@ def of_policy(
         score: ``logratio_score(beta)``, or the method's own.
 
     Returns:
-        DataFrame[seed, accuracy, ceiling, ranking, ece, brier, nll, kl, slope], a row a
-        seed; ranking is the accuracy of log π itself.
+        DataFrame[seed, accuracy, ceiling, ranking, ece, brier, nll, label_kl, slope],
+        a row a seed; ranking is the accuracy of log π itself.
     """
     import pandas as pd
 
