@@ -55,7 +55,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="SEED for the notebooks.")] = None,
 ) -> None:
     """Execute notebooks, judge them, and keep the executed copies in build/PROFILE."""
-    from workbench.runner import build, report, series
+    from workbench.runner import build, job, report, series
 
     if publish and profile is not Profile.lecture:
         raise typer.BadParameter("--publish needs --profile lecture")
@@ -68,7 +68,7 @@ def run(
         device = pick(device)  # its warning would be stderr in a notebook
     try:
         paths = series.select(root, notebooks or [])
-        settings = series.Settings(
+        settings = job.Settings(
             root=root, profile=profile.value, device=device, seed=seed, force=force,
             slow=_slow(),
         )  # fmt: skip
@@ -111,7 +111,7 @@ def site(
     profile: Annotated[Profile, typer.Option(help="Which copies.")] = Profile.lecture,
 ) -> None:
     """Build site/index.html from the executed notebooks and print its path."""
-    from workbench.runner.series import Settings
+    from workbench.runner.job import Settings
 
     _site(Settings(root=_root(), profile=profile.value))
 

@@ -340,9 +340,12 @@ print(f"accuracy {broken.accuracy.mean():.2f}")
 # %% [markdown]
 # A file that cannot be trained is refused before anything runs, with a name:
 
-# %% tags=["raises-exception"]
+# %%
 wrong.write_text("def loss(batch, cfg):\n    return batch.margin().mean()\n")
-arena.from_file(wrong)
+try:
+    arena.from_file(wrong)
+except arena.BadMethod as error:
+    print(f"{error.reason}: {error.detail}")
 
 # %% [markdown]
 # The same from a shell, against the whole family:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runner import build, verdict
-from workbench.runner.series import Result, Settings
+from workbench.runner.job import Result, Settings
 from workbench.runner.stamp import STAMP, code_hash
 
 MAX_BYTES = 400_000  # of compact JSON; nine figures, each live and as a picture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
-    from workbench.runner.series import Result
+    from workbench.runner.job import Result
 
 HEARTBEAT_S = 20.0
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runner import build, verdict
+from workbench.runner.job import Settings
 from workbench.runner.publish import clean
-from workbench.runner.series import Settings, sources
+from workbench.runner.series import sources
 
 CLAIM_COLUMNS = ("notebook", "statement", "paper", "expected", "seen", "verdict")
 METHOD_COLUMNS = ("key", "title", "family", "paper", "check", "notebook")
