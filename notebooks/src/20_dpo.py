@@ -49,6 +49,7 @@ from workbench.loops import offline
 from workbench.loops import reward as reward_loop
 from workbench.measure import advantages, decline
 from workbench.measure import exact as measure
+from workbench.measure import implicit_accuracy as answers
 from workbench.methods.offline import dpo
 from workbench.methods.reward import bt
 from workbench.models import heads, tiny
@@ -330,6 +331,24 @@ said = {"KL(π‖π*_β) (nats)": mean.kl_to_optimum}
 said |= {"gold below the frontier": mean.frontier_gap}
 said |= {"gold above perfect RL on the same pairs": ahead}
 pd.DataFrame(said).round(3)
+
+# %% [markdown]
+# ## Does a stated 0.8 come true?
+#
+# σ(r̂_a − r̂_b) is a probability that a is preferred, and here the true one is
+# known for every pair of responses. **Predict**: on which side of the
+# diagonal do the bins lie after training on pairs labelled once?
+
+# %%
+asked, say = answers.population(ref, world.gold), answers.logratio_score(main)
+odds = answers.reliability(runs[main].policy, world, ref, asked, say)
+one = odds[odds.seed == 0]
+off = (one.share * (one.predicted - one.observed).abs()).sum()
+views.reliability(
+    one,
+    caption=f"At β = {main} stated and true probability differ by {off:.3f} "
+    f"on average over all {len(asked):,} pairs (seed 0).",
+)
 
 # %% [markdown]
 # ## Break it: a mean over tokens

@@ -44,7 +44,7 @@ card = Card(
     paper="Baheti et al. 2023 (2305.14718)",
     check="Its gradient is that of likelihood weighted with A − b, for any reference.",
     claim="With low-reward responses mixed in, it keeps its reward as A-LoL does.",
-    notebook="28",
+    notebook="80",
 )
 
 

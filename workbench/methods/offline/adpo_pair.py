@@ -46,7 +46,7 @@ card = Card(
     paper="Wang 2025 (2510.18913)",
     check="Each pair is at rest at D = (τ/β_r)Δr; on lists of two it is ADPO.",
     claim="With noisy labels a soft label keeps more mass on the best than a hard one.",
-    notebook="28",
+    notebook="24",
 )
 Config = adpo.Config
 

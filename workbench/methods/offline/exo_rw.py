@@ -47,7 +47,7 @@ card = Card(
     paper="Ji et al. 2024 (2402.00856)",
     check="0 iff d = r/(β_r β_π) + c; over all responses it is KL(π‖π*).",
     claim="With too small a policy it seeks a mode where dpo-rw covers all.",
-    notebook="28",
+    notebook="80",
 )
 
 

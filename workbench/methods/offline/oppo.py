@@ -52,7 +52,7 @@ card = Card(
     paper="Kang et al. 2023 (2305.16217)",
     check="T is 0 iff margins hold; few codes: the optimum is the data given the code.",
     claim="The distance of a code to z* orders responses by their gold reward.",
-    notebook="28",
+    notebook="80",
 )
 
 

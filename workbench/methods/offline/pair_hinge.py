@@ -46,7 +46,7 @@ card = Card(
     paper="T. Liu et al. 2024 (2402.01878)",
     check="The loss is 0 if and only if neighbours in rank are 1/β nats apart.",
     claim="At equal lists it stays behind LiPO-λ in reward.",
-    notebook="28",
+    notebook="80",
 )
 
 

@@ -46,7 +46,7 @@ card = Card(
     paper="T. Liu et al. 2024 (2402.01878)",
     check="At the minimiser the residuals ψ − σ(s) are proportional to π.",
     claim="Pointwise losses stay behind those that compare responses.",
-    notebook="28",
+    notebook="80",
 )
 Config = lipo.Config
 

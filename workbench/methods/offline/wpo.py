@@ -47,7 +47,7 @@ card = Card(
     paper="Zhou et al. 2024 (2406.11827)",
     check="Uniform laws have w = 1, E_{y_t∼π} of a token's ratio is 1, π*_β is fixed.",
     claim="With pairs of other models it earns more than DPO; with its own, the same.",
-    notebook="28",
+    notebook="80",
 )
 
 
