@@ -90,8 +90,7 @@ parts = []
 for seed in range(SEED, SEED + seeds):
     draw = generator(seed, "pairs")
     parts.append(sample_pairs(world, ref, n_pairs, Annotator(), draw))
-pairs = Pairs.cat(parts)
-rows = []
+pairs, rows = Pairs.cat(parts), []
 for i in range(3):
     x = int(pairs.chosen.prompt[i])
     c, l = int(pairs.chosen.response[i]), int(pairs.rejected.response[i])
@@ -342,12 +341,11 @@ pd.DataFrame(said).round(3)
 # %%
 asked, say = answers.population(ref, world.gold), answers.logratio_score(main)
 odds = answers.reliability(runs[main].policy, world, ref, asked, say)
-one = odds[odds.seed == 0]
-off = (one.share * (one.predicted - one.observed).abs()).sum()
+one = odds[odds.seed == 0].eval("gap = share * abs(predicted - observed)")
 views.reliability(
     one,
-    caption=f"At β = {main} stated and true probability differ by {off:.3f} "
-    f"on average over all {len(asked):,} pairs (seed 0).",
+    caption=f"At β = {main} stated and true probability differ by "
+    f"{one.gap.sum():.3f} on average over all {len(asked):,} pairs (seed 0).",
 )
 
 # %% [markdown]
