@@ -14,8 +14,6 @@ then 1.
 import argparse
 import ast
 import copy
-import dataclasses
-import importlib.util
 import inspect
 import sys
 import types
@@ -28,16 +26,13 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from workbench.catalogue import methods  # noqa: E402
-from workbench.teach.check import other_values  # noqa: E402
-from workbench.teach.properties import (  # noqa: E402
-    Subject,
-    batch_class,
-    gradients,
-    leaves,
-    same,
-    with_garbage,
+from tests.methods.test_every_method import (  # noqa: E402
+    configs,
+    differs,
+    load_tests,
+    subject_of,
 )
+from workbench.catalogue import methods  # noqa: E402
 
 STRENGTHS = {"beta", "tau", "eta", "gamma", "beta_r", "beta_policy", "temperature"}
 SIDES = {"chosen": "rejected", "rejected": "chosen"}
@@ -134,28 +129,13 @@ def _sites(tree: ast.Module) -> Iterator[tuple]:
 
 def equivalent(module: types.ModuleType, wrong: Callable) -> bool:
     """No example batch at any setting tells the two apart."""
-    cfg = module.Config()
-    settings = [cfg] + [
-        dataclasses.replace(cfg, **{field.name: value})
-        for field in dataclasses.fields(cfg)
-        for value in other_values(cfg, field.name)
-    ]
-    for setting in settings:
-        subject = Subject(module.loss, batch_class(module.loss), setting)
-        for seed in range(3):
-            answers = []
-            for loss in (module.loss, wrong):
-                batch = leaves(with_garbage(subject.example(seed), seed))
-                try:
-                    value = loss(batch, setting)
-                except Exception:
-                    return False
-                answers.append([value.detach(), *gradients(value, batch).values()])
-            if len({tuple(a[0].shape) for a in answers}) > 1:
-                return False
-            if not all(same(a, b) for a, b in zip(*answers, strict=True)):
-                return False
-    return True
+    try:
+        return not any(
+            differs(subject_of(module, cfg=cfg), subject_of(module, wrong, cfg))
+            for cfg in configs(module)
+        )
+    except Exception:  # the mutant fails where the loss does not
+        return False
 
 
 def killed(checks, wrong: Callable) -> bool:
@@ -172,10 +152,7 @@ def examine(key: str) -> tuple[str, int, int, list[str]]:
     """(key, killed, equivalent, survivors) of one method."""
     torch.set_num_threads(1)
     module = methods()[key]
-    path = ROOT / "tests" / "methods" / module.card.family / f"test_{key}.py"
-    spec = importlib.util.spec_from_file_location(f"checks_of_{key}", path)
-    tests = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tests)
+    tests = load_tests(key)
     dead, same_as, alive = 0, 0, []
     for name, wrong in mutants(module):
         if killed(tests.CHECKS, wrong):

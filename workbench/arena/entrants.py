@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any
 
 from torch import Tensor
 
@@ -20,7 +20,13 @@ from workbench.core import batches
 from workbench.core.batches import ResponseLogps
 from workbench.core.errors import BadFile, BadOption, MissingInput
 from workbench.feedback.supply import kind
-from workbench.teach.properties import PROPERTIES, Subject, gradients, leaves
+from workbench.teach.properties import (
+    PROPERTIES,
+    Subject,
+    batch_class,
+    gradients,
+    leaves,
+)
 
 
 class BadMethod(BadFile):
@@ -98,7 +104,7 @@ def entrants(
             left_out[key] = reason
             continue
         own = {"reward": held.get("reward"), "stage": held.get("stage")}
-        cfg, reads = _at(module.Config(), beta), batch_class(module)
+        cfg, reads = _at(module.Config(), beta), batch_class(module.loss)
         found.append(Entrant(key, module.loss, cfg, reads, **own))
     return found, left_out
 
@@ -116,16 +122,10 @@ def _obstacle(module: ModuleType) -> str | None:
     if "stage" in vars(module):
         return None
     try:
-        kind(batch_class(module))
+        kind(batch_class(module.loss))
     except MissingInput as error:
         return f"{error}; {where}"
     return None
-
-
-def batch_class(module: ModuleType) -> type:
-    """The annotation of the loss's first argument; pairs if there is none."""
-    first, *_ = inspect.signature(module.loss).parameters
-    return get_type_hints(module.loss).get(first, batches.PairLogps)
 
 
 def from_file(path: str | Path, options: Mapping[str, object] | None = None) -> Entrant:
@@ -176,7 +176,7 @@ def _execute(path: Path) -> ModuleType:
 
 def _reads(path: Path, module: ModuleType) -> type:
     try:
-        reads = batch_class(module)
+        reads = batch_class(vars(module)["loss"], batches.PairLogps)
         kind(reads)
     except (NameError, TypeError, ValueError) as error:
         raise BadMethod(path, "unknown annotation", str(error)) from None

@@ -3,30 +3,19 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core.batches import ContextPairs
-from workbench.feedback.pairs import Pairs
+from workbench.feedback.tokenwise import AroundPairs
 
 
 @dataclass(frozen=True)
-class ContextComparisons:
+class ContextComparisons(AroundPairs):
     """Pairs read by a ``models.context.ContextPolicy``; there is no reference.
 
     Attributes:
         pairs: the comparisons.
     """
-
-    pairs: Pairs
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    @property
-    def weight(self) -> Float[Tensor, " batch"]:
-        """How much each pair counts."""
-        return self.pairs.weight
 
     def reference_logps(self, reference) -> None:
         """Nothing: no term of the method reads a reference."""

@@ -1,6 +1,6 @@
 """Pairs that know more of their tokens; each is a data set for the offline loop."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,7 +8,6 @@ from torch import Tensor
 
 from workbench.core.batches import (
     PairLaws,
-    PairLogps,
     PairSteps,
     PairTokenRewards,
     ScopedPairLogps,
@@ -18,12 +17,8 @@ from workbench.feedback.pairs import Pairs
 from workbench.feedback.responses import Responses, read_in_parts
 
 
-def _held(batch: PairLogps) -> dict[str, Tensor]:
-    return {f.name: getattr(batch, f.name) for f in fields(batch)}
-
-
 @dataclass(frozen=True)
-class _Around:
+class AroundPairs:
     """A data set built around pairs.
 
     Attributes:
@@ -46,7 +41,7 @@ class _Around:
 
 
 @dataclass(frozen=True)
-class LawPairs(_Around):
+class LawPairs(AroundPairs):
     """Pairs whose whole next-token laws are read, of policy and reference."""
 
     @staticmethod
@@ -89,7 +84,7 @@ class LawPairs(_Around):
 
 
 @dataclass(frozen=True)
-class TokenRewardPairs(_Around):
+class TokenRewardPairs(AroundPairs):
     """Pairs with a reward for each response token, given from outside.
 
     Attributes:
@@ -119,11 +114,11 @@ class TokenRewardPairs(_Around):
             values = vars(self)[f"{side}_rewards"][rows].to(pair.policy_chosen.dtype)
             wide = torch.nn.functional.pad(values, (0, time - values.shape[1]))
             rewards[f"reward_{side}"] = wide
-        return PairTokenRewards(**_held(pair), **rewards)
+        return PairTokenRewards(**pair.held, **rewards)
 
 
 @dataclass(frozen=True)
-class StepPairs(_Around):
+class StepPairs(AroundPairs):
     """Pairs that share their first steps and part at one.
 
     Attributes:
@@ -166,7 +161,7 @@ class StepPairs(_Around):
         for name in ("chosen_step", "rejected_step"):
             step = vars(self)[name][rows]
             steps[name] = torch.nn.functional.pad(step, (0, time - step.shape[1]))
-        return PairSteps(**_held(pair), **steps)
+        return PairSteps(**pair.held, **steps)
 
 
 def _first(mask: Tensor, size: int) -> Tensor:
@@ -175,7 +170,7 @@ def _first(mask: Tensor, size: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ScopedPairs(_Around):
+class ScopedPairs(AroundPairs):
     """Pairs inside the scope of a wish, with responses outside and near it.
 
     Attributes:
@@ -215,4 +210,4 @@ class ScopedPairs(_Around):
             parts[f"policy_{place}"] = one.policy
             parts[f"ref_{place}"] = one.ref
             parts[f"{place}_mask"] = one.mask
-        return ScopedPairLogps(**_held(pair), **parts)
+        return ScopedPairLogps(**pair.held, **parts)

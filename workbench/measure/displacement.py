@@ -18,10 +18,10 @@ from workbench.core.batches import Tokens
 from workbench.feedback.pairs import Pairs
 from workbench.feedback.responses import rows_at_once
 from workbench.measure.exact import law
+from workbench.measure.pair_values import logratios, pair_values
 from workbench.models.policy import Policy
 
 
-@torch.no_grad()
 def change(
     policy, pairs: Pairs, before: tuple[Tensor, Tensor], *, shared: bool = False
 ):
@@ -39,16 +39,9 @@ def change(
     """
     import pandas as pd
 
-    members, every = policy.members, torch.arange(len(pairs))
-    rows = every.expand(members, -1) if shared else every.unflatten(0, (members, -1))
-    size = max(1, rows_at_once(policy, before[0].shape[1]) // (2 * members))
-    parts = []
-    for columns in rows.split(min(1024, size), dim=1):
-        batch = pairs.batch(policy, columns.flatten(), before)
-        gaps = torch.stack([batch.chosen.logratio(), batch.rejected.logratio()])
-        parts.append(gaps.double().cpu().unflatten(1, (members, -1)))
-    chosen, rejected = torch.cat(parts, dim=-1)
-    n = rows.shape[1]
+    _, gaps = pair_values(policy, pairs, before, logratios, shared=shared)
+    chosen, rejected = gaps
+    members, n = chosen.shape
     return pd.DataFrame(
         {
             "seed": torch.arange(members).repeat_interleave(n).tolist(),

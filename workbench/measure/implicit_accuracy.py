@@ -211,14 +211,10 @@ def judge(
     log = torch.nn.functional.logsigmoid
     p, said = truth.sigmoid(), d.sigmoid()
 
-    def hit(score: Tensor) -> Tensor:
-        called = 0.5 + 0.5 * score.sign()
-        return called * y + (1 - called) * (1 - y)
-
     gap = p * (log(truth) - log(d)) + (1 - p) * (log(-truth) - log(-d))
     values = {
-        "accuracy": hit(d),
-        "ceiling": hit(truth),
+        "accuracy": _hits(d, y),
+        "ceiling": _hits(truth, y),
         "brier": said**2 - 2 * said * y + y,
         "nll": -y * log(d) - (1 - y) * log(-d),
         "label_kl": gap,
@@ -263,15 +259,16 @@ def of_policy(
     rows = []
     for seed, values in enumerate(score(logps, ref)):
         row = judge(margins(values), q.odds, q.label, q.weight)
-        row["ranking"] = _accuracy(margins(logps[seed]), q)
+        hits = q.weight * _hits(margins(logps[seed]), q.label)
+        row["ranking"] = (hits.sum() / q.weight.sum()).item()
         rows.append({"seed": seed} | {name: row[name] for name in COLUMNS})
     return pd.DataFrame(rows)
 
 
-def _accuracy(margins: Tensor, q: Questions) -> float:
+def _hits(margins: Tensor, label: Tensor) -> Tensor:
+    """Chance that each pair is called as its label says; a tie is a coin."""
     called = 0.5 + 0.5 * margins.sign()
-    hit = called * q.label + (1 - called) * (1 - q.label)
-    return ((q.weight * hit).sum() / q.weight.sum()).item()
+    return called * label + (1 - called) * (1 - label)
 
 
 class ScoreTracker:

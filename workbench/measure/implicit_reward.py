@@ -11,10 +11,9 @@ from torch import Tensor
 
 from workbench.core.batches import Tokens
 from workbench.feedback.pairs import Pairs
-from workbench.feedback.responses import rows_at_once
+from workbench.measure.pair_values import logratios, pair_values
 
 
-@torch.no_grad()
 def of_pairs(
     policy,
     pairs: Pairs,
@@ -42,17 +41,9 @@ def of_pairs(
     """
     import pandas as pd
 
-    members, every = policy.members, torch.arange(len(pairs))
-    rows = every.expand(members, -1) if shared else every.unflatten(0, (members, -1))
-    if chunk is None:
-        fits = rows_at_once(policy, ref[0].shape[1]) // (2 * members)
-        chunk = max(1, min(1024, fits))
-    parts = []
-    for columns in rows.split(chunk, dim=1):
-        batch = pairs.batch(policy, columns.flatten(), ref)
-        gaps = torch.stack([batch.chosen.logratio(), batch.rejected.logratio()])
-        parts.append(beta * gaps.double().cpu().unflatten(1, (members, -1)))
-    chosen, rejected = torch.cat(parts, dim=-1)
+    how = {"shared": shared, "chunk": chunk}
+    rows, gaps = pair_values(policy, pairs, ref, logratios, **how)
+    chosen, rejected = beta * gaps
     weight = pairs.weight.double()[rows]
     weight = weight / weight.sum(-1, keepdim=True)
     margin = chosen - rejected
@@ -63,7 +54,7 @@ def of_pairs(
         "accuracy": 0.5 + 0.5 * margin.sign(),
     }
     means = {name: (weight * value).sum(-1).tolist() for name, value in columns.items()}
-    return pd.DataFrame({"seed": range(members), **means})
+    return pd.DataFrame({"seed": range(len(rows)), **means})
 
 
 class PairTracker:

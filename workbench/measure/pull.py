@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workbench.core.batches import PairLogps
 from workbench.feedback.pairs import Pairs
-from workbench.feedback.responses import rows_at_once
+from workbench.measure.pair_values import pair_values
 
 Grid = Tensor | Sequence[float] | float
 POLICY = ("policy_chosen", "policy_rejected")
@@ -127,20 +127,14 @@ def of_pairs(
     """
     import pandas as pd
 
-    members, every = policy.members, torch.arange(len(pairs))
-    rows = every.expand(members, -1) if shared else every.unflatten(0, (members, -1))
-    if chunk is None:
-        fits = rows_at_once(policy, ref[0].shape[1]) // (2 * members)
-        chunk = max(1, min(1024, fits))
-    parts = []
-    for columns in rows.split(chunk, dim=1):
-        with torch.no_grad():
-            batch = pairs.batch(policy, columns.flatten(), ref)
+    def read(batch: PairLogps) -> Tensor:
         _, up, down = pushes(method, batch, cfg)
-        told = torch.stack([batch.margin().double(), up, down])
-        parts.append(told.cpu().unflatten(1, (members, -1)))
-    margin, up, down = torch.cat(parts, dim=-1).flatten(1)
-    seeds = torch.arange(members)[:, None].expand_as(rows)
+        return torch.stack([batch.margin().double(), up, down])
+
+    how = {"shared": shared, "chunk": chunk}
+    rows, told = pair_values(policy, pairs, ref, read, **how)
+    margin, up, down = told.flatten(1)
+    seeds = torch.arange(len(rows))[:, None].expand_as(rows)
     columns = {"pair": rows.flatten(), "seed": seeds.flatten(), "margin": margin}
     columns |= {"push_chosen": up, "push_rejected": down}
     return pd.DataFrame({name: value.tolist() for name, value in columns.items()})

@@ -7,7 +7,7 @@ test suite runs them on every method of the catalogue; ``teach.check`` on a stud
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -67,15 +67,26 @@ class Subject:
         return self.loss(batch, self.cfg).detach()
 
 
-def batch_class(loss: Callable) -> type:
-    """The batch a loss reads: the annotation of its first argument."""
-    first, *_ = inspect.signature(inspect.unwrap(loss)).parameters.values()
-    if not hasattr(first.annotation, "example"):
+def batch_class(loss: Callable, default: type | None = None) -> type:
+    """The batch a loss reads: the annotation of its first argument.
+
+    Args:
+        loss: called as ``loss(batch, cfg)``.
+        default: what it reads if nothing is said.
+
+    Raises:
+        TypeError: it is no batch class.
+    """
+    plain = inspect.unwrap(loss)
+    first, *_ = inspect.signature(plain).parameters
+    # an annotation may be text: `from __future__ import annotations`
+    found = get_type_hints(plain).get(first, default)
+    if not hasattr(found, "example"):
         raise TypeError(
-            f"{loss.__module__}.loss: the annotation of {first.name!r} must be a batch "
-            f"class with .example, not {first.annotation!r}"
+            f"{loss.__module__}.loss: the annotation of {first!r} must be a batch "
+            f"class with .example, not {found!r}"
         )
-    return first.annotation
+    return found
 
 
 def tensors(batch: Any) -> dict[str, Tensor]:

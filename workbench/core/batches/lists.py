@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.core.batches.pairs import ResponseLogps
 from workbench.core.logps import Reduce, sequence_logps
+from workbench.core.pairs import differences
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ListLogps:
     @property
     def win_rates(self) -> Float[Tensor, "batch group"]:
         """Mean Bradley–Terry chance to beat the others of the list, from the scores."""
-        chance = (self.scores[..., :, None] - self.scores[..., None, :]).sigmoid()
+        chance = differences(self.scores).sigmoid()
         # a response does not meet itself, which would count one half
         return (chance.sum(-1) - 0.5) / max(1, self.scores.shape[-1] - 1)
 

@@ -1,6 +1,6 @@
 """Log-probabilities of single responses and of pairs of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
@@ -67,6 +67,11 @@ class PairLogps:
         return ResponseLogps(
             self.policy_rejected, self.ref_rejected, self.rejected_mask
         )
+
+    @property
+    def held(self) -> dict[str, Tensor]:
+        """The tensors by name, to make a pair that knows more of them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def margin(self, reduce: Reduce = "sum") -> Float[Tensor, " batch"]:
         """Log-ratio of the chosen minus that of the rejected response, in nats."""

@@ -1,16 +1,12 @@
 """Pairs that know more of their tokens: whole next-token laws, rewards, steps."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.core.batches.pairs import PairLogps, ResponseLogps, example_logps
-
-
-def _inherited(batch: PairLogps) -> dict[str, Tensor]:
-    return {f.name: getattr(batch, f.name) for f in fields(batch)}
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class PairTokenRewards(PairLogps):
         """Random valid values between −½ and ½."""
         pair = PairLogps.example(generator, batch, time, dtype)
         drawn = torch.rand(2, batch, time, generator=generator, dtype=dtype) - 0.5
-        return cls(**_inherited(pair), reward_chosen=drawn[0], reward_rejected=drawn[1])
+        return cls(**pair.held, reward_chosen=drawn[0], reward_rejected=drawn[1])
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ class PairSteps(PairLogps):
             left = mask.flip(-1).cumsum(-1).flip(-1)
             inside = (left == 2) | (left == 3) | (left.amax(-1, keepdim=True) == 1)
             steps.append(mask & inside)
-        return cls(**_inherited(pair), chosen_step=steps[0], rejected_step=steps[1])
+        return cls(**pair.held, chosen_step=steps[0], rejected_step=steps[1])
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ class ScopedPairLogps(PairLogps):
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):
         """Random valid values, for generic tests and ``teach.check``."""
-        parts = _inherited(PairLogps.example(generator, batch, time, dtype))
+        parts = PairLogps.example(generator, batch, time, dtype).held
         for place in ("outside", "near"):
             one = ResponseLogps.example(generator, batch, time, dtype)
             parts[f"policy_{place}"] = one.policy
