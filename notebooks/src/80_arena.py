@@ -10,8 +10,8 @@
 # # 80 · The arena
 #
 # **The claim in one sentence.** On the same labels, the same steps and the
-# same starting point, methods that hear scores end with more gold than
-# methods that hear orders, and none lies on the exact frontier.
+# same starting point, methods that read lists of scores end with more gold,
+# on average, than methods that read pairs; none lies on the exact frontier.
 #
 # After this lesson you can
 #
@@ -226,6 +226,10 @@ views.bars(
 )
 
 # %% [markdown]
+# Read it with care. A bar is a mean over the methods of a form, and thumbs
+# are only two, KTO and BCO: they hear no more than pairs do and stand above
+# the lists. The form of the data and the choice of methods are confounded.
+#
 # ## Chosen and rejected
 #
 # The mean log-ratio of the training pairs' responses. Above zero the chosen
