@@ -1,4 +1,4 @@
-"""Train the reference policies that ship in data/reference.
+"""Train the reference policies that ship in workbench/data/reference.
 
 One tiny decoder for each size of the exact world and one for stories, by maximum
 likelihood on texts of the hidden author. The same command on the same versions writes
@@ -23,14 +23,14 @@ STEPS = 1_200
 
 
 def learn(world, steps: int, batch_size: int):
-    """A tiny decoder trained on the world's corpus and written to data/reference."""
+    """A tiny decoder of the world's corpus, written to workbench/data/reference."""
     corpus = Responses.of(world.corpus(CORPUS, generator(0, "corpus")))
     policy = tiny.decoder(world.vocab, seed=0)
     offline.fit(
         policy, None, corpus, sft, sft.Config(),
         steps=steps, batch_size=batch_size, lr=3e-3, seed=0, decay=True,
     )  # fmt: skip
-    policy.save(tiny.DATA / "reference" / f"{world.name}-{world.max_words}")
+    policy.save(tiny.REFERENCES / f"{world.name}-{world.max_words}")
     return policy
 
 

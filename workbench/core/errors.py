@@ -6,9 +6,40 @@ no traceback.
 
 from pathlib import Path
 
+LONGEST = 2_000  # characters of a message; a key of 100 kB says no more than its start
+
+
+def printable(text: object, most: int = LONGEST) -> str:
+    """Text from a file or a name as it may be shown on a terminal.
+
+    Control characters, which could clear the screen or change its title, are spelled
+    out; what is over ``most`` characters is cut in the middle.
+    """
+    shown = "".join(
+        c if c.isprintable() or c in "\n\t" else _spelled(c) for c in str(text)
+    )
+    if len(shown) <= most:
+        return shown
+    half = (most - 30) // 2
+    cut = len(shown) - 2 * half
+    return f"{shown[:half]} … ({cut} characters) … {shown[-half:]}"
+
+
+def _spelled(character: str) -> str:
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
 
 class WorkbenchError(Exception):
     """Any error whose message is meant for the person who runs the workbench."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class WorkbenchWarning(UserWarning):
+    """Something that the user should know, and that is no error."""
 
 
 class BadInput(WorkbenchError, ValueError):

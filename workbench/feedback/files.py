@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.core.errors import BadFile, BadRecord
+from workbench.core.errors import BadFile, BadRecord, WorkbenchWarning
 from workbench.feedback.forms import FORMS, Problem, Row, detect, kind, parse, unparse
 from workbench.feedback.records import Message, PreferenceRecord, Record, ThumbRecord
 
@@ -32,7 +32,7 @@ _JSONL, _PARQUET = (".jsonl", ".ndjson"), (".parquet",)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-class SkippedRecords(UserWarning):
+class SkippedRecords(WorkbenchWarning):
     """Some lines of a preference file were left out."""
 
 

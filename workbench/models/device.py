@@ -2,6 +2,8 @@
 
 import warnings
 
+from workbench.core.errors import WorkbenchWarning
+
 
 def pick(name: str = "cpu") -> str:
     """The device asked for, or the CPU with a warning if there is no such device.
@@ -12,7 +14,8 @@ def pick(name: str = "cpu") -> str:
     import torch
 
     if name.startswith("cuda") and not torch.cuda.is_available():
-        warnings.warn(f"no CUDA device for {name!r}: running on the CPU", stacklevel=2)
+        said = f"no CUDA device for {name!r}: running on the CPU"
+        warnings.warn(said, WorkbenchWarning, stacklevel=2)
         return "cpu"
     return name
 

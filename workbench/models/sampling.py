@@ -1,4 +1,11 @@
-"""Writing token by token with a key-value cache."""
+"""Writing token by token with a key-value cache, by transformers' own ``generate``.
+
+``generate`` keeps the cache, the positions and the masks of whatever model it is given;
+what is drawn, and with which random numbers, is decided here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,40 +37,54 @@ def sample(
     Returns:
         ids [prompt, response, padding] and the mask of response tokens.
     """
-    from transformers import DynamicCache
+    from transformers import GenerationConfig, LogitsProcessorList
 
-    config, cache = policy.network.config, DynamicCache()
-    ids = step = prompts.to(policy.ban.device)
-    seen = torch.ones_like(ids, dtype=torch.bool)
-    seen = seen if attention is None else attention.to(ids.device)
-    mask = torch.zeros_like(seen)
-    alive = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
-    for _ in range(max_new):
-        padded = None if attention is None else seen.long()
-        logits = _next_logits(policy, step, cache, seen, padded)
+    model, config = policy.network.model, policy.network.config
+    prompts = prompts.to(policy.ban.device)
+    seen = torch.ones_like(prompts) if attention is None else attention.to(prompts)
+
+    def draw(ids: Tensor, logits: Tensor) -> Float[Tensor, "batch vocab"]:
+        """All mass on the drawn token, which a greedy ``generate`` then takes."""
+        logits = logits + policy.ban
         if adjust is not None:
             logits = adjust(logits, ids)
         chance = (logits.double() / temperature).softmax(-1).cpu()
-        drawn = torch.multinomial(chance, 1, generator=generator).to(ids.device)
-        step = torch.where(alive[:, None], drawn, config.pad_token_id)
-        ids = torch.cat([ids, step], dim=1)
-        mask = torch.cat([mask, alive[:, None]], dim=1)
-        seen = torch.cat([seen, alive[:, None]], dim=1)
-        alive = alive & (step[:, 0] != config.eos_token_id)
-        if not alive.any():
-            break
-    return ids.cpu(), mask.cpu()
+        drawn = torch.multinomial(chance, 1, generator=generator).to(logits.device)
+        return torch.full_like(logits, -torch.inf).scatter(1, drawn, 0.0)
+
+    with _neutral(model):
+        ids = model.generate(
+            input_ids=prompts,
+            attention_mask=seen,
+            logits_processor=LogitsProcessorList([draw]),
+            generation_config=GenerationConfig(
+                do_sample=False,
+                max_new_tokens=max_new,
+                pad_token_id=config.pad_token_id,
+                eos_token_id=config.eos_token_id,
+            ),
+        )
+    return ids.cpu(), _written(ids, prompts.shape[1], config.eos_token_id).cpu()
 
 
-def _next_logits(policy, step, cache, seen, padded) -> Float[Tensor, "batch vocab"]:
-    """Logits after the last of ``step``, whose predecessors the cache holds."""
-    position = (seen.long().cumsum(-1) - 1).clamp(min=0)[:, -step.shape[1] :]
-    output = policy.network.model(
-        input_ids=step,
-        attention_mask=padded,
-        past_key_values=cache,
-        position_ids=position,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return output.logits[:, -1] + policy.ban
+def _written(ids: Tensor, prompt: int, eos: int) -> Bool[Tensor, "batch time"]:
+    """True on the tokens of the response, its end token included."""
+    ended = (ids == eos).int()
+    ended[:, :prompt] = 0
+    mask = ended.cumsum(-1) - ended == 0
+    mask[:, :prompt] = False
+    return mask
+
+
+@contextmanager
+def _neutral(model) -> Iterator[None]:
+    """Without a checkpoint's own generation settings, such as a repetition penalty:
+    a sample must be the policy's own."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own

@@ -1,14 +1,15 @@
 """Decoders small enough to train while a student watches."""
 
-from pathlib import Path
+from importlib.resources import as_file, files
 
 import torch
 
+from workbench.core.errors import MissingInput
 from workbench.models.device import place
 from workbench.models.network import Network
 from workbench.models.policy import Policy
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+REFERENCES = files("workbench") / "data" / "reference"
 
 
 def config(vocab, width: int = 64, layers: int = 2, max_tokens: int = 64):
@@ -54,11 +55,17 @@ def reference(world, device: str = "cpu") -> Policy:
     ``data/make_reference.py`` is its recipe.
 
     Args:
-        world: an exact world of 2 to 5 words.
+        world: an exact world of 2 to 5 words, or stories.
         device: where it runs, and every copy made of it; see ``device.pick``.
 
     Raises:
-        OSError: no reference is shipped for this world.
+        MissingInput: no reference is shipped for this world.
     """
-    policy = Policy.load(DATA / "reference" / f"{world.name}-{world.max_words}")
+    name = f"{world.name}-{world.max_words}"
+    shipped = sorted(entry.name for entry in REFERENCES.iterdir())
+    if name not in shipped:
+        there = ", ".join(shipped)
+        raise MissingInput(f"no reference is shipped for {name}; there are {there}")
+    with as_file(REFERENCES / name) as folder:
+        policy = Policy.load(folder)
     return place(policy.requires_grad_(False).eval(), device)

@@ -1,0 +1,79 @@
+"""The command line: `workbench run | lab | methods | train | compare | site`.
+
+One module a command; everything heavy is imported inside the command that needs it.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import workbench
+from workbench.cli import compare, methods, notebooks, train
+from workbench.core import ending, notes
+
+app = typer.Typer(
+    help="Preference optimisation and RLHF held against exact answers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    notebooks.run,
+    notebooks.lab,
+    methods.methods,
+    train.train,
+    compare.compare,
+    notebooks.site,
+):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"workbench {workbench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which."),
+    ] = False,
+) -> None:
+    """Preference optimisation and RLHF held against exact answers."""
+
+
+def main() -> None:
+    """Entry point of the `workbench` command."""
+    ending.raise_on_signals()
+    notes.listen()
+    status = 0
+    try:
+        app()
+    except SystemExit as error:
+        status = error.code
+    except KeyboardInterrupt as error:
+        status = ending.status(error)
+    except OSError as error:
+        ending.say(f"workbench: {_told(error)}")
+        status = 1
+    _tell_notes()
+    sys.exit(status)
+
+
+def _told(error: OSError) -> str:
+    """An error of the operating system in one line: what, and with which file."""
+    from workbench.core.errors import printable
+
+    what = error.strerror or str(error) or type(error).__name__
+    return printable(f"{error.filename}: {what}" if error.filename else what)
+
+
+def _tell_notes() -> None:
+    """Other packages' warnings, once, at the end."""
+    said = notes.kept()
+    if said:
+        ending.say(f"{len(said)} note(s) from other packages, no fault of this run:")
+    for text in said:
+        ending.say(f"  {text}")

@@ -1,0 +1,38 @@
+"""What the commands share: their enumerations, failing, and finding the clone."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+
+class Profile(StrEnum):
+    """How large the notebooks' experiments are."""
+
+    ci = "ci"
+    lecture = "lecture"
+    figure = "figure"
+
+
+class WorldName(StrEnum):
+    """A synthetic world to train in."""
+
+    reviews = "reviews"
+    stories = "stories"
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong on stderr, and exit with status 1."""
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
+
+
+def project() -> Path:
+    """The clone that this command is run in."""
+    from workbench.runner.series import find_root
+
+    try:
+        return find_root()
+    except FileNotFoundError as error:
+        fail(str(error))
