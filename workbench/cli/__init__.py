@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import workbench
-from workbench.cli import compare, methods, notebooks, train
+from workbench.cli import compare, lab, methods, notebooks, train
 from workbench.core import ending, notes
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 for command in (
     notebooks.run,
-    notebooks.lab,
+    lab.lab,
     methods.methods,
     train.train,
     compare.compare,

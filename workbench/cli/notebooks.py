@@ -1,7 +1,6 @@
-"""`workbench run | lab | site`: the notebooks of a clone."""
+"""`workbench run | site`: the notebooks of a clone."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -67,16 +66,6 @@ def run(
     if failed:
         typer.echo("failed: " + ", ".join(result.name for result in failed))
         raise typer.Exit(1)
-
-
-def lab() -> None:
-    """Open JupyterLab on notebooks/."""
-    from workbench.runner import series
-
-    root = project()
-    _build(series.sources(root), root)
-    command = [sys.executable, "-m", "jupyterlab", str(root / "notebooks")]
-    os.execv(sys.executable, command)
 
 
 def site(
