@@ -1,10 +1,49 @@
-"""Responses to prompts of different lengths."""
+"""Responses to prompts of different lengths, and how long a sequence may be."""
 
 import torch
 from torch import Tensor
 
 from workbench.core.batches import Tokens
 from workbench.models.sampling import sample
+
+# Families have named the length of their position table differently over the years.
+_LENGTHS = (
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "max_target_positions",
+)
+# They number positions from the one after the padding id, and lose the ones before it.
+_AFTER_PADDING = {
+    "camembert",
+    "data2vec-text",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+}
+
+
+def positions(config) -> int | None:
+    """Tokens of the longest sequence that a model is made for, prompt and response.
+
+    Args:
+        config: a transformers configuration.
+
+    Returns:
+        the number of positions; None if the configuration names no limit.
+    """
+    if hasattr(config, "get_text_config"):  # a model of several parts
+        config = config.get_text_config(decoder=True)
+    for name in _LENGTHS:
+        length = getattr(config, name, None)
+        # XLNet says −1 for "no limit"
+        if isinstance(length, int) and not isinstance(length, bool) and length > 0:
+            lost = getattr(config, "model_type", "") in _AFTER_PADDING
+            return length - (config.pad_token_id + 1 if lost else 0)
+    return None
 
 
 def respond(
