@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from workbench.catalogue import pages
 from workbench.catalogue.collect import all_problems, table
-from workbench.catalogue.pages import generated, stale
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,18 +13,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="renew the tables")
     parser.add_argument("--check", action="store_true", help="fail if they are stale")
     asked = parser.parse_args(arguments)
+    if not (asked.write or asked.check):
+        for row in table():
+            print(f"{row['key']:14} {row['family']:11} {row['title']}")
+        return 0
+    if not pages.is_clone(pages.ROOT):
+        print("the generated pages lie in a clone of workbench", file=sys.stderr)
+        return 1
     listed = all_problems()
     for problem in listed:
         print(problem, file=sys.stderr)
     if asked.write and not listed:
-        for path, text in generated().items():
-            path.write_text(text, encoding="utf-8")
-    old = stale() if asked.check else []
+        pages.write()
+    old = pages.stale() if asked.check else []
     for path in old:
         print(f"{path.name} is stale: run --write", file=sys.stderr)
-    if not (asked.write or asked.check):
-        for row in table():
-            print(f"{row['key']:14} {row['family']:11} {row['title']}")
     return 1 if listed or old else 0
 
 

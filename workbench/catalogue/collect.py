@@ -8,27 +8,12 @@ import re
 from collections.abc import Iterator
 from types import ModuleType
 
+from workbench.catalogue.index import cards, place
+from workbench.catalogue.skeleton import HEADINGS, numbered_mistakes, section_text
 from workbench.core.card import Card
 
-FAMILIES = {
-    "supervised": "Supervised",
-    "reward": "Reward models",
-    "offline": "Offline preference optimisation",
-    "online": "Online policy gradients",
-    "games": "Games and self-play",
-    "values": "Values and planning",
-    "decoding": "Decoding",
-}
 # a method is used through one of these; a loop or a sampler calls it
 ENTRY_POINTS = ("loss", "log_law", "next_token_logits", "backup")
-HEADINGS = (
-    ("Objective", r"^Objective:"),
-    ("Compared with", r"^Compared with [^\n:]+:"),
-    ("Valid only if", r"^Valid only if:"),
-    ("Minimiser or Fixed point", r"^(Minimiser|Fixed point):"),
-    ("Known mistakes", r"^Known mistakes:"),
-)
-_NUMBERED = re.compile(r"(?:(?<=\s)|^)\((\d+)\)\s+")
 
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:
@@ -47,7 +32,6 @@ def methods(package: ModuleType | None = None) -> dict[str, ModuleType]:
         ValueError: two modules share a key.
     """
     package = package or importlib.import_module("workbench.methods")
-    order = list(FAMILIES)
     found: dict[str, ModuleType] = {}
     for module in _modules(package):
         card = vars(module).get("card")
@@ -58,12 +42,10 @@ def methods(package: ModuleType | None = None) -> dict[str, ModuleType]:
             raise ValueError(f"key {card.key} is in {there} and {module.__name__}")
         found[card.key] = module
 
-    def place(module: ModuleType) -> tuple[int, str, str]:
-        family = module.card.family
-        rank = order.index(family) if family in order else len(order)
-        return rank, module.card.notebook, module.__name__
+    def stands(module: ModuleType) -> tuple[int, str, str]:
+        return place(module.card, module.__name__)
 
-    return {m.card.key: m for m in sorted(found.values(), key=place)}
+    return {m.card.key: m for m in sorted(found.values(), key=stands)}
 
 
 def section(module: ModuleType, heading: str) -> str:
@@ -73,21 +55,12 @@ def section(module: ModuleType, heading: str) -> str:
         module: a method.
         heading: how the heading begins, e.g. ``"Objective"`` or ``"Compared with"``.
     """
-    doc = inspect.getdoc(module) or ""
-    found = [m for _, pattern in HEADINGS for m in re.finditer(pattern, doc, re.M)]
-    found.sort(key=lambda match: match.start())
-    for place, match in enumerate(found):
-        if match.group().startswith(heading):
-            after = found[place + 1].start() if place + 1 < len(found) else len(doc)
-            return " ".join(doc[match.end() : after].split())
-    return ""
+    return section_text(inspect.getdoc(module) or "", heading)
 
 
 def known_mistakes(module: ModuleType) -> dict[int, str]:
     """The numbered mistakes of a method's docstring: number to sentence."""
-    parts = _NUMBERED.split(section(module, "Known mistakes"))
-    numbers, texts = parts[1::2], parts[2::2]
-    return {int(n): text.strip(" .;,") for n, text in zip(numbers, texts, strict=True)}
+    return numbered_mistakes(inspect.getdoc(module) or "")
 
 
 def problems(module: ModuleType) -> list[str]:
@@ -158,12 +131,16 @@ def all_problems(found: dict[str, ModuleType] | None = None) -> list[str]:
 
 
 def table(found: dict[str, ModuleType] | None = None) -> list[dict[str, str]]:
-    """One row a method, every field as text."""
-    rows = []
-    for module in (methods() if found is None else found).values():
-        row = {
+    """One row a method, every field as text; read off the files unless told."""
+    if found is None:
+        held = [(entry.card, entry.module) for entry in cards().values()]
+    else:
+        held = [(module.card, module.__name__) for module in found.values()]
+    return [
+        {
             name: ", ".join(value) if isinstance(value, tuple) else str(value)
-            for name, value in dataclasses.asdict(module.card).items()
+            for name, value in dataclasses.asdict(card).items()
         }
-        rows.append(row | {"module": module.__name__})
-    return rows
+        | {"module": module}
+        for card, module in held
+    ]

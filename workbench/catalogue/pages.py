@@ -2,26 +2,54 @@
 
 import csv
 import html
+import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import workbench
-from workbench.catalogue.collect import FAMILIES, methods, section, table
+from workbench.catalogue.collect import methods, section, table
+from workbench.catalogue.index import FAMILIES
 
 ROOT = Path(workbench.__file__).resolve().parent.parent
+SHIPPED = files("workbench") / "data" / "claims.csv"
+
+
+def is_clone(root: Path) -> bool:
+    """Whether a folder is a clone, which has lessons beside the package."""
+    return (root / "notebooks" / "src").is_dir()
 
 
 def claims(results: Path | None = None) -> list[dict[str, str]]:
-    """The rows of every ``claims.csv`` below the results folder, by notebook."""
+    """The rows of every ``claims.csv`` below the results folder, by notebook.
+
+    Args:
+        results: where to look; the clone's ``data/results`` unless told. An installed
+            package has none, and tells the claims that it was shipped with.
+    """
+    folder = results or ROOT / "data" / "results"
+    if results is None and not folder.is_dir():
+        return list(csv.DictReader(io.StringIO(SHIPPED.read_text(encoding="utf-8"))))
     rows = []
-    for path in sorted((results or ROOT / "data" / "results").glob("*/claims.csv")):
+    for path in sorted(folder.glob("*/claims.csv")):
         with path.open(newline="", encoding="utf-8") as file:
             rows += [
                 row | {"notebook": path.parent.name} for row in csv.DictReader(file)
             ]
     return rows
+
+
+def claims_csv(rows: list[dict[str, str]]) -> str:
+    """All rows of ``claims`` as one CSV text, for the package to ship."""
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _cell(text: object) -> str:
@@ -84,7 +112,7 @@ def claims_page(rows: list[dict[str, str]] | None = None) -> str:
             _cell(row["notebook"][:2]),
             _cell(f"{row['statement']} ({row['paper']})"),
             _cell(row["expected"]),
-            _cell(_seen(row)),
+            _cell(seen(row)),
             f"*{row['verdict']}*",
         ]
         for row in rows
@@ -102,7 +130,8 @@ def claims_page(rows: list[dict[str, str]] | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _seen(row: dict[str, str]) -> str:
+def seen(row: Mapping[str, Any]) -> str:
+    """What a judged claim's effect was: mean, unit, 95 % interval, seeds."""
     mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
     number = f"{mean:.3g} {row['unit']}".strip()
     if row["kind"] == "exact":
@@ -174,7 +203,15 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
         root / "README.md": readme,
         root / "METHODS.md": methods_page(),
         root / "CLAIMS.md": claims_page(judged),
+        root / "workbench" / "data" / "claims.csv": claims_csv(judged),
     }
+
+
+def write(root: Path = ROOT) -> None:
+    """Renew every generated file."""
+    for path, text in generated(root).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def stale(root: Path = ROOT) -> list[Path]:

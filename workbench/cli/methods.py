@@ -1,27 +1,224 @@
-"""`workbench methods`: what there is to train."""
+"""`workbench methods`: what there is to train, and all that is known of one method.
 
-from typing import Annotated
+The cards are read off the files: no method, and so no torch, is imported.
+"""
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from workbench.catalogue import (
+    FAMILIES,
+    Entry,
+    card_fields,
+    cards,
+    chosen,
+    describe,
+    method,
+    near_methods,
+    wanted,
+)
+from workbench.catalogue.lessons import lesson_number
+from workbench.catalogue.select import known_lessons
 from workbench.cli.common import fail
+from workbench.core.errors import BadOption, printable
+
+WIDTH = 88  # columns of text that is written to no terminal
+MARGIN = 16  # columns of a card's labels
+Names = list[str] | None
 
 
 def methods(
-    key: Annotated[str | None, typer.Argument(help="Show one method in full.")] = None,
+    which: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[METHOD|LESSON]",
+            help="Show one method in full, or list those of a lesson.",
+        ),
+    ] = None,
+    family: Annotated[Names, typer.Option(help="Of this family; repeatable.")] = None,
+    needs: Annotated[
+        Names, typer.Option(help="That needs this, e.g. pairs; all if repeated.")
+    ] = None,
+    lesson: Annotated[
+        Names, typer.Option(help="Trained in this lesson: 21, 21_links or links.")
+    ] = None,
+    text: Annotated[
+        str, typer.Option(help="With this in key, title, objective or paper.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the methods, or show the docstring of one."""
-    import inspect
-
-    from workbench import catalogue
-
-    if key is None:
-        rows = catalogue.table()
-        width = max((len(row["key"]) for row in rows), default=0)
-        for row in rows:
-            typer.echo(f"{row['key']:<{width}}  {row['family']:<10}  {row['title']}")
+    """List the methods, or show one in full."""
+    try:
+        entries = cards()
+    except (SyntaxError, ValueError) as error:
+        fail(f"the methods cannot be listed: {printable(error)}")
+    filtered = bool(family or needs or lesson or text)
+    found = method(which, entries) if which is not None else None
+    if found and filtered:
+        fail(f"{found.card.key} is one method: leave out the filters, or its name")
+    if found:
+        told = describe(found, entries)
+        typer.echo(_json(told) if as_json else "\n".join(_card(told, entries)))
         return
-    found = catalogue.methods()
-    if key not in found:
-        fail(f"no method {key!r}; there are {', '.join(found)}")
-    typer.echo(inspect.getdoc(found[key]))
+    held = entries if which is None else _of_lesson(which, entries)
+    try:
+        asked = wanted(entries, family or (), needs or (), lesson or (), text)
+    except BadOption as error:
+        fail(str(error))
+    rows = chosen(held, asked)
+    of = f"lesson {which}" if which else ""
+    if as_json:
+        typer.echo(_json([card_fields(entry) for entry in rows.values()]))
+    elif rows:
+        _list(rows)
+    if not rows:
+        fail("no method fits: " + ", ".join(filter(None, (of, str(asked)))))
+
+
+def _of_lesson(word: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    number = lesson_number(word, known_lessons(entries))
+    if number is None:
+        near = near_methods(word, entries)
+        if word.casefold() in FAMILIES:
+            near = f"; did you mean --family {word.casefold()}?"
+        many = f"workbench methods lists all {len(entries)}"
+        said = f"no method or lesson {printable(word, 80)!r}{near}"
+        fail(f"{said} {many}" if near else f"{said}; {many}")
+    return {k: e for k, e in entries.items() if e.card.notebook == number}
+
+
+def _json(value: Any) -> str:
+    # an encoding without Greek letters must not break the output
+    narrow = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    return json.dumps(value, ensure_ascii=narrow, indent=2)
+
+
+# ---- the list ---------------------------------------------------------------------
+
+
+def _list(rows: Mapping[str, Entry]) -> None:
+    """A table for a terminal; aligned plain text, a line a method, for a pipe."""
+    if sys.stdout.isatty():
+        _table(rows)
+        return
+    held = [entry.card for entry in rows.values()]
+    key = max(len(card.key) for card in held)
+    family = max(len(card.family) for card in held)
+    title = max(len(card.title) for card in held)
+    for card in held:
+        start = f"{card.key:<{key}}  {card.family:<{family}}  {card.notebook:<2}"
+        typer.echo(f"{start}  {card.title:<{title}}  {', '.join(card.needs)}")
+
+
+def _table(rows: Mapping[str, Entry]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    key = max(len(name) for name in rows)
+    for family in dict.fromkeys(entry.card.family for entry in rows.values()):
+        title = Text(FAMILIES.get(family, family), style="bold")
+        table = Table(
+            title=title, title_justify="left", box=SIMPLE_HEAD, expand=True
+        )  # fmt: skip
+        table.add_column("Method", style="cyan", width=key)
+        table.add_column("Lesson", width=6)
+        table.add_column("Title", ratio=3)
+        table.add_column("Needs", ratio=2, style="green")
+        for card in (e.card for e in rows.values() if e.card.family == family):
+            needs = ", ".join(card.needs)
+            table.add_row(*map(Text, (card.key, card.notebook, card.title, needs)))
+        console.print(table)
+    console.print(f"{len(rows)} methods; workbench methods NAME tells more of one.")
+
+
+# ---- one method -------------------------------------------------------------------
+
+
+def _card(told: Mapping[str, Any], entries: Mapping[str, Entry]) -> Iterator[str]:
+    """The lines of one method in full."""
+    terminal = sys.stdout.isatty()
+    size = shutil.get_terminal_size().columns if terminal else WIDTH
+    width = max(MARGIN + 24, min(size, WIDTH))
+    yield typer.style(f"{told['key']} · {told['title']}", bold=True)
+    for label, paragraphs in _facts(told, entries):
+        lines = [line for text in paragraphs for line in _wrapped(text, width)]
+        yield ""
+        for number, line in enumerate(lines):
+            head = typer.style(f"{label:<{MARGIN}}", fg="cyan") if not number else ""
+            yield f"{head or ' ' * MARGIN}{line}"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width - MARGIN, subsequent_indent="  ", break_on_hyphens=False
+    ) or [""]
+
+
+def _facts(
+    told: Mapping[str, Any], entries: Mapping[str, Entry]
+) -> Iterator[tuple[str, list[str]]]:
+    """Label and paragraphs, in the order of a card."""
+    parents = [
+        f"{key} ({entries[key].card.title})" if key in entries else key
+        for key in told["parents"]
+    ]
+    compared = ": ".join(filter(None, (", ".join(parents), told["compared_with"])))
+    yield "Family", [_family(told["family"])]
+    yield "Paper", [told["paper"]]
+    yield "Needs", [", ".join(told["needs"])]
+    yield "Objective", [told["objective"]]
+    yield "Compared with", [compared or "no other method"]
+    yield "Valid only if", [told["valid_only_if"]]
+    yield told["rests_at"]["heading"], [told["rests_at"]["text"]]
+    yield (
+        "Known mistakes",
+        [f"({each['number']}) {each['mistake']}" for each in told["known_mistakes"]],
+    )
+    yield "Settings", [_setting(each) for each in told["settings"]] or ["none"]
+    yield "Exact check", [told["check"]]
+    yield "Claim", [told["claim"]]
+    yield "Lesson", _lesson(told["lesson"])
+    yield "Judged claims", _claims(told)
+
+
+def _family(key: str) -> str:
+    return f"{key}: {FAMILIES[key]}" if key in FAMILIES else key
+
+
+def _setting(each: Mapping[str, Any]) -> str:
+    default = "required" if each["required"] else f"= {each['default']}"
+    source = f" [{each['source']}]" if each["source"] else ""
+    meaning = f": {each['meaning']}" if each["meaning"] else ""
+    return f"{each['name']} {default}{source}{meaning}"
+
+
+def _lesson(lesson: Mapping[str, Any]) -> list[str]:
+    if lesson["notebook"] is None:
+        return [f"{lesson['name']}, in a clone of workbench"]
+    path, here = Path(lesson["notebook"]), Path.cwd()
+    shown = os.path.relpath(path, here) if path.is_relative_to(here) else path
+    return [f"{lesson['number']}: {shown}"]
+
+
+def _claims(told: Mapping[str, Any]) -> list[str]:
+    judged = told["lesson"]["claims"]
+    if told["claims"]:
+        return [
+            f"{claim['verdict']}: {claim['statement']} ({claim['paper']}) "
+            f"Seen: {claim['seen']}."
+            for claim in told["claims"]
+        ]
+    if not judged:
+        return ["none yet"]
+    return [f"none of this method alone; its lesson has judged {judged}"]

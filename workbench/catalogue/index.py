@@ -1,0 +1,153 @@
+"""The cards as they stand in the files: listing methods imports none of them.
+
+A card that is more than a call of ``Card`` with literals cannot be read off the text;
+then that one module is imported.
+"""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from types import ModuleType
+
+from workbench.catalogue.skeleton import numbered_mistakes, section_text
+from workbench.catalogue.source import Source, Unclear, read
+from workbench.core.card import Card
+
+FAMILIES = {
+    "supervised": "Supervised",
+    "reward": "Reward models",
+    "offline": "Offline preference optimisation",
+    "online": "Online policy gradients",
+    "games": "Games and self-play",
+    "values": "Values and planning",
+    "decoding": "Decoding",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method as its file describes it.
+
+    Attributes:
+        card: its card.
+        module: full name of its module.
+        doc: the module's docstring, without its indentation.
+    """
+
+    card: Card
+    module: str
+    doc: str
+
+    def section(self, heading: str) -> str:
+        """The text below one heading of the docstring, on one line."""
+        return section_text(self.doc, heading)
+
+    @property
+    def objective(self) -> str:
+        """What is minimised, on one line."""
+        return self.section("Objective")
+
+    @property
+    def mistakes(self) -> dict[int, str]:
+        """The known mistakes by number."""
+        return numbered_mistakes(self.doc)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the method is called, its key first.
+
+        The title as a whole, before its comma and in its brackets, and the word that
+        the docstring begins with: ``length_dpo`` is ``R-DPO``.
+        """
+        title = self.card.title
+        brackets = re.findall(r"\(([^)]*)\)", title)
+        first, colon, _ = self.doc.partition("\n")[0].partition(":")
+        names = (self.card.key, title, re.split(r", | \(", title)[0], *brackets)
+        return tuple(dict.fromkeys((*names, first) if colon else names))
+
+
+def place(card: Card, module: str) -> tuple[int, str, str]:
+    """Where a method stands in every list: by family, lesson and file."""
+    order = list(FAMILIES)
+    rank = order.index(card.family) if card.family in order else len(order)
+    return rank, card.notebook, module
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: upper and lower case, dashes and spaces are alike."""
+    return re.sub(r"[\s_‐‑–—-]+", "_", name.strip().casefold())
+
+
+def cards(package: ModuleType | None = None) -> dict[str, Entry]:
+    """Every method by its key, by family and then by notebook, read from the text.
+
+    Args:
+        package: where to look; ``workbench.methods`` unless told.
+
+    Raises:
+        ValueError: two modules share a key.
+    """
+    found: dict[str, Entry] = {}
+    for entry in _entries(package or importlib.import_module("workbench.methods")):
+        key = entry.card.key
+        if key in found:
+            raise ValueError(f"key {key} is in {found[key].module} and {entry.module}")
+        found[key] = entry
+    ordered = sorted(found.values(), key=lambda entry: place(entry.card, entry.module))
+    return {entry.card.key: entry for entry in ordered}
+
+
+def _entries(package: ModuleType) -> Iterator[Entry]:
+    modules = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+    for info in sorted(modules, key=lambda info: info.name):
+        try:
+            entry = _read(read(info.module_finder.find_spec(info.name, None)))
+        except Unclear:
+            entry = _imported(info.name)
+        if entry is not None:
+            yield entry
+
+
+def _read(source: Source) -> Entry | None:
+    """The entry of a method's file, None if the file has no card.
+
+    Raises:
+        Unclear: the text alone does not tell.
+    """
+    binders = source.binders("card")
+    if not binders:
+        return None
+    if len(binders) > 1 or source.binders("__doc__"):
+        raise Unclear(source.name)
+    card = _literal_card(source, binders[0])
+    return Entry(card, source.name, ast.get_docstring(source.tree) or "")
+
+
+def _literal_card(source: Source, statement: ast.stmt) -> Card:
+    """``card = Card(...)`` with literals only."""
+    match statement:
+        case ast.Assign(targets=[ast.Name("card")], value=ast.Call() as call):
+            pass
+        case ast.AnnAssign(target=ast.Name("card"), value=ast.Call() as call):
+            pass
+        case _:
+            raise Unclear("no plain assignment of a call")
+    if source.full(call.func) != f"{Card.__module__}.{Card.__name__}":
+        raise Unclear("another maker of cards")
+    named = zip((field.name for field in fields(Card)), call.args, strict=False)
+    values = dict(named) | {word.arg: word.value for word in call.keywords}
+    try:
+        return Card(**{name: ast.literal_eval(node) for name, node in values.items()})
+    except (TypeError, ValueError) as error:
+        raise Unclear("no literals") from error
+
+
+def _imported(name: str) -> Entry | None:
+    module = importlib.import_module(name)
+    card = vars(module).get("card")
+    doc = inspect.getdoc(module) or ""
+    return Entry(card, name, doc) if isinstance(card, Card) else None

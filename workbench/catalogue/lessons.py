@@ -1,0 +1,85 @@
+"""The lessons: their names, their notebooks, and whose claims they judge."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from workbench.catalogue.index import Entry, plain
+from workbench.catalogue.pages import ROOT, claims
+
+
+def lessons() -> tuple[str, ...]:
+    """The names of all lessons, as ``20_dpo``: of the clone, or as shipped."""
+    sources = (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")
+    names = {path.stem for path in sources} or {row["notebook"] for row in claims()}
+    return tuple(sorted(names))
+
+
+def lesson_number(word: str, known: Iterable[str]) -> str | None:
+    """The number of the lesson that a word names, None if it names none.
+
+    Args:
+        word: ``21``, ``21_links``, ``links`` or a path to the notebook.
+        known: the names of the lessons; a number alone will do.
+    """
+    stem = re.sub(r"\.(py|ipynb)$", "", re.split(r"[/\\]", word.strip())[-1])
+    asked = plain(stem)
+    if asked.isdecimal():
+        asked = f"{int(asked):02d}"
+    for name in known:
+        number, _, title = name.partition("_")
+        if asked in (number, plain(name)) or (title and asked == plain(title)):
+            return number
+    return None
+
+
+def notebook(number: str) -> Path | None:
+    """The notebook of a lesson; None outside a clone, or if there is none yet."""
+    built = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
+    sources = sorted((ROOT / "notebooks" / "src").glob(f"{number}_*.py"))
+    return next(iter((*built, *sources)), None)
+
+
+def owners(row: dict[str, str], entries: Iterable[Entry]) -> list[str]:
+    """The keys of the methods that a judged claim is about.
+
+    Only methods that the claim's lesson trains: those that its statement or its paper
+    names; if it names none, the one whose card cites the same paper; if no card does,
+    the only method of the lesson. A claim that may be about several is about none.
+
+    Args:
+        row: a row of ``claims``.
+        entries: all methods.
+    """
+    everyone = tuple(entries)
+    number = row["notebook"].partition("_")[0]
+    lesson = {e.card.key: e for e in everyone if e.card.notebook == number}
+    told = _named(f"{row['statement']}\n{row['paper']}", everyone)
+    named = [key for key in lesson if key in told]
+    if named:
+        return named
+    cited = _identifiers(row["paper"])
+    shared = [k for k, e in lesson.items() if cited & _identifiers(e.card.paper)]
+    alone = shared or list(lesson)
+    return alone if len(alone) == 1 else []
+
+
+def _named(text: str, entries: Iterable[Entry]) -> set[str]:
+    """The keys of the methods whose names stand in a text as words of their own.
+
+    The longest name wins: a text on length-normalised DPO does not name DPO.
+    """
+    keys: dict[str, set[str]] = {}
+    for entry in entries:
+        for name in entry.names:
+            keys.setdefault(plain(name), set()).add(entry.card.key)
+    words = sorted(map(re.escape, keys), key=len, reverse=True)
+    # in `plain` text a space is a low line, and so is every dash
+    spelled = "|".join(word.replace("_", r"[\s_‐‑–—-]+") for word in words)
+    found = re.finditer(rf"(?<![\w-])({spelled})(?![\w-])", text, re.IGNORECASE)
+    return set().union(*(keys[plain(match.group())] for match in found))
+
+
+def _identifiers(paper: str) -> set[str]:
+    """The arXiv numbers in a citation."""
+    return set(re.findall(r"\b\d{4}\.\d{4,5}", paper))
