@@ -1,14 +1,31 @@
-"""Local Hugging Face checkpoints: safetensors only, no download, no remote code."""
+"""Local Hugging Face checkpoints: safetensors only, no download, no remote code.
 
-import json
+A folder is vetted before it is read, and what was read is put to the test: every tensor
+of the model came from the files, is finite, and no position sees those after it.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from workbench.core.errors import BadCheckpoint
+import torch
+
+from workbench.core.errors import BadCheckpoint, WorkbenchError
 from workbench.models.network import Network
 from workbench.models.policy import Policy
 from workbench.models.tokenizer import pad_id
+from workbench.models.vetting import Stored, vet
 
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# Tables that older versions saved and newer ones compute.
+_COMPUTED = re.compile(
+    r"(rotary_emb\.inv_freq|\.(attn|attention)\.(masked_)?bias|position_ids)$"
+)
+_SPARE = 2**28  # numbers of masks and tables that a model may have beside its weights
+_SHOWN = 12  # tokens of the trial
+# Sums in another order move logits by a few 1e-7 of their size, a view ahead by 1e-4.
+_MOVED = 1e-5
 
 
 def load(folder: str | Path) -> tuple[Policy, object]:
@@ -21,71 +38,158 @@ def load(folder: str | Path) -> tuple[Policy, object]:
         the policy and the tokenizer.
 
     Raises:
-        BadCheckpoint: the folder is none, its weights are pickled, it needs code of its
-            own, or transformers cannot read it.
+        BadCheckpoint: the folder is none, its weights are pickled, are not those of
+            its model or not finite, it needs code of its own, is no causal language
+            model, or transformers cannot read it or could not save it.
     """
     folder = Path(folder)
-    _check(folder)
     safe = {"local_files_only": True, "trust_remote_code": False}
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    with _told(folder):
+        stored = vet(folder)
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+            _check_kind(folder, stored, safe)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                use_safetensors=True,
+                dtype="float32",
+                output_loading_info=True,
+                # a shape that differs is told below, by name
+                ignore_mismatched_sizes=True,
+                **safe,
+            )
+        _check_loaded(folder, model, info)
+        _check_tokenizer(folder, tokenizer, model)
+        # sampling reads both from the configuration, where they may be lists or missing
+        model.config.eos_token_id = tokenizer.eos_token_id
+        model.config.pad_token_id = pad_id(tokenizer)
+        policy = Policy(Network(model.eval()))
+        _check_behaviour(folder, policy.network)
+        with _quiet():
+            _try_to_save(model, tokenizer)
+    return policy, tokenizer
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Whatever is raised inside is the checkpoint's fault, and is told as such."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=True, dtype="float32", **safe
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        first = (
-            str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        )
-        raise BadCheckpoint(folder, "cannot be loaded", first) from error
-    except Exception as error:  # safetensors and tokenizers raise bare exceptions
-        raise BadCheckpoint(folder, "cannot be loaded", str(error)) from error
+        yield
+    except WorkbenchError:
+        raise
+    except BaseException as error:
+        # the tokenizers package panics with an exception that is no Exception
+        if not isinstance(error, Exception) and "Panic" not in type(error).__name__:
+            raise
+        lines = str(error).strip().splitlines() or [""]
+        said = lines[0] if " " in lines[0] else f"{type(error).__name__}: {lines[0]}"
+        raise BadCheckpoint(folder, "cannot be loaded", said) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No report and no bar of transformers: what matters of it is raised."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _check_kind(folder: Path, stored: Stored, safe: dict) -> None:
+    """Before memory is taken: a causal model, of about the size of its files."""
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+    )
+
+    config = AutoConfig.from_pretrained(folder, **safe)
+    if config.is_encoder_decoder:
+        detail = f"{config.model_type} is an encoder with a decoder"
+        raise BadCheckpoint(folder, "no causal model", detail)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        detail = f"{config.model_type} has no causal language model"
+        raise BadCheckpoint(folder, "no causal model", detail)
+    with torch.device("meta"):
+        shape = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    needed = sum(p.numel() for p in shape.parameters())
+    tables = sum(b.numel() for b in shape.buffers())
+    # tied weights are stored once and may be counted twice
+    if needed > 2 * stored.elements or tables > 2 * stored.elements + _SPARE:
+        raise BadCheckpoint(
+            folder, "weights do not fit", f"config.json describes {needed + tables} "
+            f"numbers, the files hold {stored.elements}",
+        )  # fmt: skip
+
+
+def _check_loaded(folder: Path, model, info: dict) -> None:
+    """Every tensor of the model comes from the files, and every one is used."""
+    wrong = [f"{n} is {a} and should be {b}" for n, a, b in info["mismatched_keys"]]
+    missing = [f"{name} is missing" for name in info["missing_keys"]]
+    strange = [n for n in info["unexpected_keys"] if not _COMPUTED.search(n)]
+    strange = [f"{name} is not part of the model" for name in strange]
+    found = sorted(wrong) or sorted(missing) or sorted(strange)
+    found += list(info["error_msgs"])
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise BadCheckpoint(folder, "weights do not fit", f"{found[0]}{more}")
+    tables = dict(model.named_buffers())
+    for name, tensor in (*model.named_parameters(), *tables.items()):
+        if not tensor.is_floating_point():
+            continue
+        bad = ~tensor.isfinite()
+        if name in tables:
+            bad &= ~tensor.isneginf()  # a mask may be made of it
+        if bad.any():
+            detail = f"{int(bad.sum())} of {tensor.numel()} numbers of {name}"
+            detail += " are NaN or infinite"
+            raise BadCheckpoint(folder, "weights not finite", detail)
+
+
+def _check_tokenizer(folder: Path, tokenizer, model) -> None:
     if tokenizer.eos_token_id is None:
         raise BadCheckpoint(folder, "no end of sequence", "its tokenizer has no EOS")
-    known, size = len(tokenizer), model.get_input_embeddings().num_embeddings
+    last = max(tokenizer.get_vocab().values(), default=0)
+    known, size = last + 1, model.get_input_embeddings().num_embeddings
     if known > size:
         detail = f"the tokenizer has {known} tokens, the model {size}"
         raise BadCheckpoint(folder, "tokenizer and model differ", detail)
-    # sampling reads both from the configuration, where they may be lists or missing
-    model.config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = pad_id(tokenizer)
-    return Policy(Network(model.eval())), tokenizer
 
 
-def _check(folder: Path) -> None:
-    if not folder.is_dir():
-        what = "it is a file" if folder.exists() else "no such folder"
+@torch.no_grad()
+def _check_behaviour(folder: Path, network: Network) -> None:
+    """Other tokens in the second half may not move the logits of the first."""
+    text = network.config.get_text_config()
+    size = network.model.get_input_embeddings().num_embeddings
+    longest = getattr(text, "max_position_embeddings", None) or _SHOWN
+    length = max(2, min(_SHOWN, longest))
+    half = length // 2
+    stream = torch.Generator().manual_seed(0)
+    ids = torch.randint(size, (1, length), generator=stream)
+    other = ids.clone()
+    # a shift is another token everywhere
+    other[:, half:] = (ids[:, half:] + 1) % size
+    logits, moved = network(ids), network(other)
+    if not (logits.isfinite().all() and moved.isfinite().all()):
+        raise BadCheckpoint(folder, "weights not finite", "its logits are NaN or inf")
+    change = (logits - moved)[:, :half].abs().max()
+    if change > _MOVED * logits.abs().max():
         raise BadCheckpoint(
-            folder, "no checkpoint", f"{what}; names are not downloaded"
-        )
-    if not (folder / "config.json").is_file():
-        raise BadCheckpoint(folder, "no checkpoint", "it has no config.json")
-    if not list(folder.glob("*.safetensors")):
-        pickled = [p.name for pattern in _PICKLED for p in folder.glob(pattern)]
-        if pickled:
-            detail = (
-                f"{pickled[0]} is a pickle, which may run code; save it again with "
-            )
-            raise BadCheckpoint(
-                folder, "no safetensors", detail + "save_pretrained (safetensors)"
-            )
-        raise BadCheckpoint(folder, "no safetensors", "it has no *.safetensors")
-    for name in ("config.json", "tokenizer_config.json"):
-        _check_code(folder, name)
+            folder, "no causal model", "its positions see the tokens after them, as "
+            "those of an encoder do",
+        )  # fmt: skip
 
 
-def _check_code(folder: Path, name: str) -> None:
-    path = folder / name
-    if not path.is_file():
-        return
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadCheckpoint(folder, "malformed JSON", f"{name}: {error}") from None
-    if not isinstance(config, dict):
-        raise BadCheckpoint(folder, "malformed JSON", f"{name} is no object")
-    if "auto_map" in config:
-        raise BadCheckpoint(
-            folder, "needs remote code", f"{name} names code to run, which is refused"
-        )
+def _try_to_save(model, tokenizer) -> None:
+    """All but the weights, so that no training ends in a save that cannot be done."""
+    with tempfile.TemporaryDirectory() as place:
+        model.config.save_pretrained(place)
+        model.generation_config.save_pretrained(place)
+        tokenizer.save_pretrained(place)
