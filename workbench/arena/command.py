@@ -1,131 +1,175 @@
 """What `workbench compare` does, without the command line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from workbench.arena.contest import Budget, compare
-from workbench.arena.entrants import Entrant, entrants, from_file
-from workbench.arena.grounds import Ground, of_reviews, of_stories
+from workbench.arena import guests
+from workbench.arena.contest import enter, line
+from workbench.arena.entrants import Entrant, check_family, choose, entrants
+from workbench.arena.grounds import Ground
 from workbench.arena.picture import picture
-from workbench.arena.standings import markdown, standings
+from workbench.arena.results import FILES, PICTURE, TABLE, Results
+from workbench.arena.settings import WORLDS, Settings
+from workbench.arena.standings import check_order, markdown, orders, standings
+from workbench.core import ending, outputs
 from workbench.core.errors import BadOption
+from workbench.loops.checkpoint import versions
 
-# small models on short answers learn fast; long answers need smaller steps
-BUDGETS = {"reviews": Budget(), "stories": Budget(steps=24, batch_size=16, lr=2e-4)}
-GROUNDS = {"reviews": of_reviews, "stories": of_stories}
+__all__ = ["Settings", "run"]
+
+Echo = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the user asked for.
+class _Contest:
+    """Everything that was asked for, and found to be possible."""
 
-    Attributes:
-        family: a folder of methods.
-        files: objectives of the user, one a file.
-        world: reviews or stories.
-        seeds: how many.
-        steps, batch_size, lr: the budget; the world's own if None.
-        beta: replaces every ``beta``; published defaults if None.
-        only: keys of methods; all of the family if empty.
-        by: column the table is sorted by.
-        out: folder of CSV and figure; nothing is written if None.
-    """
+    settings: Settings
+    ground: Ground
+    everyone: Sequence[Entrant]
+    left_out: Mapping[str, str]
+    command: outputs.Command
 
-    family: str = "offline"
-    files: Sequence[Path] = ()
-    world: str = "reviews"
-    seeds: int = 3
-    steps: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    beta: float | None = None
-    only: Sequence[str] = ()
-    by: str = "gold"
-    out: Path | None = None
+    @property
+    def guests(self) -> list[str]:
+        return [entrant.key for entrant in self.everyone if entrant.outside]
 
 
-def run(settings: Settings, echo: Callable[[str], None]) -> None:
+def run(settings: Settings, echo: Echo):
     """Run the contest and print the table.
 
+    Args:
+        settings: what the user asked for; all of it is checked before any training.
+        echo: where sentences for the user go.
+
+    Returns:
+        the standings, a DataFrame.
+
     Raises:
-        WorkbenchError: a bad option, or a file that holds no objective.
+        WorkbenchError: a bad option, a folder that cannot be used, or a file that holds
+            no objective.
     """
-    # files first: their mistakes are told before anything is trained
-    guests = [from_file(path) for path in settings.files]
-    for guest in guests:
-        for note in guest.notes:
-            echo(f"note on {guest.key}: {note}")
-    members, left_out = _members(settings)
-    taken = {entrant.key for entrant in members}
-    twice = sorted({g.key for g in guests} & (taken | set(left_out)))
-    if twice:
-        raise BadOption(f"{', '.join(twice)} is a method's key; rename the file")
-    ground = _ground(settings)
-    budget = _budget(settings)
-    everyone = guests + members
+    begun: list[Results] = []
+    try:
+        contest = _prepare(settings, echo)
+        with _opened(contest) as folder:
+            begun.append(Results(contest.ground.seeds, contest.everyone, folder))
+            _train(contest, begun[0], echo)
+            frame = begun[0].frame
+            table = standings(frame, settings.by)
+            _tell(contest, table, echo)
+            if folder is not None:
+                _finish(contest, frame, table, folder, echo)
+    except KeyboardInterrupt:
+        ending.say(_left(settings, begun))
+        raise
+    return table
+
+
+# ---- before anything is trained -----------------------------------------------------
+
+
+def _prepare(settings: Settings, echo: Echo) -> _Contest:
+    """Options first, then the folder, then the user's files, which are executed."""
+    settings.check()
+    check_family(settings.family)
+    members, left_out = entrants(settings.family, settings.beta)
+    taken = [entrant.key for entrant in members] + list(left_out)
+    if settings.only:
+        members, left_out = choose(settings.only, members, left_out), {}
+    shas = guests.check_files(settings.files, taken)
+    ground = WORLDS[settings.world].ground(range(settings.seeds))
+    check_order(settings.by, orders(ground.is_exact))
+    if settings.budget.batch_size > ground.n:
+        raise BadOption(f"--batch-size is at most {ground.n}, the pairs of a seed")
+    command = _command(settings, shas, members)
+    if settings.out is not None:
+        outputs.check(settings.out, command, **_flags(settings))
+    entered = [_entered(path, settings, echo) for path in settings.files]
+    # as they were executed, should a file have changed in between
+    command = _command(settings, {g.key: g.sha256 for g in entered}, members)
+    return _Contest(settings, ground, entered + members, left_out, command)
+
+
+def _entered(path, settings: Settings, echo: Echo) -> Entrant:
+    guest = guests.from_file(path, beta=settings.beta)
+    for note in guest.notes:
+        echo(f"note on {guest.key}: {note}")
+    return guest
+
+
+def _command(
+    settings: Settings, shas: Mapping[str, str], members: Sequence[Entrant]
+) -> outputs.Command:
+    """What the folder holds; a contest goes on with the same of everything only."""
+    names = ("family", "world", "seeds", "beta", "by")
+    card = {name: vars(settings)[name] for name in names} | vars(settings.budget)
+    keys = [*shas, *(entrant.key for entrant in members)]
+    card |= {"methods": keys} | {f"sha256 of {k}.py": v for k, v in shas.items()}
+    card |= {f"version of {name}": said for name, said in versions().items()}
+    holds = f"a contest of {len(keys)} objectives"
+    return outputs.Command("compare", card, holds, FILES)
+
+
+def _flags(settings: Settings) -> dict[str, bool]:
+    return {"resume": settings.resume, "overwrite": settings.overwrite}
+
+
+@contextmanager
+def _opened(contest: _Contest) -> Iterator[outputs.Outputs | None]:
+    settings = contest.settings
+    if settings.out is None:
+        yield None
+        return
+    with outputs.opened(settings.out, contest.command, **_flags(settings)) as folder:
+        yield folder
+
+
+# ---- the contest, and what it leaves ------------------------------------------------
+
+
+def _train(contest: _Contest, results: Results, echo: Echo) -> None:
+    settings, budget = contest.settings, contest.settings.budget
     echo(
-        f"{len(everyone)} objectives, {settings.world}, {settings.seeds} seeds, "
-        f"{budget.steps} steps of {budget.batch_size} pairs, lr {budget.lr:g}"
+        f"{len(contest.everyone)} objectives, {settings.world}, {settings.seeds} "
+        f"seeds, {budget.steps} steps of {budget.batch_size} pairs, lr {budget.lr:g}"
     )
-    done = []
+    if len(results):
+        echo(f"{len(results)} of them are done already")
+    for number, entrant in enumerate(contest.everyone, 1):
+        if entrant.key not in results:
+            frame = enter(entrant, contest.ground, budget)
+            results.add(frame)
+            echo(f"[{number}/{len(contest.everyone)}] {line(frame)}")
 
-    def progress(line: str) -> None:
-        done.append(line)
-        echo(f"[{len(done)}/{len(everyone)}] {line}")
 
-    frame = compare(everyone, ground, budget, progress)
-    table = standings(frame, settings.by)
+def _tell(contest: _Contest, table, echo: Echo) -> None:
     echo("")
     echo(markdown(table))
-    for key, reason in left_out.items():
+    for key, reason in contest.left_out.items():
         echo(f"not here: {key}: {reason}")
-    for guest in guests:
-        rank = int(table.loc[table["method"] == guest.key, "rank"].iloc[0])
-        echo(f"{guest.key} is number {rank} of {len(table)} by {settings.by}")
-    if settings.out is not None:
-        _write(settings.out, frame, table, echo)
-        always = [guest.key for guest in guests]
-        figure = picture(frame, ground, always=always)
-        echo(f"wrote {figure.save(settings.out / 'arena.png')}")
+    for key in contest.guests:
+        rank = int(table.loc[table["method"] == key, "rank"].iloc[0])
+        echo(f"{key} is number {rank} of {len(table)} by {contest.settings.by}")
 
 
-def _members(settings: Settings) -> tuple[list[Entrant], dict[str, str]]:
-    members, left_out = entrants(settings.family, settings.beta)
-    if not settings.only:
-        return members, left_out
-    by_key = {entrant.key: entrant for entrant in members}
-    for key in settings.only:
-        if key in left_out:
-            raise BadOption(f"{key} cannot take part: {left_out[key]}")
-        if key not in by_key:
-            raise BadOption(f"no method {key!r} in {settings.family}")
-    return [by_key[key] for key in settings.only], {}
+def _finish(contest, frame, table, folder: outputs.Outputs, echo: Echo) -> None:
+    # seconds are beside: everything else is the same in every repetition
+    folder.write(TABLE, table.drop(columns="seconds").to_csv(index=False))
+    echo(f"wrote {', '.join(FILES[:-1])} into {folder.folder}")
+    if (frame["problem"] == "").any():
+        figure = picture(frame, contest.ground, always=contest.guests)
+        echo(f"wrote {figure.save(folder.path(PICTURE))}")
 
 
-def _ground(settings: Settings) -> Ground:
-    if settings.world not in GROUNDS:
-        known = " or ".join(GROUNDS)
-        raise BadOption(f"--world is {known}, not {settings.world!r}")
-    if settings.seeds < 1:
-        raise BadOption("--seeds is at least 1")
-    return GROUNDS[settings.world](range(settings.seeds))
-
-
-def _budget(settings: Settings) -> Budget:
-    own = BUDGETS[settings.world]
-    given = {
-        name: value
-        for name in ("steps", "batch_size", "lr")
-        if (value := vars(settings)[name]) is not None
-    }
-    if any(value <= 0 for value in given.values()):
-        raise BadOption("--steps, --batch-size and --lr are positive")
-    return Budget(**vars(own) | given)
-
-
-def _write(out: Path, frame, table, echo: Callable[[str], None]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(out / "runs.csv", index=False)
-    table.to_csv(out / "standings.csv", index=False)
-    echo(f"wrote {out / 'runs.csv'} and {out / 'standings.csv'}")
+def _left(settings: Settings, begun: Sequence[Results]) -> str:
+    """What is left of a contest that was stopped, in a sentence."""
+    if settings.out is None:
+        return "stopped; without --out nothing is kept"
+    if not begun:
+        return f"stopped before anything was trained; {settings.out} is as it was"
+    return (
+        f"stopped; {len(begun[0])} of {len(begun[0].methods)} objectives are done and "
+        f"kept in {settings.out}; the same command with --resume does the rest"
+    )

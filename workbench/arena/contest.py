@@ -1,16 +1,31 @@
 """The contest: one budget, one labelling, one row a method and seed."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from workbench.arena.entrants import Entrant
 from workbench.arena.grounds import Ground
-from workbench.core.errors import MissingInput, NonFiniteGradient, WorkbenchError
+from workbench.arena.watched import BadMethod, alone, told
+from workbench.core.errors import (
+    MissingInput,
+    NonFiniteGradient,
+    WorkbenchError,
+    printable,
+)
 from workbench.feedback.supply import kind
 from workbench.loops import offline
 from workbench.loops.order import batch
+from workbench.teach.properties import tensors
+
+
+class NoNumbers(WorkbenchError, ArithmeticError):
+    """A policy cannot be measured: its numbers are NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +64,55 @@ def compare(
         method of the library has no numbers; empty otherwise).
 
     Raises:
-        WorkbenchError: an objective from a file fails; one of the library is recorded.
+        BadMethod, NonFiniteGradient: an objective from a file fails; what fails of the
+            library is recorded.
     """
     import pandas as pd
 
     budget, parts = budget or Budget(), []
     for entrant in entrants:
-        try:
-            run = _run_staged if entrant.stage else _run
-            frame = run(entrant, ground, budget)
-        except WorkbenchError as error:
-            if entrant.outside:
-                raise
-            frame = pd.DataFrame({"seed": list(ground.seeds), "problem": str(error)})
-        frame.insert(0, "method", entrant.key)
-        frame.insert(1, "world", ground.name)
-        own = "own" if entrant.stage else kind(entrant.batch_class)
-        frame.insert(2, "data", own)
-        frame.insert(3, "outside", entrant.outside)
-        parts.append(frame)
-        progress(_line(frame))
+        parts.append(enter(entrant, ground, budget))
+        progress(line(parts[-1]))
     return pd.concat(parts, ignore_index=True)
 
 
-def _line(frame) -> str:
+def enter(entrant: Entrant, ground: Ground, budget: Budget):
+    """Train one entrant from the reference, and measure it: its rows of ``compare``.
+
+    Raises:
+        BadMethod, NonFiniteGradient: an objective from a file fails.
+    """
+    import pandas as pd
+
+    try:
+        run = _run_staged if entrant.stage else _run
+        with alone(ground.seeds[0]):
+            frame = run(entrant, ground, budget)
+    except Exception as error:  # one failure does not end a contest of many
+        problem = _told(error, entrant)
+        frame = pd.DataFrame({"seed": list(ground.seeds), "problem": problem})
+    frame.insert(0, "method", entrant.key)
+    frame.insert(1, "world", ground.name)
+    own = "own" if entrant.stage else kind(entrant.batch_class)
+    frame.insert(2, "data", own)
+    frame.insert(3, "outside", entrant.outside)
+    return frame
+
+
+def _told(error: Exception, entrant: Entrant) -> str:
+    """A failure in one line, for the table; an error, if the entrant is a guest."""
+    own = isinstance(error, WorkbenchError)
+    said = str(error) if own else told(error, entrant.file)
+    if entrant.file is None:
+        return " ".join(printable(said).split())
+    if isinstance(error, BadMethod | NonFiniteGradient):
+        raise error
+    phase = "while it is trained and measured"
+    raise BadMethod(entrant.file, "cannot take part", said, phase) from error
+
+
+def line(frame) -> str:
+    """One entrant's rows in a sentence."""
     first = frame.iloc[0]
     if first["problem"]:
         return f"{first['method']}: {first['problem']}"
@@ -86,10 +126,10 @@ def _run(entrant: Entrant, ground: Ground, budget: Budget):
     size = max(1, round(budget.batch_size * len(data) / len(ground.pairs)))
     _first_gradient(entrant, ground, data, policy, size)
     run = offline.fit(
-        policy, ground.reference, data, entrant, entrant.cfg, steps=budget.steps,
+        policy, ground.reference, data, _Trained(entrant), None, steps=budget.steps,
         batch_size=size, lr=budget.lr, seed=ground.seeds[0], every=budget.steps,
     )  # fmt: skip
-    frame = ground.judge(run.policy, entrant.score)
+    frame = _finite(ground.judge(run.policy, entrant.score))
     return frame.assign(seconds=run.seconds, problem="")
 
 
@@ -105,7 +145,7 @@ def _run_staged(entrant: Entrant, ground: Ground, budget: Budget):
         stage = entrant.stage(supply, ground.world, ground.reference, entrant.cfg, seed)
         size = round(budget.batch_size * len(stage.data) / len(supply.pairs))
         run = offline.fit(
-            stage.policy, stage.reference, stage.data, entrant, entrant.cfg,
+            stage.policy, stage.reference, stage.data, _Trained(entrant), None,
             steps=budget.steps, batch_size=min(max(size, 8), len(stage.data)),
             lr=budget.lr, seed=seed, every=budget.steps,
         )  # fmt: skip
@@ -113,7 +153,45 @@ def _run_staged(entrant: Entrant, ground: Ground, budget: Budget):
             law = stage.law(run.policy)
         parts.append(ground.judge.of_law(law, place, entrant.beta))
         seconds += run.seconds
-    return pd.concat(parts, ignore_index=True).assign(seconds=seconds, problem="")
+    frame = _finite(pd.concat(parts, ignore_index=True))
+    return frame.assign(seconds=seconds, problem="")
+
+
+class _Trained:
+    """An entrant as a loop sees it: its calls are the steps, and are numbered."""
+
+    def __init__(self, entrant: Entrant):
+        self.card, self._entrant = entrant, entrant
+        self._steps = count()
+
+    def loss(self, batch: Any, cfg: None) -> Tensor:
+        """One value per example; a gradient that is not finite ends the training."""
+        phase, entrant = f"at step {next(self._steps)}", self._entrant
+        where = f"{phase} ({entrant.file})" if entrant.file else phase
+
+        def check(gradient: Tensor) -> None:
+            if not gradient.isfinite().all():
+                raise NonFiniteGradient(entrant.key, where)
+
+        for value in tensors(batch).values():
+            if value.requires_grad:
+                value.register_hook(check)
+        if entrant.file is not None:
+            return entrant.loss(batch, entrant.cfg, phase)
+        return entrant.loss(batch, entrant.cfg)
+
+
+def _finite(frame):
+    """The same measures, if they are numbers.
+
+    Raises:
+        NoNumbers: training has ruined the policy.
+    """
+    numbers = frame.select_dtypes("number").filter(regex="(?<!_stderr)$")
+    lost = [name for name in numbers if not numbers[name].map(math.isfinite).all()]
+    if lost:
+        raise NoNumbers(f"after training {', '.join(lost)} are not finite; smaller lr?")
+    return frame
 
 
 def _first_gradient(entrant, ground: Ground, data, policy, size: int) -> None:
@@ -130,4 +208,6 @@ def _first_gradient(entrant, ground: Ground, data, policy, size: int) -> None:
     if losses.isfinite().all() and not all(
         g.isfinite().all() for g in found if g is not None
     ):
-        raise NonFiniteGradient(entrant.key, "at the first step, where π = π_ref")
+        where = f" ({entrant.file})" if entrant.file else ""
+        when = f"at the first step, where π = π_ref{where}"
+        raise NonFiniteGradient(entrant.key, when)

@@ -1,6 +1,10 @@
 """The table of a contest: means over seeds, sorted, with their intervals."""
 
+import math
+
+from workbench.core.errors import BadOption
 from workbench.core.statistics import interval
+from workbench.core.suggest import suggest
 
 # column, what it is, whether small is good
 ORDERS = {
@@ -12,6 +16,27 @@ ORDERS = {
     "accuracy": ("held-out accuracy", False),
     "seconds": ("training seconds", True),
 }
+EXACT = ("regret", "frontier_gap")  # only where all responses are known
+
+
+def orders(is_exact: bool) -> list[str]:
+    """The columns that a contest can be sorted by.
+
+    Args:
+        is_exact: whether all responses of its world are known.
+    """
+    return [name for name in ORDERS if is_exact or name not in EXACT]
+
+
+def check_order(by: str, known: list[str]) -> None:
+    """Whether a table can be sorted by a column.
+
+    Raises:
+        BadOption: it is none of the known ones.
+    """
+    if by not in known:
+        near = suggest(by, known)
+        raise BadOption(f"sort by one of {', '.join(known)}, not {by!r}{near}")
 
 
 def standings(frame, by: str = "gold"):
@@ -26,13 +51,13 @@ def standings(frame, by: str = "gold"):
         without numbers stand last, with their problem.
 
     Raises:
-        ValueError: no such column to sort by.
+        BadOption: no such column to sort by.
     """
     import pandas as pd
 
-    if by not in ORDERS or by not in frame:
-        known = ", ".join(name for name in ORDERS if name in frame)
-        raise ValueError(f"sort by one of {known}, not {by!r}")
+    # where every method failed there are no numbers, but there is a table
+    lost = bool((frame["problem"] != "").all())
+    check_order(by, [name for name in ORDERS if lost or name in frame])
     rows = []
     for method, part in frame.groupby("method", sort=False):
         first = part.iloc[0]
@@ -42,7 +67,7 @@ def standings(frame, by: str = "gold"):
         if len(part) > 1 and not first["problem"]:
             _, row["gold_low"], row["gold_high"] = interval(part["gold"].tolist())
         rows.append(row | {"seeds": len(part), "problem": first["problem"]})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(**({} if by in frame else {by: math.nan}))
     table = table.sort_values(by, ascending=ORDERS[by][1], kind="stable")
     table.insert(0, "rank", range(1, len(table) + 1))
     return table.reset_index(drop=True)

@@ -1,12 +1,18 @@
 """`workbench compare`: many methods, and your own, on the same labels."""
 
+import json
+import math
 import os
+import sys
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from workbench.cli.common import WorldName, fail
+from workbench.core import ending
 
 
 def compare(
@@ -14,10 +20,15 @@ def compare(
     family: Annotated[str, typer.Option(help="A family of methods.")] = "offline",
     method: Annotated[
         list[Path] | None,
-        typer.Option(help="A Python file with loss(batch, cfg); may be repeated."),
+        typer.Option(
+            help="A Python file with loss(batch, cfg); may be repeated. It is "
+            "executed, without a limit of time or of what it may do: Ctrl-C ends it, "
+            "and os._exit in it ends everything."
+        ),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only these methods of the family.")
+        list[str] | None,
+        typer.Option(help="Only this method of the family; may be repeated."),
     ] = None,
     world: Annotated[WorldName, typer.Option(help="Where.")] = WorldName.reviews,
     seeds: Annotated[int, typer.Option(min=1, help="Labellings and runs.")] = 3,
@@ -25,10 +36,29 @@ def compare(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
     beta: Annotated[
-        float | None, typer.Option(help="β of every method that has one.")
+        float | None, typer.Option(help="β of every objective that has one.")
     ] = None,
-    by: Annotated[str, typer.Option(help="Column to sort by.")] = "gold",
-    out: Annotated[Path | None, typer.Option(help="Folder for CSV and figure.")] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Column to sort by: gold, kl, ece, accuracy, seconds, and in reviews "
+            "regret and frontier_gap."
+        ),
+    ] = "gold",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of CSV and figure; it grows with every objective."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the contest in --out stopped.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete the earlier contest in --out.")
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="The standings as JSON; the rest goes to stderr."),
+    ] = False,
 ) -> None:
     """Rank methods, and your own, on the same labels and budget."""
     import torch
@@ -41,9 +71,30 @@ def compare(
     settings = command.Settings(
         family=family, files=tuple(method or ()), only=tuple(only or ()),
         world=world.value, seeds=seeds, steps=steps, batch_size=batch_size, lr=lr,
-        beta=beta, by=by, out=out,
+        beta=beta, by=by, out=out, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     try:
-        command.run(settings, typer.echo)
+        # a guest's own prints are no JSON either
+        with redirect_stdout(sys.stderr if as_json else sys.stdout):
+            table = command.run(settings, partial(typer.echo, err=as_json))
     except WorkbenchError as error:
         fail(str(error))
+    except KeyboardInterrupt as error:
+        raise typer.Exit(ending.status(error)) from error
+    if as_json:
+        typer.echo(_json(table))
+    if (table["problem"] != "").all():
+        fail("no objective could be trained and measured")
+
+
+def _json(table) -> str:
+    """The standings, an object a row; what is missing is null."""
+    rows = table.to_dict("records")
+    return json.dumps(
+        [{name: _known(value) for name, value in row.items()} for row in rows],
+        indent=2, ensure_ascii=False, allow_nan=False,
+    )  # fmt: skip
+
+
+def _known(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value

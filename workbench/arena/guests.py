@@ -1,0 +1,215 @@
+"""Objectives from files: found, executed once, and tried before anything is trained.
+
+A file needs a function ``loss(batch, cfg)`` that returns one value per example. ``cfg``
+is the file's ``Config()`` if it has one, else None. The annotation of ``batch`` says
+what the loss reads; without one it is a pair (``PairLogps``).
+"""
+
+import hashlib
+import inspect
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from workbench.arena.entrants import Entrant, with_beta
+from workbench.arena.watched import (
+    IMPORT,
+    TRIAL,
+    BadMethod,
+    Watched,
+    alone,
+    guarded,
+    told,
+    undisturbed,
+)
+from workbench.core import batches
+from workbench.core.batches import ResponseLogps
+from workbench.core.errors import BadOption, printable
+from workbench.feedback.supply import kind
+from workbench.teach.properties import (
+    PROPERTIES,
+    Subject,
+    batch_class,
+    gradients,
+    leaves,
+)
+
+
+def key_of(path: str | Path) -> str:
+    """The name of a file's objective: the file's own, without ``.py``."""
+    return printable(Path(path).stem)
+
+
+def check_files(
+    paths: Sequence[str | Path], taken: Sequence[str] = ()
+) -> dict[str, str]:
+    """Whether files can be entered together; nothing is executed.
+
+    Args:
+        paths: Python files.
+        taken: names that others have.
+
+    Returns:
+        name → SHA-256 of each file.
+
+    Raises:
+        BadMethod: a file is missing, no file, or none of Python's.
+        BadOption: two have one name, or one has a name that is taken.
+    """
+    shas = [_sha256(_read(Path(path))) for path in paths]
+    keys = [key_of(path) for path in paths]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise BadOption(f"--method: {', '.join(twice)} twice; rename a file")
+    stolen = sorted(set(keys) & set(taken))
+    if stolen:
+        raise BadOption(f"{', '.join(stolen)} is a method's key; rename the file")
+    return dict(zip(keys, shas, strict=True))
+
+
+def from_file(
+    path: str | Path,
+    options: Mapping[str, object] | None = None,
+    beta: float | None = None,
+) -> Entrant:
+    """An objective from a file, after a trial on examples.
+
+    Args:
+        path: a Python file; it is executed.
+        options: fields of its ``Config`` to replace.
+        beta: replaces the ``beta`` of its ``Config``, if that has one.
+
+    Raises:
+        BadMethod: no such file, it cannot be executed, ``loss`` is missing or has not
+            two arguments, returns another shape than one value per example, its value
+            or gradient is not finite on ordinary examples, or it changes what it reads.
+    """
+    path = Path(path)
+    text = _read(path)
+    with alone(), undisturbed() as changed:
+        module = _execute(path, text)
+        with guarded(path, IMPORT, "Config cannot be made"):
+            cfg = with_beta(_config(path, module, options or {}), beta)
+    notes = [f"importing it changes {name}; that was undone" for name in changed]
+    loss, reads = _loss(path, module)
+    with alone():
+        _trial(path, Subject(loss, reads, cfg))
+        reward = _reward(path, module, cfg)
+        # as the file has it: what fails here is a note, not a refusal
+        notes += _lacks(Subject(loss.call, reads, cfg))
+    entrant = Entrant(
+        key_of(path), loss, cfg, reads, tuple(notes), reward=reward, file=path,
+        sha256=_sha256(text),
+    )  # fmt: skip
+    with guarded(path, TRIAL, "cfg.beta is no number"):
+        if not math.isfinite(entrant.beta):
+            raise ValueError(f"{entrant.beta} reward units per nat")
+    return entrant
+
+
+def _read(path: Path) -> bytes:
+    """The text of a Python file; once, so that what is named is what is executed."""
+    if not os.path.lexists(path):
+        raise BadMethod(path, "no such file")
+    if path.is_dir():
+        raise BadMethod(path, "not a Python file", "it is a folder")
+    if path.suffix != ".py" or not path.is_file():
+        raise BadMethod(path, "not a Python file", "its name ends in .py")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        raise BadMethod(path, "the file cannot be read", said) from error
+
+
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def _execute(path: Path, text: bytes) -> ModuleType:
+    module = ModuleType(f"entrant_{path.stem}")
+    module.__file__ = os.fspath(path)
+    # dataclasses look their module up there
+    sys.modules[module.__name__] = module
+    with guarded(path, IMPORT, "the file cannot be executed"):
+        code = compile(text, os.fspath(path), "exec", dont_inherit=True)
+        exec(code, vars(module))
+    return module
+
+
+def _config(path: Path, module: ModuleType, options: Mapping[str, object]) -> Any:
+    made = vars(module).get("Config")
+    if made is not None:
+        return made(**options)
+    if options:
+        raise BadMethod(path, "no Config", f"nothing to set {', '.join(options)} on")
+    return None
+
+
+def _loss(path: Path, module: ModuleType) -> tuple[Watched, type]:
+    """The file's loss, and the batch that it reads."""
+    call = vars(module).get("loss")
+    if not callable(call):
+        raise BadMethod(path, "missing loss", "define loss(batch, cfg)")
+    _check_arguments(path, "loss", call)
+    with guarded(path, IMPORT, "unknown annotation"):
+        reads = batch_class(call, batches.PairLogps)
+        kind(reads)
+    return Watched(path, "loss", call, "before the first step"), reads
+
+
+def _check_arguments(path: Path, name: str, call: Callable) -> None:
+    with guarded(path, IMPORT, "wrong arguments"):
+        signature = inspect.signature(call)
+        try:
+            signature.bind(None, None)
+        except TypeError:
+            first = "batch" if name == "loss" else "responses"
+            detail = f"{name} takes ({first}, cfg), not {signature}"
+            raise BadMethod(path, "wrong arguments", detail, IMPORT) from None
+
+
+def _reward(path: Path, module: ModuleType, cfg: Any) -> Watched | None:
+    """The file's own implicit reward, after a trial; None if it has none."""
+    call = vars(module).get("reward")
+    if call is None:
+        return None
+    if not callable(call):
+        detail = "reward(responses, cfg) is a function, or is left out"
+        raise BadMethod(path, "no function", detail, IMPORT)
+    _check_arguments(path, "reward", call)
+    reward = Watched(path, "reward", call, "while its policy is measured")
+    reward(Subject(call, ResponseLogps, cfg).example(), cfg, TRIAL)
+    return reward
+
+
+def _trial(path: Path, subject: Subject) -> None:
+    """The loss on eight examples: shape, value, gradient, and what it leaves behind."""
+    batch = leaves(subject.example())
+    value = subject.loss(batch, subject.cfg, TRIAL)
+    with guarded(path, TRIAL, "the gradient fails on an example"):
+        found = gradients(value, batch)
+    for name, gradient in found.items():
+        if not gradient.isfinite().all():
+            detail = f"with respect to {name}"
+            raise BadMethod(path, "non-finite gradient", detail, TRIAL)
+
+
+def _lacks(subject: Subject) -> list[str]:
+    """Generic properties that do not hold: warnings, for a loss may mean it so."""
+    found = []
+    for check in PROPERTIES.values():
+        try:
+            with undisturbed():
+                problem = check(subject)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            problem = f"{check.__name__} could not be checked: {told(error)}"
+        if problem:
+            found.append(problem)
+    return found
