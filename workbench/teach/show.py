@@ -1,8 +1,11 @@
 """Render library source in a notebook, so that it is read and never pasted."""
 
+import ast
 import html
 import inspect
+import linecache
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -64,6 +67,48 @@ def _place(obj: object, first: int, lines: int) -> str:
     return f"{shown}, lines {first}–{first + lines - 1}"
 
 
+def _lines(target: object) -> tuple[list[str], int]:
+    """The lines of an object and the number of the first, decorators included.
+
+    They are looked up by name: the number that Python keeps for a class is that of its
+    first decorator as it was compiled, and an import hook may have put one there.
+    """
+    if isinstance(target, ModuleType):
+        return inspect.getsourcelines(target)
+    file, module = inspect.getsourcefile(target), inspect.getmodule(target)
+    linecache.checkcache(file)
+    lines = linecache.getlines(file, vars(module) if module else None)
+    try:
+        found = list(_defined("".join(lines), target.__qualname__))
+    except SyntaxError:
+        found = []
+    if not found:  # a lambda, or a cell with a magic command
+        return inspect.getsourcelines(target)
+    code = getattr(target, "__code__", None)
+    at = code.co_firstlineno if code else getattr(target, "__firstlineno__", 0)
+    # of several with this name the one that holds the line; the last one is in force
+    held = [(first, last) for first, last in found if first <= at <= last]
+    first, _ = (held or found)[-1]
+    return inspect.getblock(lines[first - 1 :]), first
+
+
+def _defined(source: str, name: str) -> Iterator[tuple[int, int]]:
+    """First and last lines of the definitions with a qualified name, in order."""
+
+    def visit(node: ast.AST, outside: str) -> Iterator[tuple[int, int]]:
+        for child in ast.iter_child_nodes(node):
+            inside = outside
+            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if outside + child.name == name:
+                    marks = [child, *child.decorator_list]
+                    yield min(mark.lineno for mark in marks), child.end_lineno
+                local = "." if isinstance(child, ast.ClassDef) else ".<locals>."
+                inside = outside + child.name + local
+            yield from visit(child, inside)
+
+    return visit(ast.parse(source), "")
+
+
 def show(obj: object) -> Source:
     """The source of a function, class or module, whole, with syntax colours.
 
@@ -79,7 +124,7 @@ def show(obj: object) -> Source:
     """
     target = inspect.unwrap(obj) if callable(obj) else obj
     try:
-        lines, start = inspect.getsourcelines(target)
+        lines, start = _lines(target)
         place = _place(target, max(start, 1), len(lines))
     except (TypeError, OSError, AttributeError) as error:
         kind = type(obj).__name__
