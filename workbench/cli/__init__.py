@@ -19,13 +19,13 @@ app = typer.Typer(
 )
 for command in (
     notebooks.run,
-    lab.lab,
     methods.methods,
     train.train,
     compare.compare,
     notebooks.site,
 ):
     app.command()(command)
+app.command(context_settings=lab.SETTINGS)(lab.lab)
 
 
 def _version(wanted: bool) -> None:
