@@ -4,7 +4,6 @@ A loop is ``for step in session: ...; session.step(losses)``. Randomness of a st
 from ``(seed, step)`` alone, so a resumed run continues bit for bit.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from workbench.core import progress
 from workbench.core.errors import NonFiniteLoss
 from workbench.core.seeds import generator
 from workbench.loops.checkpoint import Checkpoint
@@ -76,11 +76,8 @@ class Session:
 
     def __iter__(self) -> Iterator[int]:
         """Steps still to do, measuring and saving on schedule."""
-        from tqdm.auto import tqdm
-
-        quiet = os.environ.get("WORKBENCH_PROGRESS") == "0"
         started = time.perf_counter()
-        with tqdm(total=self.steps, initial=self.at, disable=quiet, leave=False) as bar:
+        with progress.bar(self.steps, self.at) as bar:
             while self.at < self.steps:
                 if self.at % self.every == 0:
                     self._record()
