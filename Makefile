@@ -1,72 +1,63 @@
-# make run    environment, every notebook at the lecture profile, site/index.html
-# make test   environment, lint, all tests, every notebook at the ci profile
-# make lab    JupyterLab on notebooks/
+# make run    a readable site in a minute or two, then every notebook at lecture
+# make lab    JupyterLab on your own copies of the lessons
+# make test   lint, all tests, every notebook at the ci profile
 # make figure the GPU profile: notebooks, then large decoders on stories
+# make site   site/index.html from what is there
+# make newest the tests on the newest packages, and what breaks there
+# make lock   renew requirements/*.lock
 # make clean  remove what was built (not the environment)
 #
 # make run FORCE=1           execute everything again
 # make run JOBS=4            four notebooks at a time (default 2)
 # make run PROFILE=figure DEVICE=cuda    the GPU profile
-# make TORCH=torch==2.11.0   another torch (2.11 or later)
-# WORKBENCH_SLOW=2 make run  twice the declared time budgets, for a slow machine
+# make env TORCH=cu130       torch with CUDA 13.0 instead of the CPU's; keep it: make
+#                            every later call with the same TORCH, or export it
 
 PYTHON ?= python3
 VENV ?= .venv
-TORCH ?= torch==2.13.0
+TORCH ?= cpu
 PROFILE ?= lecture
 JOBS ?= 2
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
-# An environment is current as long as this line and pyproject.toml are unchanged.
-KEY := $(shell { cat pyproject.toml; echo "$(TORCH)"; } | cksum | cut -d' ' -f1)
-RUN_ENV := $(VENV)/.workbench-run-$(KEY)
-TEST_ENV := $(VENV)/.workbench-test-$(KEY)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL = @$(PYTHON) requirements/install.py --venv $(VENV) --torch $(TORCH)
 
-.PHONY: env run test figure lab site clean
+.PHONY: env developer run test figure lab site newest lock clean
 
-env: $(RUN_ENV)
+env:
+	$(INSTALL)
 
-$(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
-	  "workbench needs Python 3.11 or later: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+developer:
+	$(INSTALL) --set developer
 
-# torch first and pinned: an unpinned torch may bring gigabytes of CUDA libraries.
-$(RUN_ENV): | $(BIN)/python
-	@echo "Installing the environment into $(VENV) (a few minutes, once)"
-	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet -e '.[lab]'
-	@rm -f $(VENV)/.workbench-run-*
-	@touch $@
-
-$(TEST_ENV): $(RUN_ENV)
-	$(PIP) install --quiet -e '.[lab,dev,oracle]'
-	@rm -f $(VENV)/.workbench-test-*
-	@touch $@
-
-run: $(RUN_ENV)
-	@$(BIN)/python -m workbench.cli run --profile $(PROFILE) --jobs $(JOBS) --site \
+run: env
+	@$(BIN)/python -m workbench run --profile $(PROFILE) --jobs $(JOBS) --site \
 	  $(if $(FORCE),--force) $(if $(DEVICE),--device $(DEVICE))
 
-test: $(TEST_ENV)
+test: developer
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The GPU profile: the notebooks with more seeds and steps, then decoders of about ten
 # million parameters on stories. Without a GPU everything falls back to the CPU.
-figure: $(RUN_ENV)
-	@$(BIN)/python -m workbench.cli run --profile figure --jobs 1 --device cuda --site
-	@for method in dpo rloo; do $(BIN)/python -m workbench.cli train $$method \
+figure: env
+	@$(BIN)/python -m workbench run --profile figure --jobs 1 --device cuda --site
+	@for method in dpo rloo; do $(BIN)/python -m workbench train $$method \
 	  --world stories --profile figure --out runs/figure-$$method || exit 1; done
 
-lab: $(RUN_ENV)
-	@$(BIN)/python -m workbench.cli lab
+lab: env
+	@$(BIN)/python -m workbench lab
 
-site: $(RUN_ENV)
-	@$(BIN)/python -m workbench.cli site --profile $(PROFILE)
+site: env
+	@$(BIN)/python -m workbench site --profile $(PROFILE)
+
+newest: developer
+	@$(BIN)/python requirements/newest.py
+
+lock: developer
+	@$(BIN)/python requirements/lock.py
 
 clean:
 	rm -rf build site .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.runner import report, series
+from workbench.runner import report, series, speed
 
 ROOT = Path(__file__).parents[2]
 SOURCES = series.sources(ROOT)
@@ -17,7 +17,11 @@ def test_there_are_notebooks():
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_notebook_runs_at_ci(source):
-    slow = float(os.environ.get("WORKBENCH_SLOW", "1"))
-    settings = series.Settings(root=ROOT, profile="ci", slow=slow)
+    settings = series.Settings(
+        root=ROOT,
+        profile="ci",
+        speed=speed.measure(),
+        enforce=os.environ.get("CI") == "true",
+    )
     result = series.run_one(source, settings)
     assert result.passed, report.failure_text(result)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 
-from workbench.runner import build, series
+from workbench.runner import build, report, series, speed
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -29,7 +29,6 @@ def execute(name: str, tmp_path: Path, **settings) -> series.Result:
         ("fail_stderr", "stderr", 3, "the reference is trained, too"),
         ("fail_size", "too large", None, "largest: cell 3"),
         ("fail_claim", "missed claim", 3, "chosen-falls (contradicted)"),
-        ("fail_budget", "over budget", None, "declared 0.5 s"),
     ],
 )
 def test_a_notebook_fails(name, kind, cell, words, tmp_path):
@@ -41,16 +40,51 @@ def test_a_notebook_fails(name, kind, cell, words, tmp_path):
     assert result.executed.exists()
 
 
-def test_a_notebook_that_never_ends_is_stopped_and_its_cell_is_named(tmp_path):
-    result = execute("fail_timeout", tmp_path, start=12.0)
-    assert [failure.kind for failure in result.failures] == ["timeout"]
+def test_a_notebook_is_slow_and_not_wrong(tmp_path):
+    assert execute("fail_budget", tmp_path).passed
+
+
+def test_where_budgets_are_enforced_the_processor_counts_and_not_the_clock(tmp_path):
+    hurried = speed.Speed(cpu=1e-3)
+    result = execute("fail_budget", tmp_path, enforce=True, speed=hurried)
+    assert [failure.kind for failure in result.failures] == ["over budget"]
+    patient = speed.Speed(cpu=1e3)
+    assert execute("fail_budget", tmp_path, enforce=True, speed=patient).passed
+
+
+def test_a_silent_notebook_is_stopped_and_its_cell_is_named(tmp_path):
+    result = execute("fail_timeout", tmp_path, start=12.0, patience=1.0)
+    assert [failure.kind for failure in result.failures] == ["stuck"]
     assert result.failures[0].cell == 4
     assert "time.sleep(600)" in result.failures[0].detail
-    assert result.seconds < 30
     partial = build.load(result.executed)
     said = partial.cells[3].outputs[0].text
     assert "this cell runs" in said
     assert not psutil.pid_exists(int(said.split()[-1])), "the kernel is still alive"
+
+
+def test_a_notebook_that_goes_on_printing_is_not_stopped(tmp_path):
+    result = execute("pass_chatty", tmp_path, start=4.0, patience=1.0)
+    assert result.passed, result.failures
+    assert result.seconds > 9, "it ran for longer than a silence may last"
+
+
+def test_a_notebook_that_holds_too_much_memory_is_stopped(tmp_path):
+    result = execute("fail_memory", tmp_path, memory_gb=1.0)
+    assert [failure.kind for failure in result.failures] == ["memory"]
+    assert result.failures[0].cell == 3
+
+
+def test_what_other_packages_say_is_told_and_not_shown(tmp_path):
+    result = execute("pass_foreign_warnings", tmp_path)
+    assert result.passed, result.failures
+    said = " ".join(result.notes)
+    for words in ("an old keyword", "a slow kernel", "a package's advice"):
+        assert words in said
+    for cell in build.load(result.executed).cells:
+        assert not [o for o in cell.get("outputs", ()) if o.get("name") == "stderr"]
+    assert "an old keyword" in report.notes_text([result])
+    assert report.notes_text([result, result]).count("an old keyword") == 1
 
 
 def test_an_unknown_parameter_fails(tmp_path):

@@ -53,13 +53,13 @@ def main() -> None:
         app()
     except SystemExit as error:
         status = error.code
-    except KeyboardInterrupt as error:
-        status = ending.status(error)
+    except KeyboardInterrupt:
+        status = 130
     except OSError as error:
         ending.say(f"workbench: {_told(error)}")
         status = 1
     _tell_notes()
-    sys.exit(status)
+    sys.exit(ending.status(status))
 
 
 def _told(error: OSError) -> str:

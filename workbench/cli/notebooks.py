@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli.common import Profile, fail, project
+from workbench.core import ending
 
 
 def run(
@@ -21,14 +22,26 @@ def run(
     publish: Annotated[
         bool, typer.Option(help="Commit-ready copies into notebooks/ (lecture only).")
     ] = False,
-    site: Annotated[bool, typer.Option(help="Build the site afterwards.")] = False,
+    site: Annotated[
+        bool, typer.Option(help="Build the site first, and renew it meanwhile.")
+    ] = False,
     device: Annotated[
         str | None, typer.Option(help="DEVICE for the notebooks, such as cuda.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="SEED for the notebooks.")] = None,
+    memory: Annotated[
+        float, typer.Option(min=0.1, help="GB that one notebook may hold.")
+    ] = 8.0,
 ) -> None:
-    """Execute notebooks, judge them, and keep the executed copies in build/PROFILE."""
-    from workbench.runner import build, job, report, series
+    """Execute notebooks, judge them, and keep the executed copies in build/PROFILE.
+
+    A notebook is named by its number (2 is 02), a range (20-29), its name (20_dpo or
+    dpo) or a path. What is unchanged since it last passed is not executed again, so a
+    call that was stopped goes on where it was.
+    """
+    from workbench.core.claimed import claimed
+    from workbench.core.errors import WorkbenchError
+    from workbench.runner import build, job, series, speed
 
     if publish and profile is not Profile.lecture:
         raise typer.BadParameter("--publish needs --profile lecture")
@@ -43,38 +56,78 @@ def run(
         paths = series.select(root, notebooks or [])
         settings = job.Settings(
             root=root, profile=profile.value, device=device, seed=seed, force=force,
-            slow=_slow(),
+            speed=speed.measure(), memory_gb=memory,
+            enforce=profile is Profile.ci and os.environ.get("CI") == "true",
         )  # fmt: skip
-        _build(paths, root)
-        results = series.run(
-            paths, settings, jobs=jobs, progress=report.Progress(len(paths)),
-            on_failure=lambda result: typer.echo(report.failure_text(result)),
-        )  # fmt: skip
-    except (FileNotFoundError, build.SourceError) as error:
+        with claimed(settings.folder):
+            _run(paths, settings, jobs, site, publish)
+    except (FileNotFoundError, build.SourceError, WorkbenchError) as error:
         fail(str(error))
+
+
+def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> None:
+    """Execute, show, and say at the end what came of it."""
+    from workbench.runner import report, series
+
+    _build(paths, settings.root)
+    if site:
+        typer.echo(f"the published lessons: {_site(settings).as_uri()}")
+        typer.echo("they can be read while all are executed here:")
+    results = []
+
+    def heard(result) -> None:
+        results.append(result)
+        if not result.passed:
+            typer.echo(report.failure_text(result))
+        if site and not result.cached:
+            _site(settings)
+
+    bars = report.Progress(len(paths))
+    try:
+        series.run(paths, settings, jobs=jobs, progress=bars, on_result=heard)
+    except KeyboardInterrupt:
+        ending.say(
+            f"stopped: {len(results)} of {len(paths)} notebooks are done and kept; "
+            "the same command goes on with the others"
+        )
+        raise
     series.write_reports(results, settings)
     failed = [result for result in results if not result.passed]
     if publish:
         failed += _publish([result for result in results if result.passed], settings)
+    _tell(results, failed, settings, site)
+
+
+def _tell(results: list, failed: list, settings, site: bool) -> None:
+    """What other packages said, where the site is, and the summary, which is last."""
+    from workbench.runner import report
+
+    if said := report.notes_text(results):
+        typer.echo(said)
     if site:
-        _site(settings)
+        typer.echo(f"site: {_site(settings).as_uri()}")
     executed = sum(not result.cached for result in results)
+    if failed:
+        typer.echo("failed: " + ", ".join(result.name for result in failed))
     typer.echo(
-        f"{len(results)} notebooks at {profile.value}: {executed} executed, "
+        f"{len(results)} notebooks at {settings.profile}: {executed} executed, "
         f"{len(results) - executed} unchanged, {len(failed)} failed"
     )
     if failed:
-        typer.echo("failed: " + ", ".join(result.name for result in failed))
         raise typer.Exit(1)
 
 
 def site(
     profile: Annotated[Profile, typer.Option(help="Which copies.")] = Profile.lecture,
 ) -> None:
-    """Build site/index.html from the executed notebooks and print its path."""
+    """Build site/index.html and print its address.
+
+    A lesson is shown as it was executed here; where it was not, or failed, as it was
+    published.
+    """
     from workbench.runner.job import Settings
 
-    _site(Settings(root=project(), profile=profile.value))
+    typer.echo(_site(Settings(root=project(), profile=profile.value)).as_uri())
 
 
 def _build(paths: list[Path], root: Path) -> None:
@@ -83,22 +136,14 @@ def _build(paths: list[Path], root: Path) -> None:
 
     for path in paths:
         target = root / "notebooks" / f"{path.stem}.ipynb"
-        if build.sync(build.read(path), target) == "edited":
-            typer.echo(f"{target.relative_to(root)} has your edits: left alone")
+        shown = target.relative_to(root)
+        try:
+            if build.sync(build.read(path), target) == "edited":
+                typer.echo(f"{shown} has your edits: left alone")
+        except build.BrokenNotebook as error:
+            typer.echo(f"{shown} {error}: left alone (git checkout {shown} mends it)")
     if not paths:
         typer.echo("there is no notebook in notebooks/src yet")
-
-
-def _slow() -> float:
-    """Factor on the time budgets, from WORKBENCH_SLOW."""
-    text = os.environ.get("WORKBENCH_SLOW", "1")
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if not factor > 0:
-        fail(f"WORKBENCH_SLOW must be a positive number, not {text!r}")
-    return factor
 
 
 def _publish(results: list, settings) -> list:
@@ -115,7 +160,7 @@ def _publish(results: list, settings) -> list:
     return refused
 
 
-def _site(settings) -> None:
+def _site(settings) -> Path:
     from workbench.runner.site import build_site
 
-    typer.echo(str(build_site(settings)))
+    return build_site(settings)

@@ -26,6 +26,9 @@ class Stopped(KeyboardInterrupt):
         super().__init__(signal.Signals(signum).name)
 
 
+_received: list[int] = []  # a list, because libraries replace the exception
+
+
 def raise_on_signals() -> None:
     """Let SIGTERM and SIGHUP end this process as Ctrl-C does.
 
@@ -36,6 +39,7 @@ def raise_on_signals() -> None:
     def stop(signum: int, frame: object) -> None:
         for name in _known():
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+        _received.append(signum)
         raise Stopped(signum)
 
     for name in _known():
@@ -44,10 +48,13 @@ def raise_on_signals() -> None:
             signal.signal(number, stop)
 
 
-def status(error: BaseException) -> int:
-    """The exit status of a program that ended by ``Stopped`` or Ctrl-C."""
-    number = error.signum if isinstance(error, Stopped) else signal.SIGINT
-    return 128 + int(number)
+def status(otherwise: int | None) -> int | None:
+    """The exit status of this process: 128 and the signal, if one has ended it.
+
+    Args:
+        otherwise: the status if no signal has come.
+    """
+    return 128 + _received[0] if _received else otherwise
 
 
 def die_with_parent(parent: int, then: Callable[[], None]) -> None:

@@ -27,7 +27,7 @@ def is_foreign(category: type[Warning], filename: str) -> bool:
         category: what kind of warning it is.
         filename: the file that it blames.
     """
-    if issubclass(category, ANNOUNCEMENTS):
+    if issubclass(category, ANNOUNCEMENTS) or filename.startswith("<frozen"):
         return True
     path = Path(filename)
     if PACKAGE in path.resolve().parents:

@@ -5,10 +5,16 @@ a notebook passes through them:
 
     build.py    notebooks/src/NN_name.py  ->  a notebook with stable cell ids
     stamp.py    hashes: is the executed copy still the one of this code?
-    execute.py  the worker process around papermill, one a notebook
-    series.py   two workers at a time, budgets, the cache, records
+    speed.py    how fast this machine is, against the one the budgets were written on
+    job.py      how to execute, and what came of it
+    worker.py   one notebook in a process of its own: started, watched, judged
+    execute.py  that process, around papermill; kernel.py: its kernel's first lines
+    family.py   every process of a job, wherever it went
+    cache.py    what was executed before and is still valid
+    series.py   several workers at a time
+    estimate.py how long the rest will take
     verdict.py  reads the executed copy and says what is wrong with it
-    report.py   progress lines, failures as text, JUnit XML, seconds per cell
+    report.py   progress, failures as text, JUnit XML, seconds per cell
     publish.py  the cleaned copy that is committed under notebooks/
     site.py     site/index.html and one page a notebook
 """

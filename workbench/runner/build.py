@@ -52,6 +52,10 @@ class SourceError(ValueError):
     """A notebook source lacks something that the runner needs."""
 
 
+class BrokenNotebook(ValueError):
+    """A file ends in .ipynb and holds no notebook; the message says what it holds."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A notebook source and what it declares.
@@ -141,10 +145,25 @@ def write(notebook: Any, path: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    """Read an .ipynb file as notebook format 4."""
+    """Read an .ipynb file as notebook format 4.
+
+    Raises:
+        BrokenNotebook: it holds no notebook, such as after a conflict or a full disk.
+    """
     import nbformat
 
-    return nbformat.read(path, as_version=4)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.strip():
+        raise BrokenNotebook("is empty")
+    if re.search(r"(?m)^(<{7}|>{7}) ", text):
+        raise BrokenNotebook("holds the marks of a merge conflict")
+    try:
+        notebook = nbformat.reads(text, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat raises what it meets, KeyError among it
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BrokenNotebook(f"is no notebook ({first[:120]})") from None
+    return notebook
 
 
 def carry_outputs(built: Any, executed: Any) -> Any | None:

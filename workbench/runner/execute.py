@@ -1,8 +1,9 @@
 """The worker: papermill on one notebook, in a process of its own.
 
 `python -m workbench.runner.execute job.json` reads its orders from a file, appends one
-JSON line to `job["events"]` when a cell starts and ends, and writes how papermill ended
-as the last line. It gives no verdict: `verdict.py` reads the executed copy.
+JSON line to `job["events"]` when a cell starts and ends and when the kernel says
+something, and writes how papermill ended as the last line. It gives no verdict:
+`verdict.py` reads the executed copy. It ends with its parent, and its kernel with it.
 """
 
 import json
@@ -11,6 +12,11 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from workbench.core import ending
+from workbench.runner import family
+
+QUIET_S = 1.0  # a kernel that prints all the time is heard once a second
 
 
 class Events:
@@ -23,12 +29,20 @@ class Events:
     def __init__(self, path: Path):
         self._file = path.open("a", encoding="utf-8")
         self._start = time.monotonic()
+        self._heard = -QUIET_S
 
     def send(self, event: str, **fields: Any) -> None:
         """Append one event with the seconds since the worker started."""
         line = {"event": event, "at": time.monotonic() - self._start, **fields}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
+
+    def heard(self) -> None:
+        """The kernel printed or drew something."""
+        now = time.monotonic()
+        if now - self._heard >= QUIET_S:
+            self._heard = now
+            self.send("output")
 
 
 def kernel_config(folder: Path) -> Any:
@@ -53,7 +67,7 @@ def kernel_config(folder: Path) -> Any:
 
 
 def reporting_engine(events: Events) -> type:
-    """A papermill engine that also reports when a cell starts and ends."""
+    """A papermill engine that also reports cells and signs of life."""
     from papermill.engines import NBClientEngine
 
     class ReportingEngine(NBClientEngine):
@@ -70,6 +84,8 @@ def reporting_engine(events: Events) -> type:
                 return ended(cell, cell_index, **rest)
 
             nb_man.cell_start, nb_man.cell_complete = cell_start, cell_complete
+            # papermill's client calls this at every message of the kernel
+            nb_man.autosave_cell = events.heard
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
     return ReportingEngine
@@ -80,9 +96,12 @@ def execute(job: dict[str, Any]) -> None:
 
     Args:
         job: `input`, `output`, `cwd`, `events` (absolute paths; the folder of `events`
-            belongs to this job) and `parameters` (plain JSON values).
+            belongs to this job), `parameters` (plain JSON values), `patience` (seconds
+            that a kernel may take to start) and `parent` (the runner's process).
     """
+    folder = Path(job["events"]).parent
     events = Events(Path(job["events"]))
+    ending.die_with_parent(job["parent"], lambda: family.end(folder, keep=os.getpid()))
     events.send("boot")
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -102,7 +121,8 @@ def execute(job: dict[str, Any]) -> None:
             progress_bar=False,
             cwd=job["cwd"],
             autosave_cell_every=0,
-            config=kernel_config(Path(job["events"]).parent),
+            start_timeout=max(60, round(job["patience"])),
+            config=kernel_config(folder),
         )
     except PapermillExecutionError:
         # Intended errors end here too; the verdict looks at the outputs.
@@ -111,7 +131,17 @@ def execute(job: dict[str, Any]) -> None:
         ended, message = "dead kernel", str(error)
     except Exception as error:
         ended, message = "engine", f"{type(error).__name__}: {error}"
-    events.send("done", ended=ended, message=message)
+    events.send("done", ended=ended, message=message, cpu=_cpu_seconds())
+
+
+def _cpu_seconds() -> float | None:
+    """Processor time of the kernel and whatever it started; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runner import build
+from workbench.runner.speed import Speed
 from workbench.runner.verdict import Failure
 
-# Kernel start and imports on a machine that is busy with something else.
-START_S = 30.0
-HARD_LIMIT = 3.0
+# A kernel that has printed, drawn and finished nothing for so many budgets is stopped.
+PATIENCE = 10.0
+# Seconds that a process and its imports may take before the first sign of life.
+START_S = 60.0
+MEMORY_GB = 8.0
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,11 @@ class Settings:
         seed: injected as SEED where a notebook declares it; None injects nothing.
         parameters: further parameters, each of which every notebook must declare.
         force: execute even what is unchanged.
-        slow: factor on every declared budget, for a slow machine.
-        grace: the worker is stopped at `budget * slow * grace + start` seconds.
-        start: seconds added to that limit.
+        speed: of this machine; every time below is in seconds of the reference machine.
+        enforce: whether a notebook over its budget fails; nobody but CI should care.
+        patience: budgets of silence after which a kernel is stopped.
+        start: seconds added to that, for the start of a process.
+        memory_gb: a notebook whose processes hold more is stopped.
     """
 
     root: Path
@@ -37,9 +42,11 @@ class Settings:
     seed: int | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     force: bool = False
-    slow: float = 1.0
-    grace: float = HARD_LIMIT
+    speed: Speed = field(default_factory=Speed)
+    enforce: bool = False
+    patience: float = PATIENCE
     start: float = START_S
+    memory_gb: float = MEMORY_GB
 
     @property
     def folder(self) -> Path:
@@ -58,7 +65,9 @@ class Result:
         failures: empty if it passed.
         seconds: wall-clock seconds of the execution (an earlier one if cached).
         cell_seconds: seconds of each executed cell, prose included (as zero).
+        cpu_seconds: seconds of the processor, None if that is not known.
         cached: the executed copy of an earlier call was still valid.
+        notes: what other packages said meanwhile; it decides nothing.
     """
 
     name: str
@@ -67,7 +76,9 @@ class Result:
     failures: tuple[Failure, ...]
     seconds: float
     cell_seconds: tuple[float, ...]
+    cpu_seconds: float | None = None
     cached: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

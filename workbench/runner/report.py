@@ -22,7 +22,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """One line a notebook; running ones are redrawn on a terminal.
+    """A bar a running notebook on a terminal; calm lines everywhere else.
 
     Without a terminal (CI, a file) each notebook prints a line when it starts, one
     every 20 s while it runs, and one when it ends.
@@ -34,9 +34,9 @@ class Progress:
 
     def __init__(self, total: int, stream: TextIO | None = None):
         self._stream = stream or sys.stdout
-        self._live = self._stream.isatty()
-        self._total, self._done, self._drawn = total, 0, 0
+        self._total, self._done = total, 0
         self._beat: dict[str, float] = {}
+        self._bars = Bars(total, self._stream) if self._stream.isatty() else None
 
     def running(self, rows: list[tuple[str, int, int, float, float]], left: float):
         """Show the running notebooks.
@@ -45,43 +45,83 @@ class Progress:
             rows: (name, cell, cells, seconds so far, seconds left) of each.
             left: seconds left for the whole series.
         """
-        lines = [
-            f"  {name:<28} cell {cell:>2}/{cells:<2}  {clock(spent)} spent, "
-            f"about {clock(rest)} left"
-            for name, cell, cells, spent, rest in rows
-        ]
-        if self._live:
-            self._erase()
-            lines.append(
-                f"  {self._done}/{self._total} notebooks, about {clock(left)} left"
-            )
-            self._stream.write("".join(f"{line}\n" for line in lines))
-            self._drawn = len(lines)
-        else:
-            now = time.monotonic()
-            for row, line in zip(rows, lines, strict=True):
-                if now - self._beat.get(row[0], -HEARTBEAT_S) >= HEARTBEAT_S:
-                    self._beat[row[0]] = now
-                    self._stream.write(line + "\n")
-        self._stream.flush()
+        if self._bars:
+            self._bars.show(rows, left, self._done)
+            return
+        now = time.monotonic()
+        for name, cell, cells, spent, rest in rows:
+            if now - self._beat.get(name, -HEARTBEAT_S) >= HEARTBEAT_S:
+                self._beat[name] = now
+                self._say(
+                    f"  {name:<28} cell {cell:>2}/{cells:<2}  {clock(spent)} spent, "
+                    f"about {clock(rest)} left; all: about {clock(left)}"
+                )
 
     def ended(self, result: "Result") -> None:
         """Print the line that stays for a notebook."""
-        self._erase()
         self._done += 1
         mark = "ok  " if result.passed else "FAIL"
         how = "unchanged" if result.cached else f"{clock(result.seconds)}"
         why = "" if result.passed else f"  {result.failures[0]}"
-        self._stream.write(
+        self._say(
             f"{mark} {result.name:<28} {how:<9} "
-            f"({self._done}/{self._total}, {result.profile}){why}\n"
+            f"({self._done}/{self._total}, {result.profile}){why}"
         )
-        self._stream.flush()
 
-    def _erase(self) -> None:
-        if self._live and self._drawn:
-            self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
-        self._drawn = 0
+    def close(self) -> None:
+        """Take the bars away."""
+        if self._bars:
+            self._bars.close()
+
+    def _say(self, line: str) -> None:
+        if self._bars:
+            self._bars.print(line)
+        else:
+            print(line, file=self._stream, flush=True)
+
+
+class Bars:
+    """rich's bars: one for each running notebook and one for the series."""
+
+    def __init__(self, total: int, stream: TextIO):
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        self._rich = RichProgress(
+            TextColumn("  {task.description:<28}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[told]}"),
+            console=Console(file=stream, highlight=False),
+            transient=True,
+        )
+        self._all = self._rich.add_task("all notebooks", total=total, told="")
+        self._tasks: dict[str, int] = {}
+        self._rich.start()
+
+    def show(self, rows: list[tuple[str, int, int, float, float]], left: float, done):
+        """Draw the state; arguments as in `Progress.running`."""
+        names = {row[0] for row in rows}
+        for name in set(self._tasks) - names:
+            self._rich.remove_task(self._tasks.pop(name))
+        for name, cell, cells, spent, rest in rows:
+            if name not in self._tasks:
+                self._tasks[name] = self._rich.add_task(name, total=1.0, told="")
+            told = (
+                f"cell {cell}/{cells}, {clock(spent)} spent, about {clock(rest)} left"
+            )
+            share = spent / (spent + rest)
+            self._rich.update(self._tasks[name], completed=share, told=told)
+        told = f"{done} done, about {clock(left)} left"
+        self._rich.update(self._all, completed=done, told=told)
+
+    def print(self, line: str) -> None:
+        """A line above the bars."""
+        self._rich.console.print(line, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._rich.stop()
 
 
 def failure_text(result: "Result") -> str:
@@ -93,6 +133,20 @@ def failure_text(result: "Result") -> str:
             parts.append(failure.detail.rstrip())
     parts.append(f"executed copy: {result.executed}\n")
     return "\n".join(parts)
+
+
+def notes_text(results: Iterable["Result"]) -> str:
+    """What other people's packages said, each once, with a notebook that heard it."""
+    heard: dict[str, str] = {}
+    for result in results:
+        for said in result.notes:
+            heard.setdefault(said, result.name)
+    if not heard:
+        return ""
+    lines = [f"  {said} ({name})" for said, name in heard.items()]
+    return "\n".join(
+        [f"{len(lines)} note(s) from other packages, which fail nothing:", *lines]
+    )
 
 
 def write_junit(results: Iterable["Result"], path: Path) -> None:

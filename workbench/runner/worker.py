@@ -10,98 +10,97 @@ import time
 from pathlib import Path
 from typing import Any
 
-from workbench.runner import build, verdict
+from workbench.core import notes
+from workbench.runner import build, estimate, family, kernel, speed, verdict
 from workbench.runner.cache import expected, record_of, remember
 from workbench.runner.job import Result, Settings, parameters
+
+LOOK_S = 2.0  # between looks at the memory, which cost some milliseconds each
 
 
 class Worker:
     """A worker process and what is known about it."""
 
     def __init__(self, source: build.Source, settings: Settings):
-        self._source, self._settings = source, settings
+        self.source, self._settings = source, settings
         self._parameters = parameters(source, settings)
-        self._expected = expected(source, settings)
-        self._budget = source.budget_s[settings.profile] * settings.slow
-        self._limit = self._budget * settings.grace + settings.start
+        self.guess = expected(source, settings)
         self._events_read: list[dict[str, Any]] = []
-        self._timed_out = False
+        self._stopped: tuple[str, str] | None = None
+        self._looked = time.monotonic()
         self._jobs = Path(tempfile.mkdtemp(prefix="wb-", dir=_short_tmp()))
-        for folder in (
-            settings.folder / source.name,
-            record_of(source, settings).parent,
-        ):
-            folder.mkdir(parents=True, exist_ok=True)
-        _clear(settings.folder / source.name)
+        out = settings.folder / source.name
+        out.mkdir(parents=True, exist_ok=True)
+        _clear(out)
         record_of(source, settings).unlink(missing_ok=True)
-        self._input, self._output = self._jobs / "in.ipynb", self._jobs / "out.ipynb"
+        self._output = self._jobs / "out.ipynb"
         self._events = self._jobs / "events.jsonl"
-        build.write(source.notebook, self._input)
+        self._process = self._launch()
+        self._start = time.monotonic()
+
+    def _launch(self) -> subprocess.Popen:
+        build.write(self.source.notebook, self._jobs / "in.ipynb")
+        kernel.prepare(self._jobs / "ipython")
         job = {
-            "input": str(self._input),
+            "input": str(self._jobs / "in.ipynb"),
             "output": str(self._output),
             "events": str(self._events),
-            "cwd": str(source.folder),
+            "cwd": str(self.source.folder),
             "parameters": self._parameters,
+            "patience": self._patience(),
+            "parent": os.getpid(),
         }
         (self._jobs / "job.json").write_text(json.dumps(job), encoding="utf-8")
         self._log = (self._jobs / "worker.log").open("w")
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "workbench.runner.execute"]
             + [str(self._jobs / "job.json")],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env=_environment(self._jobs, settings.root),
+            env=_environment(self._jobs, self._settings.root),
             start_new_session=True,
         )
-        self._start = time.monotonic()
 
     def has_ended(self) -> bool:
-        """Whether the process is gone; stops it when its hard limit has passed."""
-        if self._process.poll() is None and self._spent() > self._limit:
-            self._timed_out = True
-            self.stop()
+        """Whether the process is gone; stops it when it is stuck or too large."""
+        if self._process.poll() is None:
+            self._stopped = self._stuck() or self._too_large()
+            if self._stopped:
+                self.stop()
         return self._process.poll() is not None
 
-    def row(self) -> tuple[str, int, int, float, float]:
-        """Name, cell, cells, seconds spent, seconds left."""
+    def left(self, stretch: float) -> float:
+        """Seconds that it will still take.
+
+        Args:
+            stretch: of the guess; see `estimate.Stretch`.
+        """
+        cell, cells = self.cell()
+        return estimate.left(self.guess * stretch, self.spent(), (cell - 1) / cells)
+
+    def cell(self) -> tuple[int, int]:
+        """The cell that runs, from 1, and the number of cells."""
         starts = [e for e in self._read_events() if e["event"] == "start"]
-        cells = len(self._source.notebook.cells)
-        cell = min(starts[-1]["cell"] + 1, cells) if starts else 0
-        rest = max(self._expected - self._spent(), 1.0)
-        return self._source.name, cell, cells, self._spent(), rest
+        cells = max(1, len(self.source.notebook.cells))
+        return (min(starts[-1]["cell"] + 1, cells) if starts else 1), cells
+
+    def spent(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._start
 
     def stop(self) -> None:
-        """End the worker and its kernel, which lives in a session of its own."""
-        import psutil
-
-        try:
-            parent = psutil.Process(self._process.pid)
-            family = [*parent.children(recursive=True), parent]
-        except psutil.NoSuchProcess:
-            family = []
-        for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                pass
-        psutil.wait_procs(family, timeout=5)
+        """End the worker, its kernel and whatever they started."""
+        family.kill(self._jobs)
         self._process.wait()
 
     def result(self) -> Result:
         """Collect, judge, store, clean up."""
-        seconds = self._spent()
-        source, settings = self._source, self._settings
+        seconds = self.spent()
+        family.kill(self._jobs)  # what a notebook left running
+        source, settings = self.source, self._settings
         events = self._read_events()
-        done = next((e for e in events if e["event"] == "done"), None)
-        if self._timed_out:
-            ended = "timeout"
-            message = f"stopped after {seconds:.0f} s, declared {self._budget:g} s"
-        elif done is None:
-            ended, message = "engine", f"the worker died\n{self._log_text()}"
-        else:
-            ended, message = done["ended"], done["message"]
+        ended, message, cpu = self._ending(events)
         executed = settings.folder / f"{source.name}.ipynb"
         notebook = _collect(self._output, source)
         build.write(notebook, executed)
@@ -109,14 +108,18 @@ class Worker:
             notebook,
             declared=source.parameters,
             passed=self._parameters,
-            budget_s=self._budget,
-            seconds=seconds,
             size=executed.stat().st_size,
             stderr_allow=source.stderr_allow,
             ended=ended,
             message=message,
             at=next((e["cell"] for e in events[::-1] if e["event"] == "start"), None),
         )
+        if settings.enforce and ended != "stuck":
+            failures += verdict.over_budget(
+                source.budget_s[settings.profile] * settings.speed.cpu,
+                seconds if cpu is None else cpu,
+            )
+        said = notes.read(self._jobs / "notes.jsonl") + verdict.foreign(notebook)
         result = Result(
             name=source.name,
             profile=settings.profile,
@@ -124,9 +127,10 @@ class Worker:
             failures=tuple(failures),
             seconds=seconds,
             cell_seconds=_cell_seconds(events, len(notebook.cells)),
+            cpu_seconds=cpu,
+            notes=tuple(dict.fromkeys(said)),
         )
         remember(source, settings, result)
-        self.discard()
         return result
 
     def discard(self) -> None:
@@ -134,8 +138,44 @@ class Worker:
         self._log.close()
         shutil.rmtree(self._jobs, ignore_errors=True)
 
-    def _spent(self) -> float:
-        return time.monotonic() - self._start
+    def _patience(self) -> float:
+        """Seconds of silence that are still no sign of being stuck."""
+        settings = self._settings
+        budget = self.source.budget_s[settings.profile]
+        slow = max(1.0, settings.speed.wall)
+        return slow * (settings.patience * budget + settings.start)
+
+    def _stuck(self) -> tuple[str, str] | None:
+        """Why the kernel is stopped: it showed no sign of life for too long."""
+        try:
+            quiet = time.time() - self._events.stat().st_mtime
+        except OSError:
+            quiet = self.spent()
+        if quiet <= self._patience():
+            return None
+        # Perhaps the machine is slower now than it was at the start.
+        now = speed.measure()
+        if quiet <= self._patience() * now.wall / max(1.0, self._settings.speed.wall):
+            return None
+        return "stuck", f"nothing printed, drawn or finished for {quiet:.0f} s"
+
+    def _too_large(self) -> tuple[str, str] | None:
+        if time.monotonic() - self._looked < LOOK_S:
+            return None
+        self._looked = time.monotonic()
+        held, most = family.memory(self._jobs) / 1e9, self._settings.memory_gb
+        if held <= most:
+            return None
+        return "memory", f"its processes held {held:.1f} GB, at most {most:g}"
+
+    def _ending(self, events: list[dict[str, Any]]) -> tuple[str, str, float | None]:
+        """How it ended, in one word and in a sentence, and processor seconds."""
+        done = next((e for e in events if e["event"] == "done"), None)
+        if self._stopped:
+            return (*self._stopped, None)
+        if done is None:
+            return "engine", f"the worker died\n{self._log_text()}", None
+        return done["ended"], done["message"], done["cpu"]
 
     def _read_events(self) -> list[dict[str, Any]]:
         if self._events.exists():
@@ -161,6 +201,8 @@ def _environment(jobs: Path, root: Path) -> dict[str, str]:
         ),
         "WORKBENCH_PROGRESS": "0",
         "WORKBENCH_RUNNER": "1",
+        family.MARK: str(jobs),
+        notes.FILE: str(jobs / "notes.jsonl"),
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         # Sockets, history and kernels of this run only; a kernel named python3 in the
@@ -180,11 +222,9 @@ def _short_tmp() -> str | None:
 
 def _collect(output: Path, source: build.Source) -> Any:
     """The executed copy without papermill's banners; unexecuted if there is none."""
-    import nbformat
-
     try:
         notebook = build.load(output)
-    except (OSError, ValueError, nbformat.ValidationError):
+    except (OSError, build.BrokenNotebook):
         return source.notebook
     notebook.cells = [
         cell
@@ -207,4 +247,7 @@ def _cell_seconds(events: list[dict[str, Any]], cells: int) -> tuple[float, ...]
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
