@@ -345,7 +345,7 @@ def test_the_same_command_twice_gives_the_same_bytes_in_the_same_folder(tmp_path
     asked = {"method": "rloo", "world": "reviews", "max_words": 2} | QUICK
     finish(start(tmp_path / "run", **asked))
     before = contents(tmp_path / "run")
-    finish(start(tmp_path / "run", **asked))
+    finish(start(tmp_path / "run", overwrite=True, **asked))
     assert contents(tmp_path / "run") == before
     finish(start(tmp_path / "run", resume=True, **asked))  # nothing is left to do
     assert contents(tmp_path / "run") == before

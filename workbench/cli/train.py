@@ -1,5 +1,7 @@
 """`workbench train`: one method, its runs, its figures."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,14 @@ from workbench.cli.common import Profile, WorldName, fail
 def train(
     method: Annotated[str, typer.Argument(help="A key of `workbench methods`.")],
     *,
-    out: Annotated[Path, typer.Option(help="Folder of the runs, one a seed.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the runs, one a seed. It is made; one with an earlier "
+            "command's runs is refused without --resume or --overwrite, and files "
+            "that the workbench did not make are never touched."
+        ),
+    ],
     world: Annotated[
         WorldName | None, typer.Option(help="A synthetic world to train in.")
     ] = None,
@@ -50,7 +59,15 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; cuda at figure.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on where a run stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on where the same command stopped.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            help="Delete what an earlier command made in --out, and start anew."
+        ),
+    ] = False,
     skip_bad: Annotated[
         bool, typer.Option(help="Count and skip bad lines instead of stopping.")
     ] = False,
@@ -67,10 +84,23 @@ def train(
         run_command(
             method, world=None if world is None else world.value, pairs=pairs,
             model=model, steps=steps, out=out, resume=resume,
-            skip_bad=skip_bad, lr=lr, batch_size=batch_size, max_length=max_length,
+            overwrite=overwrite, skip_bad=skip_bad, lr=lr, batch_size=batch_size,
+            max_length=max_length,
             **sizes(profile.value, seeds, width, layers, device),
             options=dict(text.split("=", 1) for text in setting or []),
-            echo=typer.echo,
+            echo=_echo, again=_again(sys.argv[1:]),
         )  # fmt: skip
     except WorkbenchError as error:
         fail(str(error))
+
+
+def _echo(line: str) -> None:
+    """Print a line, whatever letters the terminal has."""
+    letters = sys.stdout.encoding or "utf-8"
+    typer.echo(line.encode(letters, "backslashreplace").decode(letters))
+
+
+def _again(arguments: list[str]) -> str:
+    """The command that goes on where this one stopped."""
+    kept = [word for word in arguments if word not in ("--resume", "--overwrite")]
+    return shlex.join(["workbench", *kept, "--resume"])

@@ -1,17 +1,24 @@
-"""The command behind ``workbench train``: read, train every seed, measure, draw."""
+"""The command behind ``workbench train``: read, train every seed, measure, draw.
 
-import json
-import shutil
+Everything that may be wrong with the command is found before its folder is touched.
+"""
+
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from workbench.core.errors import BadRun
+from workbench.core import ending, outputs
+from workbench.core.errors import BadOption, BadRun, WorkbenchError
+from workbench.core.outputs import Command, Outputs
 from workbench.core.seeds import seed_everything
 from workbench.train.settings import Settings, configure, find
 
-CARD = "train.json"
+REFERENCE = "reference"
+# of a run folder: what a loop fills as it likes
+FILLED = ("state/", "policy/", "policy.partial/")
 
 
 def run_command(
@@ -24,9 +31,11 @@ def run_command(
     seeds: int = 1,
     steps: int | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     skip_bad: bool = False,
     options: Mapping[str, str] | None = None,
     echo: Callable[[str], None] = print,
+    again: str = "the same call with resume=True",
     **more,
 ) -> Path:
     """Train a method and leave a folder with runs, metrics and figures.
@@ -35,16 +44,19 @@ def run_command(
         method: key of a method.
         out: folder of the command: ``seed-N/`` with run.json, metrics.csv and policy/,
             then metrics.csv of all seeds, the figures and report.html. A folder of an
-            earlier command is written anew; any other folder with content is refused.
+            earlier command is refused, and so is any other folder with content.
         world: reviews or stories.
         pairs: a preference file, instead of a world.
         model: a local Hugging Face checkpoint, with ``pairs``.
         seeds: number of runs.
         steps: optimiser steps of each run.
         resume: continue the same command where it was interrupted.
+        overwrite: delete the files that an earlier command made in ``out``, and no
+            others, once this command is known to be right.
         skip_bad: leave out bad lines of the file, and count them.
         options: settings of the method, as text.
         echo: where sentences for the user go.
+        again: how a command that is stopped can go on, in words.
         more: the other fields of ``Settings``.
 
     Returns:
@@ -61,16 +73,96 @@ def run_command(
     )  # fmt: skip
     module = find(method)
     cfg = configure(module, settings.options)
-    from workbench.train import tasks
-
-    tasks.check(module, settings)
     out = Path(out)
-    _open(out, settings, resume)
-    seed_everything(0)
-    source = _source(module, settings, out, resume)
-    for note in source.notes:
-        echo(note)
-    return _train(tasks.Task(module, cfg, source, settings), out, resume, echo)
+    with _stopping(lambda: f"nothing was written; to start: {again}"):
+        from workbench.train import tasks
+
+        tasks.check(module, settings)
+        command, how = _command(module, settings), {"resume": resume}
+        how["overwrite"] = overwrite
+        outputs.check(out, command, **how)
+        _check_apart(settings, out)
+        seed_everything(0)
+        source = _source(module, settings, out, resume)
+        said = (*source.notes, *tasks.notes(module, settings))
+        for note in said:
+            echo(note)
+        task = tasks.Task(module, cfg, replace(source, notes=said), settings)
+    with (
+        _stopping(lambda: f"{out} keeps {_kept(out, settings)}; to go on: {again}"),
+        _writing(out),
+        outputs.opened(out, command, **how) as folder,
+    ):
+        return _train(task, folder, resume, echo)
+
+
+@contextmanager
+def _stopping(said: Callable[[], str]) -> Iterator[None]:
+    """Say in one sentence what a command leaves that is told to end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        ending.say(f"stopped: {said()}")
+        raise
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """What the operating system refuses is told as an error of the folder."""
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        # safetensors and tokenizers have exceptions of their own for it
+        if not isinstance(error, OSError) and "os error" not in str(error):
+            raise
+        told = error.strerror if isinstance(error, OSError) else None
+        name = getattr(error, "filename", None)
+        said = f"{name}: {told or error}" if name else f"{told or error}"
+        said += "; once that is mended, go on with --resume"
+        raise BadRun(out, "cannot be written", said) from error
+
+
+def _kept(out: Path, settings: Settings) -> str:
+    """What a folder holds of a command, in words."""
+    seeds = [f"seed-{seed}" for seed in range(settings.seeds)]
+    done = sum((out / name / "metrics.csv").is_file() for name in seeds)
+    parts = [f"{done} of {settings.seeds} finished runs"]
+    for name in (REFERENCE, *seeds):
+        latest = out / name / "state" / "latest"
+        if latest.is_file() and not (out / name / "metrics.csv").is_file():
+            step = latest.read_text(encoding="utf-8").strip().removeprefix("step-")
+            parts.append(f"{name} as it was at step {step}")
+    return " and ".join(parts)
+
+
+def _command(method, settings: Settings) -> Command:
+    from workbench.train import figures, sources
+
+    runs = "1 run" if settings.seeds == 1 else f"{settings.seeds} runs"
+    folders = [f"seed-{seed}" for seed in range(settings.seeds)]
+    if sources.trains_reference(settings, method.card.family == "offline"):
+        folders.append(REFERENCE)
+    wanted = [path for name in folders for path in _run_paths(name)]
+    wanted += ["metrics.csv", *figures.files(method.card.family)]
+    return Command(
+        "train", settings.card(), f"{runs} of {settings.method}", tuple(wanted)
+    )
+
+
+def _run_paths(name: str) -> list[str]:
+    """What a loop writes into the folder of a run."""
+    files = [f"{name}/{file}" for file in ("run.json", "metrics.csv")]
+    return files + [f"{name}/{folder}" for folder in FILLED]
+
+
+def _check_apart(settings: Settings, out: Path) -> None:
+    """A checkpoint that the command starts from is not in the folder it writes."""
+    if settings.model is not None:
+        model = Path(settings.model).resolve()
+        if out.resolve() in (model, *model.parents):
+            raise BadOption(f"--model {settings.model} lies in --out; name another")
 
 
 def _source(method, settings: Settings, out: Path, resume: bool):
@@ -88,54 +180,38 @@ def _source(method, settings: Settings, out: Path, resume: bool):
         return sources.of_file(settings, out, resume, learn)
 
 
-def _open(out: Path, settings: Settings, resume: bool) -> None:
-    """Make the folder ready, or say why it cannot be used."""
-    from workbench.loops.checkpoint import write
-
-    card = json.dumps(settings.card(), indent=2, sort_keys=True) + "\n"
-    there = out / CARD
-    if resume:
-        if not there.is_file():
-            raise BadRun(out, "nothing to resume", f"it has no {CARD}")
-        was, now = json.loads(there.read_text(encoding="utf-8")), json.loads(card)
-        differ = sorted(k for k in was.keys() | now.keys() if was.get(k) != now.get(k))
-        if differ:
-            said = ", ".join(f"{k} was {was.get(k)!r}" for k in differ)
-            raise BadRun(out, "another command", said)
-        return
-    if out.exists() and not out.is_dir():
-        raise BadRun(out, "no folder", "there is a file of this name")
-    if out.exists() and any(out.iterdir()) and not there.is_file():
-        raise BadRun(out, "folder in use", "it holds something else; name another")
-    for old in out.glob("*"):
-        if old.name == "reference" or old.name.startswith("seed-"):
-            shutil.rmtree(old)
-    out.mkdir(parents=True, exist_ok=True)
-    write(there, card)
+@contextmanager
+def _run_folder(out: Outputs, name: str) -> Iterator[Path]:
+    """The folder of a run, which is ours alone while a loop writes into it."""
+    out.claim(*_run_paths(name))
+    yield out.folder / name
+    out.settle(*(f"{name}/{folder}" for folder in FILLED))
 
 
-def _train(task, out: Path, resume: bool, echo: Callable[[str], None]) -> Path:
+def _train(task, out: Outputs, resume: bool, echo: Callable[[str], None]) -> Path:
     import pandas as pd
 
-    from workbench.loops.checkpoint import write
-
+    if not task.source.is_ready:
+        with _run_folder(out, REFERENCE):
+            task = replace(task, source=task.source.ready())
     frames, trained = [], []
     for seed in range(task.settings.seeds):
         seed_everything(seed)
-        folder = out / f"seed-{seed}"
         started = time.perf_counter()
-        run = task.run(seed, folder, resume)
-        if task.source.tokenizer is not None:
-            task.source.tokenizer.save_pretrained(folder / "policy")
+        with _run_folder(out, f"seed-{seed}") as folder:
+            run = task.run(seed, folder, resume)
+            if task.source.tokenizer is not None:
+                task.source.tokenizer.save_pretrained(folder / "policy")
         echo(f"seed {seed}: {time.perf_counter() - started:.0f} s, {_told(run.last)}")
         frames.append(run.metrics)
         trained.append((seed, run.policy))
-    frame = pd.concat(frames, ignore_index=True)
-    write(out / "metrics.csv", frame.to_csv(index=False))
+        # as far as it has come: a command that is stopped leaves what it has
+        frame = pd.concat(frames, ignore_index=True)
+        out.write("metrics.csv", frame.to_csv(index=False))
     return _draw(task, out, frame, trained, echo)
 
 
-def _draw(task, out: Path, frame, trained: list, echo) -> Path:
+def _draw(task, out: Outputs, frame, trained: list, echo) -> Path:
     from workbench.train import figures
 
     if task.family == "reward":
@@ -145,9 +221,9 @@ def _draw(task, out: Path, frame, trained: list, echo) -> Path:
     title = f"{task.method.card.title} on {_place(task.settings)}"
     captions = [figure.caption for figure in drawn.values()]
     figures.save(drawn, out, title, [*task.source.notes, *captions])
-    for line in (*captions, f"written to {out}"):
+    for line in (*captions, f"written to {out.folder}"):
         echo(line)
-    return out
+    return out.folder
 
 
 def _place(settings: Settings) -> str:

@@ -3,11 +3,10 @@
 import html
 import json
 from base64 import b64encode
-from pathlib import Path
 
 import torch
 
-from workbench.loops.checkpoint import write
+from workbench.core.outputs import Outputs
 from workbench.measure import calibration
 from workbench.train import measures
 from workbench.train.tasks import Task
@@ -65,22 +64,41 @@ def of_scores(task: Task, models: list) -> dict:
     return {"reliability": views.reliability(table, caption=caption)}
 
 
-def save(figures: dict, out: Path, title: str, lines: list[str]) -> None:
+def names(family: str) -> tuple[str, ...]:
+    """The figures of a family of methods, those of ``of_policy`` or ``of_scores``."""
+    return ("reliability",) if family == "reward" else ("implicit_rewards", "kl_drift")
+
+
+def files(family: str) -> tuple[str, ...]:
+    """What ``save`` writes."""
+    each = (f"{name}.{kind}" for name in names(family) for kind in ("png", "json"))
+    return (*each, "report.html")
+
+
+def save(figures: dict, out: Outputs, title: str, lines: list[str]) -> None:
     """Write each figure as PNG and plotly JSON, and all of them into report.html."""
     parts = []
     for name, figure in figures.items():
-        figure.save(out / f"{name}.png")
-        write(out / f"{name}.json", json.dumps(figure.plotly, sort_keys=True) + "\n")
+        figure.save(out.path(f"{name}.png"))
+        out.write(f"{name}.json", json.dumps(figure.plotly, sort_keys=True) + "\n")
         picture = b64encode(figure.png).decode()
         alt = html.escape(figure.alt, quote=True)
         parts.append(
             f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
             f"{figure.html_below}</figure>"
         )
-    said = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    head = html.escape(title)
-    write(
-        out / "report.html",
+    said = "".join(f"<li>{html.escape(legible(line))}</li>" for line in lines)
+    head = html.escape(legible(title))
+    page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title>'
-        f"<h1>{head}</h1><ul>{said}</ul>{''.join(parts)}</html>\n",
+        f"<h1>{head}</h1><ul>{said}</ul>{''.join(parts)}</html>\n"
     )
+    out.write("report.html", page.encode("utf-8", "xmlcharrefreplace").decode())
+
+
+def legible(text: str) -> str:
+    """Text with the name of a file, which a locale other than UTF-8 gives as bytes."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return text

@@ -2,14 +2,18 @@
 
 import ast
 import hashlib
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
+from typing import Literal, get_args, get_origin
 
-from workbench.core.errors import BadOption, MissingInput
+from workbench.core.errors import BadFile, BadOption, MissingInput
+from workbench.core.suggest import suggest
 
 WORLDS = ("reviews", "stories")
+MOST = 2**31  # no count of ours is as large, and torch takes none that is larger
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,18 @@ class Settings:
             )
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}
+        least |= {"width": 16, "layers": 1}
         for name, low in least.items():
             value = getattr(self, name)
-            if value is not None and value < low:
-                raise BadOption(f"--{name.replace('_', '-')} is at least {low}")
-        if self.width < 16 or self.width % 16 or self.layers < 1:
-            raise BadOption("--width is a multiple of 16, --layers at least 1")
+            if value is not None and not low <= value < MOST:
+                said = f"at least {low}" if value < low else f"less than {MOST}"
+                raise BadOption(f"--{name.replace('_', '-')} is {said}")
+        if self.width % 16:
+            raise BadOption(f"--width is a multiple of 16, not {self.width}")
         if not 2 <= self.max_words <= 5:
             raise BadOption(f"--max-words is 2 to 5, not {self.max_words}")
-        if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise BadOption(f"--lr is positive, not {self.lr}")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise BadOption(f"--lr is positive and finite, not {self.lr}")
 
     def card(self) -> dict:
         """What identifies the run: the settings and the content of its files."""
@@ -125,9 +131,13 @@ def sizes(profile: str, seeds=None, width=None, layers=None, device=None) -> dic
 def _digest(paths: list[Path]) -> str:
     total = hashlib.sha256()
     for path in paths:
-        if path.is_file():
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            if path.is_file():
+                with path.open("rb") as file:
+                    total.update(hashlib.file_digest(file, "sha256").digest())
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise BadFile(path, "cannot be read", said or "") from error
     return total.hexdigest()
 
 
@@ -141,7 +151,8 @@ def find(key: str) -> ModuleType:
 
     found = catalogue.methods()
     if key not in found:
-        raise BadOption(f"no method {key!r}; there are {', '.join(found)}")
+        there = ", ".join(found)
+        raise BadOption(f"no method {key!r}{suggest(key, found)}; there are {there}")
     return found[key]
 
 
@@ -151,31 +162,45 @@ def configure(method: ModuleType, options: Mapping[str, str]):
     Raises:
         BadOption: the method has no such setting, or the text is no value for it.
     """
-    defaults = method.Config()
-    known = {f.name: getattr(defaults, f.name) for f in fields(defaults)}
+    key, known = method.card.key, {f.name: f for f in fields(method.Config)}
     values = {}
     for name, text in options.items():
         if name not in known:
             there = ", ".join(known) or "none"
-            raise BadOption(
-                f"{method.card.key} has no setting {name!r}; it has {there}"
-            )
-        values[name] = _value(f"{method.card.key}'s {name}", text, known[name])
+            near = suggest(name, known)
+            raise BadOption(f"{key} has no setting {name!r}{near}; it has {there}")
+        values[name] = _value(f"{key}'s {name}", text, known[name])
+        # they weigh nats against rewards, and are divided by
+        if (name.startswith("beta") or name == "tau") and not values[name] > 0:
+            raise BadOption(f"{key}'s {name} is positive, not {text}")
     try:
         return method.Config(**values)
-    except ValueError as error:
-        raise BadOption(f"{method.card.key}: {error}") from None
+    except (ValueError, ArithmeticError) as error:
+        raise BadOption(f"{key}: {error}") from None
 
 
-def _value(name: str, text: str, default: object) -> object:
+def _value(name: str, text: str, held: Field) -> object:
+    """What a text says, if it is a value of the setting's type; no number is inf."""
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         value = text
-    if isinstance(default, float) and type(value) is int:
+    wanted, default = held.type, held.default
+    if get_origin(wanted) is Literal:
+        if value not in get_args(wanted) or isinstance(value, bool):
+            there = ", ".join(map(str, get_args(wanted)))
+            near = suggest(str(value), map(str, get_args(wanted)))
+            raise BadOption(f"{name} is one of {there}, not {text!r}{near}")
+        return value
+    kinds = get_args(wanted) or (wanted,)
+    if type(value) is int and abs(value) >= MOST:
+        raise BadOption(f"{name} is a number below {MOST}, not one of so many digits")
+    if type(value) is int and float in kinds:
         value = float(value)
-    if default is not None and type(value) is not type(default):
+    if type(value) not in kinds:
         raise BadOption(f"{name} is like {default!r}, not {text!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadOption(f"{name} is a finite number, not {text}")
     return value
 
 

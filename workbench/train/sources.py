@@ -1,13 +1,15 @@
 """Where a training command gets its reference, its pairs and its measures from."""
 
 import copy
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from workbench.core.batches import PairLogps, Tokens
-from workbench.core.errors import MissingInput
+from workbench.core.errors import BadCheckpoint, BadOption, MissingInput
 from workbench.core.seeds import generator
 from workbench.feedback import files
 from workbench.feedback.annotator import Annotator
@@ -21,9 +23,11 @@ from workbench.methods.supervised import sft
 from workbench.models import checkpoint, prompts, tiny, tokenizer
 from workbench.models.device import place
 from workbench.models.policy import Policy
+from workbench.train.holdout import MOST, split
 from workbench.train.settings import Settings
 
-HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 200
+SHIPPED = 64, 2  # width and layers of the reference of stories
+LEAST_LENGTH = 8  # tokens of a sequence that the command line takes
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Source:
     """What every method is trained from.
 
     Attributes:
-        reference: π_ref, frozen; every run starts from a copy of it.
+        reference: π_ref, frozen; every run starts from a copy of it. It may still have
+            to be trained: see ``ready``.
         vocab: tokens, for the heads of reward models and critics.
         notes: sentences for the user: what was read, left out, cut.
         world: where prompts and gold rewards come from; None for a preference file.
@@ -46,6 +51,16 @@ class Source:
     _pairs: Pairs | None = None
     _held_out: Pairs | None = None
     settings: Settings | None = field(default=None, repr=False)
+    _train: Callable[[], Policy] | None = field(default=None, repr=False)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the reference needs no training."""
+        return self._train is None
+
+    def ready(self) -> "Source":
+        """The same with its reference trained, which is kept on the disk."""
+        return replace(self, reference=self._train(), _train=None)
 
     def start(self) -> Policy:
         """A copy of the reference that can be trained."""
@@ -73,7 +88,7 @@ class Source:
         """Pairs that no run trains on."""
         if self._held_out is not None:
             return self._held_out
-        return self._draw(MOST_HELD_OUT, generator(seed, "held-out pairs"))
+        return self._draw(MOST, generator(seed, "held-out pairs"))
 
     def sample(self, policy: Policy, seed: int) -> Tokens:
         """Responses of a policy, the same prompts and random numbers at every step."""
@@ -97,6 +112,18 @@ class Source:
         return compare(*sides, rewards, Annotator(), stream)
 
 
+def trains_reference(settings: Settings, learn: bool) -> bool:
+    """Whether the command has to train a reference first, as is known before reading.
+
+    Args:
+        settings: the command.
+        learn: as in ``of_file``.
+    """
+    if settings.world is None:
+        return learn and settings.model is None
+    return settings.world == "stories" and (settings.width, settings.layers) != SHIPPED
+
+
 def of_reviews(settings: Settings) -> Source:
     """The exact world with its shipped reference."""
     from workbench.worlds.reviews import Reviews
@@ -111,22 +138,24 @@ def of_stories(settings: Settings, out: Path, resume: bool) -> Source:
     from workbench.worlds.stories import Stories
 
     world = Stories()
-    if (settings.width, settings.layers) == (64, 2):
+    if not trains_reference(settings, learn=True):
         reference = tiny.reference(world, settings.device)
         return Source(reference, world.vocab, world=world, settings=settings)
     corpus = Responses.of(world.corpus(20_000, generator(0, "corpus")))
     fresh = _fresh(world.vocab, settings, world.max_words + 3)
-    reference = _learn(fresh, corpus, settings, out / "reference", resume, 64)
+    train = partial(_learn, fresh, corpus, settings, out / "reference", resume, 64)
     note = f"reference: {settings.reference_steps} supervised steps on 20000 stories"
-    return Source(reference, world.vocab, (note,), world, settings=settings)
+    return Source(fresh, world.vocab, (note,), world, settings=settings, _train=train)
 
 
 def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> Source:
     """A preference file, with a checkpoint or a small model made from scratch.
 
+    Nothing is written before ``Source.ready``.
+
     Args:
         settings: names the file, the checkpoint, the tokenizer.
-        out: the reference is kept in ``out/reference``.
+        out: the reference will be kept in ``out/reference``.
         resume: continue the reference's training.
         learn: train the small model on the chosen responses, so that it is a reference
             worth its name; a method that does just that starts from fresh weights.
@@ -137,31 +166,42 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
     if settings.model is not None:
         policy, coder = checkpoint.load(settings.model)
         policy = place(policy, settings.device)
+        _check_positions(policy, settings)
     else:
         texts = tokenizer.texts_of(None, read.records)
         coder, policy = tokenizer.build(texts, settings.tokenizer), None
     coded = tokenizer.encode_pairs(coder, read.records, settings.max_length)
     asked = [text_of(read.records[i].prompt) for i in coded.kept]
-    train, held = _split(coded.pairs, asked)
-    notes = [
-        read.summary(),
-        coded.summary(),
-        f"{len(train)} to train, {len(held)} held out",
-    ]
-    vocab = tokenizer.vocab_of(coder)
+    train, held, said = split(coded.pairs, asked)
+    notes = [read.summary(), coded.summary(), *said]
+    vocab, teach = tokenizer.vocab_of(coder), None
     if policy is None:
         policy = _fresh(vocab, settings, settings.max_length + settings.max_new)
         # sequences of hundreds of tokens: the fused kernel is three times faster
         policy.network.model.set_attn_implementation("sdpa")
         if learn:
-            shown = Responses.of(train.chosen)
-            batch = settings.batch_size
-            policy = _learn(policy, shown, settings, out / "reference", resume, batch)
+            shown, size = Responses.of(train.chosen), settings.batch_size
+            kept = out / "reference"
+            teach = partial(_learn, policy, shown, settings, kept, resume, size)
             how = f"{settings.reference_steps} supervised steps on the chosen responses"
             notes.append(f"reference: a small decoder after {how}")
-    reference = policy.requires_grad_(False).eval()
-    kept = {"tokenizer": coder, "_pairs": train, "_held_out": held}
-    return Source(reference, vocab, tuple(notes), settings=settings, **kept)
+    reference = policy.requires_grad_(teach is not None).eval()
+    data = {"tokenizer": coder, "_pairs": train, "_held_out": held, "_train": teach}
+    return Source(reference, vocab, tuple(notes), settings=settings, **data)
+
+
+def _check_positions(policy: Policy, settings: Settings) -> None:
+    """Refuse sequences for which a checkpoint has no positions, before training."""
+    most = prompts.positions(policy.network.config)
+    needed = settings.max_length + settings.max_new
+    if most is None or needed <= most:
+        return
+    said = f"it has {most} positions, and sequences have up to {needed} tokens"
+    parts = f"--max-length {settings.max_length} and {settings.max_new} of a sample"
+    room = most - settings.max_new
+    if room < LEAST_LENGTH:
+        raise BadCheckpoint(settings.model, "too few positions", f"{said}: {parts}")
+    raise BadOption(f"{settings.model}: {said}: {parts}; --max-length {room} fits")
 
 
 def _fresh(vocab, settings: Settings, max_tokens: int) -> Policy:
@@ -179,20 +219,3 @@ def _learn(
         every=settings.every, out=out, resume=resume, decay=True,
     )  # fmt: skip
     return run.policy.requires_grad_(False).eval()
-
-
-def _split(pairs: Pairs, asked: list[str]) -> tuple[Pairs, Pairs]:
-    """Hold a tenth out, all pairs of a prompt on one side."""
-    if len(pairs) < 2:
-        raise MissingInput("one pair is left: there is nothing to hold out")
-    groups = {text: i for i, text in enumerate(dict.fromkeys(asked))}
-    # one prompt alone cannot be on both sides, so its pairs are split
-    group = [groups[text] for text in asked] if len(groups) > 1 else range(len(asked))
-    group = torch.tensor(list(group))
-    order = torch.randperm(int(group.max()) + 1, generator=generator(0, "held out"))
-    size = max(1, min(MOST_HELD_OUT, round(HELD_OUT_SHARE * len(pairs))))
-    sizes = torch.bincount(group)[order].cumsum(0)
-    taken = order[: max(1, int((sizes <= size).sum()))]
-    held = torch.isin(group, taken)
-    rows = torch.arange(len(pairs))
-    return pairs[rows[~held]], pairs[rows[held]]

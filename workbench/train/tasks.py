@@ -1,5 +1,6 @@
 """One run of one seed: which loop a family of methods is trained by, and with what."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,14 @@ from types import ModuleType
 
 import torch
 
-from workbench.core.errors import MissingInput
+from workbench.core.errors import BadOption, MissingInput, WorkbenchError
+from workbench.core.suggest import suggest
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.responses import Responses
 from workbench.feedback.supply import kind
 from workbench.loops import games, offline, online, reward
 from workbench.loops.run import Run
+from workbench.loops.session import Session
 from workbench.models.device import place
 from workbench.models.heads import ScoreModel, ValueModel
 from workbench.teach.properties import batch_class
@@ -20,6 +23,7 @@ from workbench.train import measures
 from workbench.train.settings import Settings, temperature
 from workbench.train.sources import Source
 
+GROUP = 4  # responses to each prompt, online
 STEPS = {"supervised": 200, "offline": 200, "reward": 200, "online": 100, "games": 100}
 # what the loops below know how to give; a method that needs more says so
 GIVEN = {
@@ -52,16 +56,36 @@ class Task:
         return self.method.card.family
 
     def run(self, seed: int, out: Path, resume: bool) -> Run:
-        """Train one seed; the run folder is ``out``."""
-        return _LOOPS[self.family](self, seed, out, resume)
+        """Train one seed; the run folder is ``out``.
+
+        Raises:
+            Diverged: the numbers grew beyond what a float can hold.
+            WorkbenchError: the machine has too little memory.
+        """
+        try:
+            run = _LOOPS[self.family](self, seed, out, resume)
+        except (ArithmeticError, RuntimeError) as error:
+            named = _named(self, seed, error)
+            if named is None:
+                raise
+            raise named from error
+        numbers = torch.tensor(run.last.filter(_FINITE).to_numpy(float))
+        if not numbers.isfinite().all():
+            raise Diverged(self, seed, None, "its measures are not finite")
+        return run
+
+    @property
+    def lr(self) -> float:
+        """Adam's step size."""
+        s = self.settings
+        slow = 1e-5 if s.model is not None else 1e-3 * 64 / max(64, s.width)
+        return slow if s.lr is None else s.lr
 
     def common(self, seed: int, out: Path, resume: bool) -> dict:
         """Arguments that every loop takes."""
         s = self.settings
-        slow = 1e-5 if s.model is not None else 1e-3 * 64 / max(64, s.width)
         steps = STEPS[self.family] if s.steps is None else s.steps
-        lr = slow if s.lr is None else s.lr
-        return {"steps": steps, "lr": lr, "every": s.every, "seed": seed,
+        return {"steps": steps, "lr": self.lr, "every": s.every, "seed": seed,
                 "out": out, "resume": resume}  # fmt: skip
 
     def policy_measures(self, seed: int) -> list:
@@ -75,12 +99,90 @@ class Task:
         return self.family == "offline" and "beta" in vars(self.cfg)
 
 
+class Diverged(WorkbenchError, ArithmeticError):
+    """Training went beyond what a float can hold.
+
+    Attributes:
+        step: of the loop; None after the last one.
+    """
+
+    def __init__(self, task: Task, seed: int, step: int | None, what: str):
+        self.step = step
+        when = "after the last step" if step is None else f"at step {step}"
+        super().__init__(
+            f"{task.method.card.key}, seed {seed}: {what} {when}; a step size smaller "
+            f"than --lr {task.lr:g} may help"
+        )
+
+
+# measures of the last step that every run which did not diverge has as numbers
+_FINITE = ["loss", "kl", "margin", "nll"]
+_BEYOND = ("probability tensor contains", "without overflow")
+_MEMORY = ("out of memory", "can't allocate", "not enough memory")
+
+
+def _named(task: Task, seed: int, error: Exception) -> WorkbenchError | None:
+    """An exception of torch as a sentence, if it is one that a user can mend."""
+    if isinstance(error, WorkbenchError):
+        return None
+    said = str(error)
+    if any(part in said.lower() for part in _MEMORY):
+        return WorkbenchError(
+            f"{task.method.card.key}, seed {seed}: out of memory on "
+            f"{task.settings.device}; a smaller --batch-size, --max-length or --width "
+            "needs less"
+        )
+    overflow = isinstance(error, ArithmeticError)
+    if overflow or any(part in said for part in _BEYOND):
+        return Diverged(task, seed, _step_of(error), "its numbers are not finite")
+    return None
+
+
+def _step_of(error: Exception) -> int | None:
+    """The step of the loop that an exception came out of."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        session = frame.f_locals.get("session")
+        if isinstance(session, Session):
+            return session.at
+    return None
+
+
+def notes(method: ModuleType, settings: Settings) -> tuple[str, ...]:
+    """Sentences for the user on what is done other than asked for."""
+    asked, prompts = settings.batch_size, _prompts(settings)
+    if method.card.family != "online" or asked == prompts * GROUP:
+        return ()
+    return (
+        f"--batch-size {asked} is no multiple of the {GROUP} responses to a prompt: "
+        f"{prompts * GROUP} responses a step, to {prompts} prompt(s)",
+    )
+
+
+def _prompts(settings: Settings) -> int:
+    return max(1, settings.batch_size // GROUP)
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that no machine, or not this one, has.
+
+    Raises:
+        BadOption: with those there are; cuda is the CPU where there is no GPU.
+    """
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in (*there, "cuda", "cuda:0"):
+        near = suggest(name, [*there, "cuda"])
+        listed = ", ".join(there)
+        raise BadOption(f"no device {name!r}{near}; this machine has {listed}")
+
+
 def check(method: ModuleType, settings: Settings) -> None:
     """Refuse a method that needs what the data cannot give, before anything is read.
 
     Raises:
         MissingInput: with what is missing and where it can be had.
+        BadOption: there is no such device.
     """
+    check_device(settings.device)
     card, where = method.card, settings.world or "a preference file"
     if card.family == "offline" and "loss" in vars(method):
         _check_labels(method, settings)
@@ -149,7 +251,7 @@ def _reward(task: Task, seed: int, out: Path, resume: bool) -> Run:
 
 
 def _online(task: Task, seed: int, out: Path, resume: bool) -> Run:
-    source, group = task.source, 4
+    source = task.source
     needs_critic = "value head" in task.method.card.needs
     critic = None
     if needs_critic:
@@ -157,8 +259,8 @@ def _online(task: Task, seed: int, out: Path, resume: bool) -> Run:
         critic = place(critic, task.settings.device)
     return online.fit(
         source.start(), source.reference, source.world, source.world.gold_reward,
-        task.method, task.cfg, prompts=max(1, task.settings.batch_size // group),
-        group=group, critic=critic, epochs=2 if needs_critic else 1,
+        task.method, task.cfg, prompts=_prompts(task.settings),
+        group=GROUP, critic=critic, epochs=2 if needs_critic else 1,
         measures=task.policy_measures(seed), **task.common(seed, out, resume),
     )  # fmt: skip
 
