@@ -52,8 +52,8 @@ def describe(entry: Entry, entries: Mapping[str, Entry]) -> dict[str, Any]:
         },
         "claims": [
             _numbers(row)
-            for row in judged
-            if entry.card.key in owners(row, entries.values())
+            for row, keys in zip(judged, owners(judged, entries.values()), strict=True)
+            if entry.card.key in keys
         ],
     }
 

@@ -40,21 +40,28 @@ def notebook(number: str) -> Path | None:
     return next(iter((*built, *sources)), None)
 
 
-def owners(row: dict[str, str], entries: Iterable[Entry]) -> list[str]:
-    """The keys of the methods that a judged claim is about.
+def owners(rows: Iterable[dict[str, str]], entries: Iterable[Entry]) -> list[list[str]]:
+    """For each judged claim the keys of the methods that it is about.
 
     Only methods that the claim's lesson trains: those that its statement or its paper
     names; if it names none, the one whose card cites the same paper; if no card does,
     the only method of the lesson. A claim that may be about several is about none.
 
     Args:
-        row: a row of ``claims``.
+        rows: rows of ``claims``.
         entries: all methods.
     """
     everyone = tuple(entries)
+    keys = _names(everyone)
+    return [_owners(row, everyone, keys) for row in rows]
+
+
+def _owners(
+    row: dict[str, str], everyone: tuple[Entry, ...], keys: dict[str, set[str]]
+) -> list[str]:
     number = row["notebook"].partition("_")[0]
     lesson = {e.card.key: e for e in everyone if e.card.notebook == number}
-    told = _named(f"{row['statement']}\n{row['paper']}", everyone)
+    told = _named(f"{row['statement']}\n{row['paper']}", keys)
     named = [key for key in lesson if key in told]
     if named:
         return named
@@ -64,20 +71,25 @@ def owners(row: dict[str, str], entries: Iterable[Entry]) -> list[str]:
     return alone if len(alone) == 1 else []
 
 
-def _named(text: str, entries: Iterable[Entry]) -> set[str]:
-    """The keys of the methods whose names stand in a text as words of their own.
-
-    The longest name wins: a text on length-normalised DPO does not name DPO.
-    """
+def _names(entries: Iterable[Entry]) -> dict[str, set[str]]:
+    """What methods are called, as ``plain`` text, and the keys of those called so."""
     keys: dict[str, set[str]] = {}
     for entry in entries:
         for name in entry.names:
             keys.setdefault(plain(name), set()).add(entry.card.key)
+    return keys
+
+
+def _named(text: str, keys: dict[str, set[str]]) -> set[str]:
+    """The keys of the methods whose names stand in a text as words of their own.
+
+    The longest name wins: a text on length-normalised DPO does not name DPO.
+    """
     words = sorted(map(re.escape, keys), key=len, reverse=True)
-    # in `plain` text a space is a low line, and so is every dash
+    # in `plain` text a low line stands for spaces and every dash
     spelled = "|".join(word.replace("_", r"[\s_‐‑–—-]+") for word in words)
     found = re.finditer(rf"(?<![\w-])({spelled})(?![\w-])", text, re.IGNORECASE)
-    return set().union(*(keys[plain(match.group())] for match in found))
+    return set().union(*(keys.get(plain(match.group()), set()) for match in found))
 
 
 def _identifiers(paper: str) -> set[str]:

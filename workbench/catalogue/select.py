@@ -30,7 +30,7 @@ class Wanted:
             "family": " or ".join(self.families),
             "needs": " and ".join(self.needs),
             "lesson": " or ".join(self.lessons),
-            "text": self.text and repr(printable(self.text, 80)),
+            "text": self.text and printable(repr(self.text), 80),
         }
         return ", ".join(f"{name} {part}" for name, part in parts.items() if part)
 
@@ -138,4 +138,4 @@ def _unknown(
     what: str, word: str, names: Iterable[str], everything: Iterable[str]
 ) -> str:
     near = suggest(word, names) or f"; there are {', '.join(everything)}"
-    return f"no {what} {printable(word, 80)!r}{near}"
+    return f"no {what} {printable(repr(word), 80)}{near}"

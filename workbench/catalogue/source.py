@@ -51,12 +51,15 @@ class Source:
 
     def binders(self, name: str) -> list[ast.stmt]:
         """The statements of the module that may bind a name."""
-        lines = enumerate(self.text.split("\n"), start=1)
         # a walk over every statement would take as long as parsing them
-        near = {number for number, line in lines if name in line or "*" in line}
+        near = {
+            number
+            for number, line in enumerate(self.text.split("\n"), start=1)
+            if name in line or ("import" in line and "*" in line)
+        }
         return [
             node
-            for node in self.tree.body
+            for node in (self.tree.body if near else ())
             if not near.isdisjoint(range(node.lineno, node.end_lineno + 1))
             and {name, "*"} & set(_bound(node))
         ]

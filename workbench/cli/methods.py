@@ -68,13 +68,14 @@ def methods(
         told = describe(found, entries)
         typer.echo(_json(told) if as_json else "\n".join(_card(told, entries)))
         return
-    held = entries if which is None else _of_lesson(which, entries)
+    number = None if which is None else _lesson_asked(which, entries)
+    held = {k: e for k, e in entries.items() if number in (None, e.card.notebook)}
     try:
         asked = wanted(entries, family or (), needs or (), lesson or (), text)
     except BadOption as error:
         fail(str(error))
     rows = chosen(held, asked)
-    of = f"lesson {which}" if which else ""
+    of = f"lesson {number}" if number else ""
     if as_json:
         typer.echo(_json([card_fields(entry) for entry in rows.values()]))
     elif rows:
@@ -83,16 +84,16 @@ def methods(
         fail("no method fits: " + ", ".join(filter(None, (of, str(asked)))))
 
 
-def _of_lesson(word: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+def _lesson_asked(word: str, entries: Mapping[str, Entry]) -> str:
     number = lesson_number(word, known_lessons(entries))
     if number is None:
         near = near_methods(word, entries)
         if word.casefold() in FAMILIES:
             near = f"; did you mean --family {word.casefold()}?"
         many = f"workbench methods lists all {len(entries)}"
-        said = f"no method or lesson {printable(word, 80)!r}{near}"
+        said = f"no method or lesson {printable(repr(word), 80)}{near}"
         fail(f"{said} {many}" if near else f"{said}; {many}")
-    return {k: e for k, e in entries.items() if e.card.notebook == number}
+    return number
 
 
 def _json(value: Any) -> str:
