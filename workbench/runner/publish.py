@@ -1,17 +1,25 @@
 """The committed form of an executed notebook: outputs, a stamp, nothing of the machine.
 
 What differs between two executions of the same code is removed: timestamps, papermill's
-records, widget state (a static figure stands beside each instrument), paths, addresses.
+records, widget state (a static figure stands beside each instrument), paths, addresses,
+and what packages say on stderr.
 """
 
 import copy
+import html
 import json
 import os
 import re
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from workbench.core.errors import WorkbenchError
 from workbench.runner import build, verdict
 from workbench.runner.job import Result, Settings
 from workbench.runner.stamp import STAMP, code_hash
@@ -20,8 +28,18 @@ MAX_BYTES = 400_000  # of compact JSON; nine figures, each live and as a picture
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 LIVE_ONLY = "An instrument: run this cell in JupyterLab to move it."
 
+# Folders of people and of temporary files, whoever's they are. What stands before is no
+# part of a longer path or an address; it may be a colour's end or a spelt-out newline.
+_ANYBODYS = (
+    r"(?:(?<![\w.\-~])|(?<=\dm)|(?<=\\[nrt]))/"
+    r"(?:(?:root|tmp|var/tmp)/+(?=[^\s/])"
+    r"|(?:home|Users)/[\w@-]+(?:\.[\w@-]+)*(?:/+|(?![\w-])))"
+)
+_BASE64 = re.compile(r"image/(?!svg)|application/(?:pdf|octet-stream)$")
+_CELL_FILE = re.compile(r"[^\s'\"<>;]*[/\\]ipykernel_\d+[/\\]+\d+\.py")
 
-class PublishError(RuntimeError):
+
+class PublishError(WorkbenchError, RuntimeError):
     """An executed notebook that cannot be committed."""
 
 
@@ -43,7 +61,7 @@ def clean(notebook: Any, root: Path) -> Any:
         for cell in cleaned.cells
         if "injected-parameters" not in verdict.tags(cell)
     ]
-    count = 0
+    count, strip = 0, path_cleaner(root)
     for cell in cleaned.cells:
         cell.metadata = nbformat.from_dict(
             {
@@ -57,7 +75,11 @@ def clean(notebook: Any, root: Path) -> Any:
         if cell.execution_count is not None:
             count += 1
             cell.execution_count = count
-        cell.outputs = [_clean_output(out, count, root) for out in cell.outputs]
+        cell.outputs = [
+            _clean_output(output, count, strip)
+            for output in cell.outputs
+            if output.get("name") != "stderr"
+        ]
     cleaned.metadata = nbformat.from_dict(
         {
             "kernelspec": build.KERNELSPEC,
@@ -68,8 +90,27 @@ def clean(notebook: Any, root: Path) -> Any:
     return cleaned
 
 
+def path_cleaner(root: Path) -> Callable[[str], str]:
+    """A function that cuts the folders of this machine, and addresses, from a text.
+
+    Args:
+        root: the project folder; paths in it are named from there.
+    """
+    pattern = re.compile(f"{_machine_paths(root)}|{_ANYBODYS}")
+
+    def strip(text: str) -> str:
+        text = _CELL_FILE.sub("cell", text)
+        text = pattern.sub(lambda m: "" if m[0][-1] in "/\\" else ".", text)
+        return re.sub(r"\bat 0x[0-9a-fA-F]{6,}", "at 0x0", text)
+
+    return strip
+
+
 def publish(result: Result, settings: Settings) -> Path:
     """Copy an executed notebook into `notebooks/` and its results into `data/results`.
+
+    All is written beside its place before anything is replaced, and a table that the
+    notebook no longer writes goes last: a failure or a kill loses no table.
 
     Args:
         result: a notebook that passed at the lecture profile.
@@ -79,86 +120,136 @@ def publish(result: Result, settings: Settings) -> Path:
         The committed notebook.
 
     Raises:
-        PublishError: it failed, ran at another profile, is too large or still names a
-            folder of this machine.
+        PublishError: it failed, ran at another profile, is too large, still names a
+            folder of this machine, or its published tables are not in OUT any more.
     """
     if not result.passed or result.profile != "lecture":
         raise PublishError(f"{result.name}: only a notebook that passed at lecture")
-    notebook = clean(build.load(result.executed), settings.root)
+    try:
+        notebook = clean(build.load(result.executed), settings.root)
+        tables = _csv_files(settings.folder / result.name)
+    except (OSError, ValueError) as error:
+        raise PublishError(f"{result.name}: cannot be read: {error}") from error
     notebook.metadata["workbench"][STAMP] = code_hash(notebook)
+    _check(notebook, result.name, settings.root)
+    folder = settings.root / "data" / "results" / result.name
+    _check_tables(folder, tables, notebook.metadata["workbench"][STAMP])
     target = settings.root / "notebooks" / f"{result.name}.ipynb"
-    text = json.dumps(notebook, ensure_ascii=False)
-    for path in _machine_paths(settings.root):
-        if path in text:
-            at = text.index(path)
-            raise PublishError(
-                f"{result.name}: a path of this machine: {text[at - 40 : at + 80]!r}"
-            )
-    if len(text.encode()) > MAX_BYTES:
-        raise PublishError(
-            f"{result.name}: {len(text.encode()) / 1e3:.0f} KB to commit, "
-            f"at most {MAX_BYTES / 1e3:.0f}"
-        )
-    build.write(notebook, target)
-    _publish_results(notebook, result, settings)
+    # run.json last: while it is the old one, the tables may be of two runs.
+    files = {**tables, "run.json": _run_json(notebook, result, settings)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with _beside(folder, files) as replace:
+        build.write(notebook, target)
+        replace()
+    for name in _names(folder) - set(tables):
+        (folder / name).unlink()
     return target
 
 
-def _publish_results(notebook: Any, result: Result, settings: Settings) -> None:
-    """Tables that the notebook wrote to OUT, claims.csv among them, and run.json."""
-    folder = settings.root / "data" / "results" / result.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        if old.suffix == ".csv":
-            old.unlink()
-    for table in sorted((settings.folder / result.name).glob("*.csv")):
-        (folder / table.name).write_bytes(table.read_bytes())
+def _check(notebook: Any, name: str, root: Path) -> None:
+    """Refuse a notebook that names this machine (in its code, say) or is too large."""
+    text = json.dumps(notebook, ensure_ascii=False)
+    found = re.search(_machine_paths(root), text)
+    if found:
+        around = text[max(0, found.start() - 40) : found.start() + 80]
+        raise PublishError(f"{name}: a path of this machine: {around!r}")
+    size = len(text.encode("utf-8", "replace"))
+    if size > MAX_BYTES:
+        raise PublishError(
+            f"{name}: {size / 1e3:.0f} KB to commit, at most {MAX_BYTES / 1e3:.0f}"
+        )
+
+
+def _check_tables(folder: Path, tables: dict[str, bytes], stamp: str) -> None:
+    """Refuse if OUT has lost published tables: all, or any that this code wrote."""
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        run = None
+    lost = sorted(_names(folder) - set(tables))
+    same = isinstance(run, dict) and run.get("stamp") == stamp
+    if lost and (same or not tables):
+        raise PublishError(
+            f"{folder.name}: its folder OUT has lost {', '.join(lost)}; execute it "
+            f"again with --force (or delete the file in data/results/{folder.name})"
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.csv")}
+
+
+def _csv_files(folder: Path) -> dict[str, bytes]:
+    """Tables that the notebook wrote to OUT, claims.csv among them."""
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.csv"))}
+
+
+@contextmanager
+def _beside(folder: Path, files: dict[str, bytes]) -> Iterator[Callable[[], None]]:
+    """Write files under other names; yields the function that moves them all."""
+    partial = {folder / name: folder / f".{name}.partial" for name in files}
+    try:
+        for path, beside in partial.items():
+            beside.write_bytes(files[path.name])
+
+        def replace() -> None:
+            for path, beside in partial.items():
+                beside.replace(path)
+
+        yield replace
+    finally:
+        for beside in partial.values():
+            beside.unlink(missing_ok=True)
+
+
+def _run_json(notebook: Any, result: Result, settings: Settings) -> bytes:
     run = {
         "notebook": result.name,
         "profile": result.profile,
         "stamp": notebook.metadata["workbench"][STAMP],
         "python": ".".join(str(part) for part in sys.version_info[:2]),
         "device": settings.device or "cpu",
-        **{name: _version(name) for name in ("torch", "transformers", "numpy")},
+        **{name: version(name) for name in ("torch", "transformers", "numpy")},
     }
-    text = json.dumps(run, indent=1, sort_keys=True) + "\n"
-    (folder / "run.json").write_text(text, encoding="utf-8")
+    return (json.dumps(run, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _clean_output(output: Any, count: int, root: Path) -> Any:
+def _clean_output(output: Any, count: int, strip: Callable[[str], str]) -> Any:
+    """An output without paths and addresses, whatever its type."""
     if output.output_type == "execute_result":
         output.execution_count = count
-    if output.output_type == "stream":
-        output.text = _clean_text(output.text, root)
-    elif output.output_type == "error":
-        output.evalue = _clean_text(output.evalue, root)
-        output.traceback = [_clean_text(line, root) for line in output.traceback]
-    else:
-        if WIDGET_VIEW in output.data:
-            del output.data[WIDGET_VIEW]
-            output.data["text/plain"] = LIVE_ONLY
-        for mime, value in output.data.items():
-            if mime.startswith("text/") and isinstance(value, str):
-                output.data[mime] = _clean_text(value, root)
-    return output
+    if WIDGET_VIEW in output.get("data", {}):
+        del output.data[WIDGET_VIEW]
+        output.data["text/plain"] = LIVE_ONLY
+    return _strip_all(output, strip)
 
 
-def _clean_text(text: str, root: Path) -> str:
-    for path in _machine_paths(root):
-        text = text.replace(path + os.sep, "").replace(path, ".")
-    text = re.sub(r"[/]tmp/ipykernel_\d+/\d+\.py", "cell", text)
-    return re.sub(r"\bat 0x[0-9a-fA-F]{6,}", "at 0x0", text)
+def _strip_all(value: Any, strip: Callable[[str], str], key: str = "") -> Any:
+    """Every text below a value, except the letters that spell a picture."""
+    if isinstance(value, str):
+        return value if _BASE64.match(key) else strip(value)
+    if isinstance(value, list):
+        return [_strip_all(item, strip, key) for item in value]
+    if isinstance(value, dict):
+        return type(value)(
+            (strip(k), _strip_all(v, strip, k)) for k, v in value.items()
+        )
+    return value
 
 
-def _machine_paths(root: Path) -> list[str]:
-    """Folders of this machine, the longest first; `/` or `/root` say nothing."""
-    site = Path(os.__file__).parent
-    packages = Path(sys.prefix) / "lib"
-    paths = {str(p) for p in (root.resolve(), Path.home(), sys.prefix, packages, site)}
-    return sorted((p for p in paths if len(p) > 5), key=len, reverse=True)
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
+def _machine_paths(root: Path) -> str:
+    """A pattern of folders of this machine, as text, HTML, JSON and addresses spell
+    them; `/` or `/root` alone say nothing.
+    """
+    prefix = Path(sys.prefix)
+    standard = Path(os.__file__).parent
+    folders = [root, Path.home(), Path(tempfile.gettempdir()), prefix, standard]
+    folders += [prefix / "lib", *(folder.resolve() for folder in folders)]
+    paths = {str(folder) for folder in folders if len(str(folder)) > 5}
+    spelt = {
+        form
+        for path in paths
+        for form in (path, html.escape(path), json.dumps(path)[1:-1], quote(path))
+    }
+    longest_first = sorted(map(re.escape, spelt), key=len, reverse=True)
+    return rf"(?:{'|'.join(longest_first)})(?:[/\\]+|(?![\w-]))"

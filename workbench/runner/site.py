@@ -1,40 +1,31 @@
-"""The site: one page a notebook, and an index with the claims and the methods.
+"""The site: one page a lesson, and an index with the claims and the methods.
 
-Pages are rendered from the executed copies, so they cannot disagree with the runner.
-Whatever comes from data (outputs, claims, cards) is escaped or cleaned: a `<script>` in
-a review is text. No page loads anything from the network.
+Every lesson has a page from the first build on: the committed copy, until the one that
+is executed here has passed. Whatever comes from data (outputs, claims, cards) is
+escaped or cleaned: a `<script>` in a review is text. No page loads anything from the
+network, and none names a folder of this machine.
 """
 
-import base64
 import csv
 import hashlib
 import html
 import json
-import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.runner import build, verdict
+from workbench.core.errors import printable
+from workbench.runner import page, safe
+from workbench.runner.copies import Copy, Lesson, copies, lesson
 from workbench.runner.job import Settings
-from workbench.runner.publish import clean
+from workbench.runner.publish import clean, path_cleaner
 from workbench.runner.series import sources
+from workbench.runner.verdict import CLAIM
 
 CLAIM_COLUMNS = ("notebook", "statement", "paper", "expected", "seen", "verdict")
 METHOD_COLUMNS = ("key", "title", "family", "paper", "check", "notebook")
-TAGS = frozenset(
-    "a abbr b blockquote br caption code col colgroup dd del details div dl dt em "
-    "figcaption figure h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s small "
-    "span strong sub summary sup table tbody td tfoot th thead tr u ul".split()
-)
-ATTRIBUTES = {
-    "*": ["class", "style", "title", "id", "role", "lang", "aria-label"],
-    "a": ["href"],
-    "img": ["src", "alt", "width", "height"],
-    "td": ["colspan", "rowspan"],
-    "th": ["colspan", "rowspan", "scope"],
-    "details": ["open"],
-}
+MARK = "<!-- workbench "
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto;
@@ -42,17 +33,31 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem;
   border-bottom: 1px solid #8884; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.failed { color: #b3261e; font-weight: 600; }
 .scroll { overflow-x: auto; }
 """
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A lesson with the copy of it that is on its page.
+
+    Attributes:
+        lesson: the lesson.
+        copy: None if there is nothing at all to show.
+    """
+
+    lesson: Lesson
+    copy: Copy | None
+
+
 def build_site(settings: Settings, site: Path | None = None) -> Path:
-    """Write the index and one page for each executed notebook.
+    """Write the index and one page for each lesson; what is unchanged is left alone.
+
+    It may be called at any moment, while notebooks are executed too: a reader finds
+    each page whole, the old one or the new one.
 
     Args:
-        settings: the profile whose executed copies are shown.
+        settings: the profile whose executed copies are shown where they passed.
         site: folder to write; default `root/site`.
 
     Returns:
@@ -60,98 +65,19 @@ def build_site(settings: Settings, site: Path | None = None) -> Path:
     """
     site = site or settings.root / "site"
     site.mkdir(parents=True, exist_ok=True)
-    rows, claims = [], []
-    for path in sources(settings.root):
-        source = build.read(path)
-        executed = settings.folder / f"{source.name}.ipynb"
-        record = _record(settings, source.name)
-        row = {"source": source, "record": record, "page": None}
-        if executed.exists():
-            notebook = build.load(executed)
-            row["page"] = f"{source.name}.html"
-            _write_page(notebook, source.title, site / row["page"], settings)
-            claims += [
-                {"notebook": source.name, **claim} for claim in _claims(notebook)
-            ]
-        else:
-            claims += _claims_on_file(settings.root, source.name)
-        rows.append(row)
-    pages = {row["page"] for row in rows} | {"index.html"}
-    for old in site.glob("*.html"):
-        if old.name not in pages:
-            old.unlink()
+    page.sweep(site)
+    lessons = [lesson(path) for path in sources(settings.root)]
+    shown = [
+        Shown(one, _write_page(one, _links(lessons, at), site, settings))
+        for at, one in enumerate(lessons)
+    ]
     index = site / "index.html"
-    index.write_text(_index(rows, claims, settings), encoding="utf-8")
+    page.write(index, f"{_index(shown, settings)}\n{MARK}index -->\n")
+    current = {one.lesson.page for one in shown if one.copy} | {index.name}
+    for old in site.glob("*.html"):
+        if old.name not in current and MARK in _end(old):
+            old.unlink(missing_ok=True)
     return index
-
-
-def notebook_html(notebook: Any, title: str) -> str:
-    """A page of a notebook that loads nothing and runs nothing.
-
-    Args:
-        notebook: a cleaned executed copy.
-        title: the page's title.
-
-    Returns:
-        HTML with pictures embedded, formulas as MathML and no script at all.
-    """
-    from traitlets.config import Config
-
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [_safe(output) for output in cell.outputs]
-    options = {"template_name": "lab", "embed_images": True}
-    exporter = _exporter()(config=Config({"HTMLExporter": options}))
-    body, _ = exporter.from_notebook_node(
-        notebook, resources={"metadata": {"name": title}}
-    )
-    # The template's own scripts (MathJax, require.js, mermaid) come from the network.
-    return re.sub(r"(?is)<script\b.*?</script\s*>", "", body)
-
-
-def math_html(tex: str, display: bool = False) -> str:
-    """A formula as MathML, which browsers draw without a script.
-
-    Args:
-        tex: LaTeX without its dollars.
-        display: on a line of its own.
-    """
-    from latex2mathml.converter import convert
-
-    tex = re.sub(r"\\(begin|end)\{(?:aligned|gathered)\}", r"\\\1{split}", tex.strip())
-    return convert(tex, display="block" if display else "inline")
-
-
-def _exporter() -> type:
-    """nbconvert's HTML exporter with formulas as MathML."""
-    from jinja2 import pass_context
-    from nbconvert import HTMLExporter
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-
-    class Renderer(IPythonRenderer):
-        def inline_math(self, body: str) -> str:
-            return math_html(body)
-
-        def block_math(self, body: str) -> str:
-            return math_html(body, display=True)
-
-        def latex_environment(self, name: str, body: str) -> str:
-            tex = f"\\begin{{{name}}}{body}\\end{{{name}}}"
-            return math_html(tex, display=True)
-
-    class Exporter(HTMLExporter):
-        @pass_context
-        def markdown2html(self, context: Any, source: str) -> str:
-            cell = context.get("cell", {})
-            renderer = Renderer(
-                escape=False,
-                attachments=cell.get("attachments", {}),
-                embed_images=self.embed_images,
-                exclude_anchor_links=True,
-            )
-            return MarkdownWithMath(renderer=renderer).render(source)
-
-    return Exporter
 
 
 def table(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
@@ -169,96 +95,158 @@ class Markup(str):
     """A string that is HTML already."""
 
 
-def _write_page(notebook: Any, title: str, page: Path, settings: Settings) -> None:
-    cleaned = clean(notebook, settings.root)
-    parts = (json.dumps(cleaned).encode(), title.encode(), Path(__file__).read_bytes())
-    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    mark = f"<!-- workbench {key} -->"
-    if page.exists() and mark in page.read_text(encoding="utf-8")[-80:]:
-        return
-    body = notebook_html(cleaned, title)
-    back = (
-        '<p style="margin:1rem 2rem"><a href="index.html">All notebooks</a> · '
-        f"profile {html.escape(settings.profile)}</p>"
-    )
-    body = re.sub(r"(<body[^>]*>)", lambda m: m.group(1) + back, body, count=1)
-    page.write_text(f"{body}\n{mark}\n", encoding="utf-8")
+def _write_page(one: Lesson, links: str, site: Path, settings: Settings) -> Copy | None:
+    """Write the page of the best copy that can be shown, unless it is there already."""
+    for copy in copies(one, settings):
+        parts = [copy.notebook, one.title, links, copy.note, settings.profile]
+        text = json.dumps([*parts, str(settings.root)]) + _code()
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        mark, path = f"{MARK}{key} -->", site / one.page
+        if mark in _end(path):
+            return copy
+        try:
+            body = _page(copy, one.title, links, settings)
+        except Exception:  # the next copy will do: no lesson costs another its page
+            continue
+        page.write(path, f"{body}{mark}\n")
+        return copy
+    return None
 
 
-def _index(
-    rows: list[dict[str, Any]], claims: list[dict[str, Any]], settings: Settings
-) -> str:
+def _page(copy: Copy, title: str, links: str, settings: Settings) -> str:
+    strip = path_cleaner(settings.root)
+    notebook = clean(copy.notebook, settings.root)
+    for cell in notebook.cells:
+        cell.source = strip(cell.source)
+    note = copy.note or f"Executed here at the profile {settings.profile}."
+    return page.notebook_html(notebook, strip(title), strip(links), strip(note))
+
+
+def _links(lessons: list[Lesson], at: int) -> str:
+    """To the index, and to the lessons before and after."""
+    found = ['<a href="index.html">All notebooks</a>']
+    for arrow, place in (("← {}", at - 1), ("{} →", at + 1)):
+        if 0 <= place < len(lessons):
+            found.append(_link(lessons[place], arrow))
+    return " ".join(found)
+
+
+def _link(one: Lesson, form: str = "{}") -> str:
+    title = form.format(html.escape(one.title))
+    return f'<a href="{html.escape(one.page)}">{title}</a>'
+
+
+def _end(path: Path) -> str:
+    """The last line of a page, where its mark is."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 80))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _code() -> str:
+    """What else a page depends on."""
+    from importlib.metadata import version
+
+    own = (__file__, page.__file__, safe.__file__, clean.__code__.co_filename)
+    texts = [Path(file).read_text(encoding="utf-8") for file in own]
+    return "\0".join([*texts, version("nbconvert"), version("nh3")])
+
+
+# ---- the index ----------------------------------------------------------------------
+
+
+def _index(shown: list[Shown], settings: Settings) -> str:
+    here = sum(one.copy is not None and not one.copy.note for one in shown)
+    claims = [claim for one in shown for claim in _claims(one, settings.root)]
+    methods = _methods()
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width'>"
         f"<title>workbench</title><style>{STYLE}</style></head><body>",
         "<h1>workbench</h1>",
         "<p>Preference optimisation and RLHF held against exact answers. Every page "
-        "below is a notebook as it was executed at the profile "
-        f"<b>{html.escape(settings.profile)}</b>; open them live with "
-        "<code>make lab</code>.</p>",
+        "below is a notebook with its outputs: the published copy, or the one executed "
+        f"here at the profile <b>{html.escape(settings.profile)}</b> ({here} of "
+        f"{len(shown)}). Open them live with <code>make lab</code>.</p>",
         "<h2>Notebooks</h2>",
-        table(("notebook", "part", "seconds", "verdict"), map(_notebook_row, rows)),
+        table(("notebook", "part", "seconds", "copy"), map(_notebook_row, shown)),
         "<h2>Claims</h2>",
+        table(CLAIM_COLUMNS, claims)
+        if claims
+        else "<p>No notebook has judged a claim yet.</p>",
     ]
-    if claims:
-        parts.append(table(CLAIM_COLUMNS, map(_claim_row, claims)))
-    else:
-        parts.append("<p>No notebook has judged a claim yet.</p>")
-    methods = _methods()
     if methods:
         parts += ["<h2>Methods</h2>", table(METHOD_COLUMNS, methods)]
-    parts.append("</body></html>\n")
-    return "\n".join(parts)
+    text = "\n".join([*parts, "</body></html>"])
+    return path_cleaner(settings.root)(text)
 
 
-def _notebook_row(row: dict[str, Any]) -> dict[str, Any]:
-    source, record = row["source"], row["record"]
-    title = html.escape(source.title)
-    if row["page"]:
-        title = f'<a href="{html.escape(row["page"])}">{title}</a>'
-    if record is None:
-        state = "not executed" if row["page"] is None else "did not finish"
-        return {"notebook": Markup(title), "part": source.part, "verdict": state}
-    failures = record["failures"]
-    reason = html.escape("; ".join(f"{f['kind']}: {f['message']}" for f in failures))
-    state = Markup(f'<span class="failed">{reason}</span>') if failures else "passed"
+def _notebook_row(one: Shown) -> dict[str, Any]:
+    seconds = one.copy.seconds if one.copy else None
     return {
-        "notebook": Markup(title),
-        "part": source.part,
-        "seconds": f"{record['seconds']:.1f}",
-        "verdict": state,
+        "notebook": _named(one),
+        "part": one.lesson.part,
+        "seconds": "" if seconds is None else f"{seconds:.1f}",
+        "copy": (one.copy.note or "executed here, passed")
+        if one.copy
+        else "nothing to show: neither its source nor a copy can be read",
     }
 
 
-def _claim_row(claim: dict[str, Any]) -> dict[str, Any]:
-    return {**claim, "seen": _seen(claim)}
+def _named(one: Shown) -> str:
+    return Markup(_link(one.lesson)) if one.copy else one.lesson.title
+
+
+def _claims(one: Shown, root: Path) -> list[dict[str, Any]]:
+    """Rows of a lesson's claims; of several with one key the last counts."""
+    found = _emitted(one.copy.notebook) if one.copy else []
+    found = found or _claims_on_file(root, one.lesson.name)
+    last = {str(claim.get("key")): claim for claim in found}
+    return [
+        {name: printable(claim.get(name, ""), 300) for name in CLAIM_COLUMNS}
+        | {"notebook": _named(one), "seen": printable(_seen(claim), 300)}
+        for claim in last.values()
+    ]
+
+
+def _emitted(notebook: Any) -> list[dict[str, Any]]:
+    """The claims in a notebook's outputs; one that is no mapping is none."""
+    held = (
+        output.get("data", {}).get(CLAIM)
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    )
+    return [claim for claim in held if isinstance(claim, dict)]
 
 
 def _seen(claim: dict[str, Any]) -> str:
-    def number(value: Any) -> str:
-        return "" if value in (None, "", "nan") else f"{float(value):.3g}"
-
-    mean, low, high = (number(claim.get(key)) for key in ("mean", "low", "high"))
+    mean, low, high = (_number(claim.get(key)) for key in ("mean", "low", "high"))
     span = f" [{low}, {high}]" if low and high else ""
     seeds = claim.get("seeds")
     how = "exact" if claim.get("kind") == "exact" else f"{seeds} seeds"
     return f"{mean} {claim.get('unit', '')}{span}" + (f", {how}" if seeds else "")
 
 
-def _claims(notebook: Any) -> list[dict[str, Any]]:
-    """Claims of a notebook; of several with one key the last counts."""
-    return list(
-        {claim.get("key"): claim for claim in verdict.claims(notebook)}.values()
-    )
+def _number(value: Any) -> str:
+    """Three digits of a number; anything else as it is."""
+    if value in (None, "", "nan"):
+        return ""
+    try:
+        return f"{float(value):.3g}"
+    except (TypeError, ValueError, OverflowError):
+        return str(value)
 
 
 def _claims_on_file(root: Path, name: str) -> list[dict[str, Any]]:
     path = root / "data" / "results" / name / "claims.csv"
-    if not path.exists():
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{**row, "notebook": name} for row in csv.DictReader(file)]
 
 
 def _methods() -> list[dict[str, str]]:
@@ -267,72 +255,5 @@ def _methods() -> list[dict[str, str]]:
     return catalogue.table()
 
 
-def _record(settings: Settings, name: str) -> dict[str, Any] | None:
-    path = settings.folder / ".records" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
 def _text(value: Any) -> str:
     return value if isinstance(value, Markup) else html.escape(str(value))
-
-
-def _safe(output: Any) -> Any:
-    """An output whose markup cannot run or load anything."""
-    if "data" not in output:
-        return output
-    data = output.data
-    data.pop("application/javascript", None)
-    if "text/html" in data:
-        data["text/html"] = clean_html(data["text/html"])
-    elif "text/markdown" in data:
-        data["text/markdown"] = data["text/markdown"].replace("<", "&lt;")
-    elif "image/svg+xml" in data:
-        # An SVG inside <img> runs no script.
-        encoded = base64.b64encode(data.pop("image/svg+xml").encode()).decode()
-        data["text/html"] = _image("image/svg+xml", encoded, output)
-    elif "text/latex" in data:
-        tex = data.pop("text/latex").strip().strip("$")
-        data["text/html"] = math_html(tex.replace(r"\displaystyle", ""), display=True)
-    elif "image/png" in data or "image/jpeg" in data:
-        mime = "image/png" if "image/png" in data else "image/jpeg"
-        data["text/html"] = _image(mime, data[mime], output)
-    elif "text/plain" not in data:
-        data["text/plain"] = "(" + ", ".join(sorted(data)) + ")" if data else ""
-    return output
-
-
-def _image(mime: str, encoded: str, output: Any) -> str:
-    """A picture with its alt sentence, which nbconvert would drop."""
-    alt = output.get("metadata", {}).get(mime, {}).get("alt")
-    alt = html.escape(alt or output.data.get("text/plain", ""), quote=True)
-    encoded = "".join(encoded.split())
-    return f'<img src="data:{mime};base64,{encoded}" alt="{alt}">'
-
-
-def clean_html(text: str) -> str:
-    """HTML reduced to tags and attributes that only show text, tables and pictures."""
-    import bleach
-    from bleach.css_sanitizer import CSSSanitizer
-
-    text = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", text)
-    cleaner = bleach.Cleaner(
-        tags=TAGS,
-        attributes=ATTRIBUTES,
-        protocols={"data", "http", "https", "mailto"},
-        css_sanitizer=CSSSanitizer(allowed_css_properties=CSS),
-        strip=False,
-    )
-    cleaned = cleaner.clean(text)
-    # Pictures may be embedded, never fetched.
-    return re.sub(r'(<img\b[^>]*\bsrc=")(?!data:image/)[^"]*"', r'\1"', cleaned)
-
-
-CSS = frozenset(
-    "background background-color border border-bottom border-collapse border-color "
-    "border-left border-radius border-right border-spacing border-top color display "
-    "flex float font-family font-size font-style font-variant-numeric font-weight gap "
-    "height letter-spacing line-height list-style margin margin-bottom margin-left "
-    "margin-right margin-top max-height max-width min-width opacity overflow "
-    "overflow-x padding padding-bottom padding-left padding-right padding-top "
-    "text-align text-decoration text-indent vertical-align white-space width".split()
-)
