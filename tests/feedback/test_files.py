@@ -1,6 +1,7 @@
 """Preference files: every form goes in and out, every bad line has a name."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.core.errors import BadFile, BadRecord
+from workbench.core.errors import BadFile, BadInput, BadRecord
 from workbench.feedback import files
 from workbench.feedback.files import Message, PreferenceRecord, ThumbRecord
 
@@ -88,7 +89,7 @@ def test_prompt_plus_response_is_the_transcript_again(
     tmp_path_factory, question, good, bad
 ):
     words = (question, good, bad)
-    if good.strip() == bad.strip() or not all(w.strip() for w in words):
+    if good.strip() == bad.strip() or not all(any(map(str.isalnum, w)) for w in words):
         return
     if any(mark in w for w in words for mark in ("\n\nHuman:", "\n\nAssistant:")):
         return  # a text that holds a turn of its own is another transcript
@@ -188,6 +189,58 @@ def test_a_clean_file_warns_of_nothing(tmp_path):
 def test_equal_texts_with_other_extra_columns_are_two_judgements(tmp_path):
     rows = [GOOD | {"annotator": name} for name in ("ann", "bob")]
     assert len(files.read(lines(tmp_path / "a.jsonl", *rows))) == 2
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "  \n"])
+@pytest.mark.parametrize(
+    ("start", "column"),
+    [
+        ('{"prompt": "x",', 16),
+        ('{"prompt": "x"', 15),
+        ('{"prompt": "x', 12),
+        ('{"prompt":', 11),
+        ("{", 2),
+        ('{"é": "日本",', 12),
+        ('{"prompt": "x"} {', 17),
+    ],
+)
+def test_a_broken_line_has_the_column_on_its_own_line(tmp_path, start, column, end):
+    path = tmp_path / "a.jsonl"
+    for before in ("", json.dumps(GOOD) + "\n"):
+        path.write_bytes((before + start + end).encode())
+        with pytest.raises(BadRecord, match="malformed JSON") as caught:
+            files.read(path)
+        said = int(re.search(r"column (\d+)", str(caught.value)).group(1))
+        blanks = len(end) - len(end.lstrip(" "))
+        assert said in (column, column + blanks)
+        assert caught.value.line == 1 + bool(before)
+
+
+@pytest.mark.parametrize("width", [16, 32])
+@pytest.mark.parametrize("order", ["-le", "-be"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_another_encoding_is_called_by_its_name(tmp_path, width, order, mark):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes((mark + json.dumps(GOOD)).encode(f"utf-{width}{order}"))
+    with pytest.raises(BadInput, match=f"UTF-{width}") as caught:
+        files.read(path)
+    assert caught.value.reason == "wrong encoding"
+
+
+@pytest.mark.parametrize("form", [None, "standard", "thumbs"])
+@pytest.mark.parametrize("prompt", [{}, {"prompt": None}])
+def test_a_prompt_that_is_missing_is_called_missing(tmp_path, form, prompt):
+    row = {"question": "q", "completion": "c", "label": True} | prompt
+    if form != "thumbs":
+        row = {"question": "q", "chosen": "a", "rejected": "b"} | prompt
+    with pytest.raises(BadRecord, match="no prompt|prompt is null") as caught:
+        files.read(lines(tmp_path / "a.jsonl", row), form)
+    assert caught.value.reason == "missing field"
+
+
+def test_a_null_prompt_beside_two_dialogues_is_none(tmp_path):
+    (record,) = files.read(lines(tmp_path / "a.jsonl", HH | {"prompt": None})).records
+    assert (record.prompt, record.extra) == (START, {})
 
 
 TRANSCRIPTS = [

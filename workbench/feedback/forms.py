@@ -12,31 +12,19 @@ characters is no boundary: "…Assistant: yes" and "…Assistant: you" share the
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from workbench.feedback.problems import Problem, Unreadable
 from workbench.feedback.records import (
     Message,
     PreferenceRecord,
     Record,
-    Text,
     ThumbRecord,
     responses_of,
     text_of,
 )
+from workbench.feedback.rows import Row, kind
+from workbench.feedback.turns import check_prompt, is_blank
 
 ASSISTANT, HUMAN = "\n\nAssistant:", "\n\nHuman:"
-Row = Mapping[str, Any]
-
-
-class Problem(Exception):
-    """Why a row is no record; the reader adds the file and the line.
-
-    Attributes:
-        reason: short phrase that is the same for every case of its kind.
-        detail: what was found.
-    """
-
-    def __init__(self, reason: str, detail: str = ""):
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
 
 
 def detect(row: Row) -> str:
@@ -48,6 +36,7 @@ def detect(row: Row) -> str:
     have = {name for name, value in row.items() if value is not None}
     if {"chosen", "rejected"} <= have:
         if "prompt" not in have:
+            _check_dialogues(row)
             return "transcripts"
         lists = isinstance(row["chosen"], list) or isinstance(row["prompt"], list)
         return "conversational" if lists else "standard"
@@ -56,12 +45,20 @@ def detect(row: Row) -> str:
     for halves in (("chosen", "rejected"), ("completion", "label")):
         if have & set(halves):
             _need(row, *halves)
-    found = ", ".join(map(str, row)) or "nothing"
-    raise Problem(
-        "missing field",
-        f"found {found}; expected prompt, chosen, rejected, or chosen, rejected "
-        "(transcripts), or prompt, completion, label",
+    expected = (
+        "expected prompt, chosen, rejected, or chosen, rejected (transcripts), or "
+        "prompt, completion, label"
     )
+    raise Problem("missing field", f"found {_found(row)}; {expected}")
+
+
+def _check_dialogues(row: Row) -> None:
+    """Without a prompt the responses must hold it; else it is what is missing."""
+    pair = row["chosen"], row["rejected"]
+    if all(isinstance(text, str) and ASSISTANT not in text for text in pair):
+        null = "prompt is null" if "prompt" in row else "no prompt"
+        whole = f"without it chosen is a dialogue with {ASSISTANT!r}"
+        raise Problem("missing field", f"{null}; found {_found(row)}; {whole}")
 
 
 def parse(row: Row, form: str, max_characters: int) -> Record:
@@ -85,7 +82,7 @@ def parse(row: Row, form: str, max_characters: int) -> Record:
                 "over-long text",
                 f"{name} has {length} characters, the limit is {max_characters}",
             )
-        if name != "prompt" and not text_of(text).strip():
+        if name != "prompt" and is_blank(text_of(text)):
             raise Problem("empty response", f"{name} has no text")
     if isinstance(record, PreferenceRecord):
         if text_of(record.chosen).strip() == text_of(record.rejected).strip():
@@ -93,25 +90,27 @@ def parse(row: Row, form: str, max_characters: int) -> Record:
     return record
 
 
-def unparse(record: Record, form: str) -> dict[str, Any]:
-    """Turn a record into the row of a form.
+def unparse(record: object, form: str) -> dict[Any, Any]:
+    """Turn a record into the row of a form; it need not have the types it declares.
 
     Raises:
         Problem: the record cannot be said in this form.
     """
+    if not isinstance(record, PreferenceRecord | ThumbRecord):
+        raise Problem("wrong type", f"{kind(record)} is no record")
     if isinstance(record, ThumbRecord) != (form == "thumbs"):
         raise Problem("wrong form", f"a {type(record).__name__} is no {form} row")
-    row: dict[str, Any] = {"prompt": _plain(record.prompt)}
-    if isinstance(record, ThumbRecord):
-        row |= {"completion": _plain(record.completion), "label": record.label}
-    else:
-        row |= {"chosen": _plain(record.chosen), "rejected": _plain(record.rejected)}
+    names = ("prompt", *_FIELDS[form])
+    row: dict[Any, Any] = {name: _plain(getattr(record, name)) for name in names}
     lists = isinstance(row["prompt"], list)
+    if any(isinstance(text, list) != lists for text in row.values()):
+        raise Problem("wrong form", "text and messages in one record")
+    if isinstance(record, ThumbRecord):
+        row["label"] = record.label
     if form == "standard" and lists:
         raise Problem("wrong form", "a conversation is written as conversational")
     if form == "conversational" and not lists:
-        speakers = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
-        row = {k: [{"role": speakers[k], "content": v}] for k, v in row.items()}
+        raise Problem("wrong form", "text is written as standard, not in messages")
     if form == "transcripts":
         prompt = row.pop("prompt")
         row = {name: prompt + response for name, response in row.items()}
@@ -120,24 +119,43 @@ def unparse(record: Record, form: str) -> dict[str, Any]:
             raise Problem(
                 "wrong form", "the prompt must end where the assistant starts"
             )
-    clash = sorted(set(row) & set(record.extra))
+    extra = _mapping(record.extra)
+    clash = sorted(row.keys() & extra.keys())
     if clash:
         raise Problem("wrong form", f"extra columns named like fields: {clash}")
-    return row | dict(record.extra)
+    return row | extra
 
 
-def _plain(text: Text) -> str | list[dict[str, Any]]:
+def _plain(text: object) -> str | list[dict[Any, Any]]:
     if isinstance(text, str):
         return text
-    return [{"role": m.role, "content": m.content, **m.extra} for m in text]
+    if not isinstance(text, tuple) or not all(isinstance(m, Message) for m in text):
+        raise Problem("wrong type", f"{kind(text)} is neither text nor messages")
+    return [{"role": m.role, "content": m.content} | _mapping(m.extra) for m in text]
+
+
+def _mapping(extra: object) -> dict[Any, Any]:
+    if not isinstance(extra, Mapping):
+        raise Problem("wrong type", f"extra is {kind(extra)}, not a mapping")
+    return dict(extra)
 
 
 def _need(row: Row, *names: str) -> list[Any]:
-    missing = [name for name in names if row.get(name) is None]
+    for name in names:
+        if isinstance(value := row.get(name), Unreadable):
+            raise Problem(value.reason, f"{name}: {value.detail}")
+    missing = [name for name in names if name not in row]
+    nulls = [name for name in names if name in row and row[name] is None]
     if missing:
-        found = ", ".join(map(str, row)) or "nothing"
-        raise Problem("missing field", f"no {', '.join(missing)}; found {found}")
+        raise Problem("missing field", f"no {', '.join(missing)}; found {_found(row)}")
+    if nulls:
+        raise Problem("missing field", f"{', '.join(nulls)} is null")
     return [row[name] for name in names]
+
+
+def _found(row: Row) -> str:
+    names = [str(name) for name, value in row.items() if value is not None]
+    return ", ".join(names) or "nothing"
 
 
 def _rest(row: Row, *names: str) -> dict[str, Any]:
@@ -152,13 +170,6 @@ def _string(value: object, name: str) -> str:
     return value
 
 
-def kind(value: object) -> str:
-    """What a value is, in the words of JSON."""
-    names = {dict: "an object", list: "a list", bool: "true/false", str: "a string"}
-    names |= {int: "a number", float: "a number", type(None): "null"}
-    return names.get(type(value), type(value).__name__)
-
-
 def _messages(value: object, name: str) -> tuple[Message, ...]:
     if not isinstance(value, list) or not value:
         what = "an empty list" if value == [] else kind(value)
@@ -171,9 +182,7 @@ def _messages(value: object, name: str) -> tuple[Message, ...]:
             if turn.get(key) is None:
                 raise Problem("missing field", f"{name}[{i}] has no {key}")
             _string(turn[key], f"{name}[{i}].{key}")
-        # parquet gives every message all keys of the column, null where absent
-        extra = {k: v for k, v in turn.items() if k not in ("role", "content")}
-        extra = {k: v for k, v in extra.items() if v is not None}
+        extra = _rest(turn, "role", "content")
         turns.append(Message(turn["role"], turn["content"], extra))
     return tuple(turns)
 
@@ -202,14 +211,25 @@ def _conversational(row: Row) -> PreferenceRecord:
         asked = _messages(prompt, "prompt")
     chosen, rejected = map(_messages, pair, fields[1:])
     shared = _shared(chosen, rejected)
-    if shared and shared[-len(asked) :] != asked:
+    if shared and not _alike(shared[-len(asked) :], asked):
         raise Problem("prompt not in the dialogues", "chosen does not continue prompt")
     ends = _answer(chosen, "chosen"), _answer(rejected, "rejected")
+    check_prompt(shared or asked)
     return PreferenceRecord(shared or asked, *ends, _rest(row, *fields))
 
 
+def _alike(one: tuple[Message, ...], other: tuple[Message, ...]) -> bool:
+    """Whether both say the same; a key that is null says what an absent one does."""
+
+    def known(turn: Message) -> tuple[str, str, dict[str, Any]]:
+        extra = {k: v for k, v in turn.extra.items() if v is not None}
+        return turn.role, turn.content, extra
+
+    return list(map(known, one)) == list(map(known, other))
+
+
 def _shared(chosen: tuple, rejected: tuple) -> tuple:
-    if chosen[:-1] != rejected[:-1]:
+    if not _alike(chosen[:-1], rejected[:-1]):
         raise Problem(
             "prompts differ", "chosen and rejected differ before the last turn"
         )
@@ -229,8 +249,7 @@ def _transcripts(row: Row) -> PreferenceRecord:
             f"before the last {ASSISTANT.strip()!r} the two transcripts part at "
             f"character {at}: {prompt[at : at + 20]!r} and {other[at : at + 20]!r}",
         )
-    given = row.get("prompt")
-    if given is not None and given != prompt:
+    if row.get("prompt") is not None and _need(row, "prompt") != [prompt]:
         raise Problem("prompt not in the dialogues", "the transcripts start otherwise")
     return PreferenceRecord(
         prompt, good, bad, _rest(row, "prompt", "chosen", "rejected")
@@ -238,13 +257,17 @@ def _transcripts(row: Row) -> PreferenceRecord:
 
 
 def _message_transcripts(row: Row) -> PreferenceRecord:
+    if row.get("prompt") is not None:
+        return _conversational(row)
     chosen = _messages(row["chosen"], "chosen")
     rejected = _messages(row["rejected"], "rejected")
     prompt = _shared(chosen, rejected)
     if not prompt:
         raise Problem("no prompt", "one turn a side: what do the responses answer?")
     ends = _answer(chosen, "chosen"), _answer(rejected, "rejected")
-    return PreferenceRecord(prompt, *ends, _rest(row, "chosen", "rejected"))
+    check_prompt(prompt)
+    rest = _rest(row, "prompt", "chosen", "rejected")
+    return PreferenceRecord(prompt, *ends, rest)
 
 
 def _split(transcript: str, name: str) -> tuple[str, str]:
@@ -271,6 +294,7 @@ def _thumbs(row: Row) -> ThumbRecord:
         raise Problem("wrong type", f"label is {label!r}, not true or false")
     if isinstance(prompt, list) or isinstance(completion, list):
         asked = _messages(prompt, "prompt")
+        check_prompt(asked)
         turns = _messages(completion, "completion")
         if len(turns) > 1:
             raise Problem("wrong type", "completion has more than one message")

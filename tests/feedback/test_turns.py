@@ -1,0 +1,143 @@
+"""Who may speak when in a conversation, and which responses say nothing."""
+
+import json
+
+import pytest
+
+from workbench.core.errors import BadRecord
+from workbench.feedback import files
+
+
+def turns(roles: str) -> list[dict]:
+    """Messages of roles given by their initials, each with words of its own."""
+    names = {"s": "system", "d": "developer", "u": "user", "a": "assistant"}
+    names |= {"t": "tool", "f": "function"}
+    return [{"role": names[r], "content": f"{r}{i}"} for i, r in enumerate(roles)]
+
+
+def answers(good: str = "good", bad: str = "bad") -> list[list[dict]]:
+    return [[{"role": "assistant", "content": text}] for text in (good, bad)]
+
+
+def shapes(prompt: list[dict]) -> dict[str, dict]:
+    """A prompt in every form that holds messages."""
+    good, bad = answers()
+    return {
+        "conversational": {"prompt": prompt, "chosen": good, "rejected": bad},
+        "transcripts": {"chosen": prompt + good, "rejected": prompt + bad},
+        "thumbs": {"prompt": prompt, "completion": good, "label": True},
+        "beside": {
+            "prompt": prompt[-1:],
+            "chosen": prompt + good,
+            "rejected": prompt + bad,
+        },
+    }
+
+
+SHAPES = pytest.mark.parametrize("shape", list(shapes(turns("u"))))
+
+
+def save(path, *rows: dict):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        ("s", "a system message alone"),
+        ("a", "starts with 'assistant'"),
+        ("au", "starts with 'assistant'"),
+        ("sau", "starts with 'assistant'"),
+        ("t", "starts with 'tool'"),
+        ("uu", "two turns of 'user'"),
+        ("suu", "two turns of 'user'"),
+        ("uauu", "two turns of 'user'"),
+        ("uaau", "two turns of 'assistant'"),
+        ("ua", "ends with a turn of 'assistant'"),
+        ("uaua", "ends with a turn of 'assistant'"),
+        ("us", "'system' stands after the first message"),
+        ("uasu", "'system' stands after the first message"),
+        ("ssu", "starts with 'system'"),
+    ],
+)
+def test_turns_out_of_order_are_refused_with_their_line(tmp_path, shape, roles, said):
+    good, bad = shapes(turns("u"))[shape], shapes(turns(roles))[shape]
+    path = save(tmp_path / "a.jsonl", good, bad)
+    with pytest.raises(BadRecord, match=said) as caught:
+        files.read(path)
+    assert (caught.value.line, caught.value.reason) == (2, "turns out of order")
+    with pytest.warns(files.SkippedRecords, match="1 turns out of order"):
+        assert files.read(path, skip_bad=True).lines == (1,)
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    "roles", ["u", "su", "du", "uau", "suauau", "uatau", "uat", "uatt", "uafatau"]
+)
+def test_conversations_with_system_and_tools_are_read_as_they_are(
+    tmp_path, shape, roles
+):
+    prompt = turns(roles)
+    (record,) = files.read(save(tmp_path / "a.jsonl", shapes(prompt)[shape])).records
+    assert [{"role": m.role, "content": m.content} for m in record.prompt] == prompt
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("wizard", "'wizard' is none of system"),
+        ("", "'' is none of system"),
+        ("human", "it is called 'user'"),
+        ("User", "it is called 'user'"),
+        ("gpt", "it is called 'assistant'"),
+    ],
+)
+def test_a_role_that_nobody_knows_is_refused(tmp_path, shape, role, said):
+    prompt = [{"role": role, "content": "hi"}, *turns("u")]
+    path = save(tmp_path / "a.jsonl", shapes(prompt)[shape])
+    with pytest.raises(BadRecord, match=f"line 1: unknown role: .*{said}"):
+        files.read(path)
+
+
+def test_a_null_key_of_a_shared_turn_does_not_part_two_dialogues(tmp_path):
+    prompt, (good, bad) = turns("sua") + turns("u"), answers()
+    nulls = [turn | {"tool_calls": None} for turn in prompt]
+    row = {"prompt": prompt[-1:], "chosen": nulls + good, "rejected": prompt + bad}
+    (record,) = files.read(save(tmp_path / "a.jsonl", row)).records
+    assert [turn.content for turn in record.prompt] == [t["content"] for t in prompt]
+
+
+BLANK = ["", " ", "\n\t\r", "\u00a0\u3000\u2028", "\u200b\u200c\u200d\u2060\ufeff"]
+BLANK += ["\x00\x07\x1b\x7f", "\u00ad", "\u202e\u2066", "\u3164\u2800", "\ufe0f"]
+BLANK += [" \u200b\n\x00"]
+
+
+@pytest.mark.parametrize("blank", BLANK)
+@pytest.mark.parametrize("side", ["chosen", "rejected", "completion"])
+@pytest.mark.parametrize("said", [False, True])
+def test_a_response_that_shows_nothing_is_empty(tmp_path, blank, side, said):
+    fields = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    if side == "completion":
+        fields = {"prompt": "p", "completion": "a", "label": True}
+    fields[side] = blank
+    if said:
+        role = {"prompt": "user"}
+        fields = {
+            name: [{"role": role.get(name, "assistant"), "content": text}]
+            if isinstance(text, str)
+            else text
+            for name, text in fields.items()
+        }
+    with pytest.raises(BadRecord, match=f"line 1: empty response: {side} has no text"):
+        files.read(save(tmp_path / "a.jsonl", fields))
+
+
+@pytest.mark.parametrize(
+    "text", ["0", ".", "😀", "👩\u200d💻", "\u0301", "न\u200dx", "¿"]
+)
+def test_a_response_of_one_sign_is_no_empty_one(tmp_path, text):
+    row = {"prompt": "p", "chosen": text, "rejected": "b"}
+    assert files.read(save(tmp_path / "a.jsonl", row)).records[0].chosen == text

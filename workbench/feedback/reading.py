@@ -1,0 +1,174 @@
+"""From rows to clean records, or a named error with file and line."""
+
+import hashlib
+import json
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench.core.errors import BadFile, BadRecord, WorkbenchWarning
+from workbench.feedback.forms import FORMS, detect, parse
+from workbench.feedback.problems import Problem
+from workbench.feedback.records import Record
+from workbench.feedback.rows import Row, rows
+
+MAX_CHARACTERS = 100_000
+
+
+class SkippedRecords(WorkbenchWarning):
+    """Some lines of a preference file were left out."""
+
+
+@dataclass(frozen=True)
+class PreferenceFile:
+    """What a preference file holds.
+
+    Attributes:
+        path: where it was read from.
+        form: standard, conversational, transcripts or thumbs.
+        records: the clean records, in the order of the file.
+        lines: line (JSONL) or row (parquet) of each record, counted from 1.
+        skipped: number of lines left out, by reason.
+        first: first line left out, by reason.
+    """
+
+    path: Path
+    form: str
+    records: tuple[Record, ...]
+    lines: tuple[int, ...]
+    skipped: Counter[str] = field(default_factory=Counter)
+    first: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def summary(self) -> str:
+        """One sentence: how many records, how many lines left out, and why."""
+        kept = f"{self.path.name}: {len(self)} {self.form} records"
+        return f"{kept}, {_told(self.skipped, self.first)}"
+
+
+def read(
+    path: str | Path,
+    form: str | None = None,
+    *,
+    skip_bad: bool = False,
+    max_characters: int = MAX_CHARACTERS,
+) -> PreferenceFile:
+    """Read a preference file.
+
+    Args:
+        path: a ``.jsonl``, ``.ndjson`` or ``.parquet`` file.
+        form: standard, conversational, transcripts or thumbs; None detects it from the
+            fields of the first usable line. All lines have the same form.
+        skip_bad: leave bad lines out, count them and warn, instead of stopping.
+        max_characters: longest prompt or response that is accepted.
+
+    Returns:
+        the records, with their line numbers and the counts of what was left out. A line
+        is a duplicate when all its fields, extra columns too, equal an earlier line.
+
+    Raises:
+        BadRecord: a bad line, without ``skip_bad``.
+        BadFile: missing, empty, unreadable or of an unknown kind, or no line is usable.
+        ValueError: there is no such form.
+    """
+    path = Path(path)
+    if form is not None and form not in FORMS:
+        raise ValueError(f"form is one of {', '.join(FORMS)}, not {form!r}")
+    reader = Reader(path, form, skip_bad, max_characters)
+    reader.take_all(rows(path))
+    return reader.done()
+
+
+class Reader:
+    """Parses rows one by one, and keeps count.
+
+    Args:
+        path: the file that errors name.
+        form: as in ``read``.
+        skip_bad: as in ``read``.
+        max_characters: as in ``read``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        form: str | None = None,
+        skip_bad: bool = False,
+        max_characters: int = MAX_CHARACTERS,
+    ):
+        self.path, self.form = path, form
+        self.skip, self.limit = skip_bad, max_characters
+        self.records: list[Record] = []
+        self.lines: list[int] = []
+        self.seen: dict[bytes, int] = {}
+        self.skipped: Counter[str] = Counter()
+        self.first: dict[str, int] = {}
+
+    def take_all(self, found: Iterable[tuple[int, Row | Problem]]) -> None:
+        """Parse rows with their line numbers.
+
+        Raises:
+            BadRecord: a bad row, if none may be skipped.
+        """
+        for line, row in found:
+            try:
+                if isinstance(row, Problem):
+                    raise row
+                self._take(line, row)
+            except Problem as problem:
+                if not self.skip:
+                    why = problem.reason, problem.detail
+                    raise BadRecord(self.path, line, *why) from None
+                self.skipped[problem.reason] += 1
+                self.first.setdefault(problem.reason, line)
+
+    def _take(self, line: int, row: Row) -> None:
+        key = _fingerprint(row)
+        form = self.form or detect(row)
+        record = parse(row, form, self.limit)
+        earlier = self.seen.setdefault(key, line)
+        if earlier != line:
+            raise Problem("duplicate", f"all fields equal line {earlier}")
+        self.form = form
+        self.records.append(record)
+        self.lines.append(line)
+
+    def done(self) -> PreferenceFile:
+        """What was read; says in a warning if something was left out.
+
+        Raises:
+            BadFile: there are no records.
+        """
+        if not self.records:
+            if self.skipped:
+                told = _told(self.skipped, self.first)
+                raise BadFile(self.path, "no usable line", told)
+            raise BadFile(self.path, "empty file", "it holds no records")
+        held = tuple(self.records), tuple(self.lines)
+        read = PreferenceFile(self.path, self.form, *held, self.skipped, self.first)
+        if self.skipped:
+            warnings.warn(read.summary(), SkippedRecords, stacklevel=3)
+        return read
+
+
+def _told(skipped: Counter[str], first: dict[str, int]) -> str:
+    parts = [
+        f"{n} {why} (first: line {first[why]})" for why, n in skipped.most_common()
+    ]
+    total = skipped.total()
+    return f"{total} lines left out: {', '.join(parts)}" if total else "none left out"
+
+
+def _fingerprint(row: Row) -> bytes:
+    """The same for rows with equal fields, whatever their order."""
+    try:
+        text = json.dumps(row, sort_keys=True, ensure_ascii=False, default=repr)
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    except UnicodeEncodeError as error:
+        raise Problem("wrong encoding", f"half a surrogate pair: {error}") from None
+    except RecursionError:
+        raise Problem("malformed JSON", "nested too deeply") from None

@@ -1,0 +1,67 @@
+"""Who speaks when, and whether anything is said at all."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from workbench.feedback.problems import Problem
+from workbench.feedback.records import Message
+
+SYSTEM = ("system", "developer")
+TOOLS = ("tool", "function", "ipython")
+ROLES = (*SYSTEM, "user", "assistant", *TOOLS)
+# Names of other formats, and what they are here.
+_ELSEWHERE = {"human": "user", "gpt": "assistant", "model": "assistant"}
+
+# Controls, formats (zero-width characters are among them), and separators.
+_UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+# Letters and marks that show nothing by themselves: fillers and variation selectors.
+_BLANK = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+_BLANK |= {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: blanks, controls, zero-width characters."""
+    return all(
+        character.isspace()
+        or unicodedata.category(character) in _UNSEEN
+        or ord(character) in _BLANK
+        for character in text
+    )
+
+
+def check_prompt(turns: Sequence[Message]) -> None:
+    """Check that a conversation can be answered by the assistant.
+
+    After at most one system message comes the user; user and assistant take turns, with
+    results of tools between them; the assistant has not the last word.
+
+    Raises:
+        Problem: the turns have another order, or a role is unknown.
+    """
+    roles = [turn.role for turn in turns]
+    for role in roles:
+        if role not in ROLES:
+            raise Problem("unknown role", _unknown(role))
+    start = 1 if roles[0] in SYSTEM else 0
+    if not roles[start:]:
+        raise _disorder("the prompt has a system message alone")
+    if roles[start] != "user":
+        raise _disorder(f"the prompt starts with {roles[start]!r}, not with 'user'")
+    for before, role in zip(roles[start:], roles[start + 1 :], strict=False):
+        if role in SYSTEM:
+            raise _disorder(f"{role!r} stands after the first message")
+        if before == role and role not in TOOLS:
+            raise _disorder(f"two turns of {role!r} follow each other")
+    if roles[-1] == "assistant":
+        raise _disorder("the prompt ends with a turn of 'assistant'")
+
+
+def _disorder(detail: str) -> Problem:
+    return Problem("turns out of order", detail)
+
+
+def _unknown(role: str) -> str:
+    meant = _ELSEWHERE.get(role.lower(), role.lower())
+    if meant in ROLES:
+        return f"{role!r}; it is called {meant!r} here"
+    return f"{role!r} is none of {', '.join(ROLES)}"
