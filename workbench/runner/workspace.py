@@ -51,7 +51,7 @@ def renew(root: Path, fresh: Collection[str] = ()) -> Workspace:
         BadRun: another process is renewing them, or ``work`` is no folder.
     """
     folder = root / FOLDER
-    lessons = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    lessons = sorted((root / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
     ready, told = [], []
     with claimed(folder):
         record = _read(folder / RECORD)
@@ -105,7 +105,8 @@ class _Copy:
         self.lesson, self.path, self.made = lesson, path, made
         self.readable = False
         self._shown = f"{FOLDER}/{path.name}"
-        self._fresh = f"`workbench lab --fresh {lesson.stem[:2]}`"
+        number, _, _ = lesson.stem.partition("_")
+        self._fresh = f"`workbench lab --fresh {number}`"
 
     def renew(self, fresh: bool) -> list[str]:
         """Bring the copy up to date; returns what there is to say about it."""
@@ -219,7 +220,11 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     except (OSError, ValueError, RecursionError):
         return {}
     pairs = held.items() if isinstance(held, dict) else ()
-    return {name: made for name, made in pairs if isinstance(made, dict)}
+    return {name: made for name, made in pairs if _is_made(made)}
+
+
+def _is_made(made: Any) -> bool:
+    return isinstance(made, dict) and all(isinstance(v, str) for v in made.values())
 
 
 def _hash(data: bytes) -> str:
