@@ -40,7 +40,11 @@ def main(arguments=None):
             f"{platform.python_version()}. Another one: make PYTHON=python{lowest}"
         )
     prefix = Path(sys.prefix) if asked.here else Path(asked.venv)
-    wanted = {"key": key(asked.set, asked.torch), "set": asked.set, "torch": asked.torch}
+    wanted = {
+        "key": key(asked.set, asked.torch),
+        "set": asked.set,
+        "torch": asked.torch,
+    }
     if covers(record(prefix), wanted):
         return 0
     print(
@@ -56,7 +60,9 @@ def main(arguments=None):
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout or "").strip()
         return _fail(f"{said}\nfailed: {' '.join(map(str, error.cmd))}")
-    (prefix / RECORD).write_text(json.dumps({**wanted, "built": built}, indent=1) + "\n")
+    (prefix / RECORD).write_text(
+        json.dumps({**wanted, "built": built}, indent=1) + "\n"
+    )
     return 0
 
 
@@ -183,7 +189,9 @@ def _tried(install):
 def _works(python):
     """Whether a Python is there and runs; a moved folder leaves one that does not."""
     try:
-        done = subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True)
+        done = subprocess.run(
+            [str(python), "-m", "pip", "--version"], capture_output=True
+        )
     except OSError:
         return False
     return done.returncode == 0

@@ -6,6 +6,7 @@
 The lock is not touched: `make lock` renews it.
 """
 
+import json
 import os
 import platform
 import re
@@ -38,12 +39,21 @@ def main(arguments):
     file = ROOT / "build" / "lock" / "newest.lock"
     file.write_text(newest, encoding="utf-8")
     python = install.venv(prefix)
-    print(f"torch from {install.torch(python, 'cpu')}", flush=True)
+    built = install.torch(python, "cpu")
+    print(f"torch from {built}", flush=True)
     if platform.system() == "Linux":
         _newest_torch(python)
     install.locked(python, file)
     install.package(python)
+    _keep(prefix, built)
     return _tests(python, changed)
+
+
+def _keep(prefix, built):
+    """Let `make` in the tests take this environment as it is."""
+    row = {"key": install.key("developer", "cpu"), "set": "developer", "torch": "cpu"}
+    row |= {"built": built, "newest": True}
+    (prefix / install.RECORD).write_text(json.dumps(row) + "\n", encoding="utf-8")
 
 
 def _newest_torch(python):
@@ -76,7 +86,9 @@ def _beyond(now, free):
     """Say which releases the upper bounds of pyproject.toml keep out."""
     for name, version in free.items():
         if name in now and now[name] != version and not lock.CUDA.match(name):
-            print(f"not allowed yet: {name} {version} (the newest allowed: {now[name]})")
+            print(
+                f"not allowed yet: {name} {version} (the newest allowed: {now[name]})"
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ gives way to the notebook's own pace as its cells are done.
 
 from collections.abc import Sequence
 
-OVERDUE = 0.15  # of the time spent: what is left, at least, of a notebook that is late
+OVERDUE = 0.5  # of the time spent: what is left, at least, of a notebook that is late
 
 
 def left(guess: float, spent: float, done: float) -> float:
