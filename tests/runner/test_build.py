@@ -1,6 +1,7 @@
 """Building, stamping, the cache, and the committed copies."""
 
 import re
+import sys
 from pathlib import Path
 
 import nbformat.v4 as v4
@@ -195,3 +196,52 @@ def test_notebooks_are_found_by_number_name_or_path(tmp_path):
         assert series.select(tmp_path, [wanted]) == [source]
     with pytest.raises(FileNotFoundError, match="no notebook '77'; there are 01_plain"):
         series.select(tmp_path, ["77"])
+
+
+ADDRESS = '[tool.workbench]\nrepository = "https://github.com/someone/something"\n'
+
+
+@pytest.fixture
+def with_address(tmp_path):
+    """A clone whose pyproject.toml names the repository, and one lesson."""
+    folder = tmp_path / "notebooks" / "src"
+    folder.mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text(ADDRESS)
+    text = (FIXTURES / "pass_plain.py").read_text()
+    (folder / "01_plain.py").write_text(text)
+    return folder / "01_plain.py"
+
+
+def test_with_an_address_a_lesson_opens_on_colab_and_installs_itself_there(
+    with_address,
+):
+    notebook = build.read(with_address).notebook
+    assert "/github/someone/something/blob/main/notebooks/01_plain.ipynb)" in (
+        notebook.cells[0].source
+    )
+    [first] = [c for c in notebook.cells if c.cell_type == "code"][:1]
+    assert first.metadata["tags"] == ["install"]
+    before = set(sys.modules)
+    exec(first.source, {})  # nothing is installed here
+    assert "google.colab" not in before
+    assert "git+https://github.com/someone/something" in first.source
+
+
+def test_an_address_changes_no_stamp_and_keeps_the_outputs(with_address):
+    plain = build.read(FIXTURES / "pass_plain.py").notebook
+    added = build.read(with_address).notebook
+    assert stamp.code_hash(plain) == stamp.code_hash(added)
+    for n, cell in enumerate(c for c in plain.cells if c.cell_type == "code"):
+        cell.execution_count = n + 1
+    carried = build.carry_outputs(added, plain)
+    counts = [c.execution_count for c in carried.cells if c.cell_type == "code"]
+    assert counts == [None, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[tool.workbench]\nrepository = ''\n", "no toml [", "[tool]\n"]
+)
+def test_without_an_address_a_lesson_has_neither(with_address, text):
+    (with_address.parents[2] / "pyproject.toml").write_text(text)
+    notebook = build.read(with_address).notebook
+    assert "colab" not in str(notebook).lower()

@@ -41,7 +41,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.runner.stamp import cells_hash, code_hash
+from workbench.runner import colab
+from workbench.runner.stamp import ADDED, cells_hash, code_hash
 
 PROFILES = ("ci", "lecture", "figure")
 KEPT_CELL_METADATA = ("tags", "slideshow", "editable", "collapsed", "jupyter")
@@ -129,6 +130,9 @@ def read(path: Path) -> Source:
         stderr_allow=allow,
         parameters=_parameters(path, notebook),
     )
+    repository = colab.address(source.folder.parent)
+    if repository:
+        colab.add(notebook, source.name, repository)
     _normalise(source)
     return source
 
@@ -190,7 +194,7 @@ def carry_outputs(built: Any, executed: Any) -> Any | None:
     }
     code = (cell for cell in executed.cells if _is_own_code(cell))
     for cell in merged.cells:
-        if cell.cell_type == "code":
+        if _is_own_code(cell):
             old = next(code)
             cell.outputs = copy.deepcopy(old.outputs)
             cell.execution_count = old.execution_count
@@ -226,7 +230,7 @@ def sync(source: Source, target: Path) -> str:
 
 def _is_own_code(cell: Any) -> bool:
     tags = cell.metadata.get("tags", [])
-    return cell.cell_type == "code" and "injected-parameters" not in tags
+    return cell.cell_type == "code" and not ADDED & set(tags)
 
 
 def _parameters(path: Path, notebook: Any) -> dict[str, Any]:

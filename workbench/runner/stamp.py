@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 STAMP = "stamp"
+# Cells that are not the source's own: the runner's parameters, Colab's installation.
+ADDED = frozenset({"injected-parameters", "install"})
 
 
 def code_hash(notebook: Any) -> str:
     """Hash of the code cells, in order, with their tags (a tag changes the verdict).
 
     Args:
-        notebook: built or executed; an injected parameters cell does not count.
+        notebook: built or executed.
 
     Returns:
-        16 hexadecimal digits.
+        16 hexadecimal digits; a cell that was added for the runner or for Colab does
+        not count.
     """
     return _digest(
         f"{sorted(_tags(cell))}\0{cell.source}"
         for cell in notebook.cells
-        if cell.cell_type == "code" and "injected-parameters" not in _tags(cell)
+        if cell.cell_type == "code" and not ADDED & set(_tags(cell))
     )
 
 
