@@ -68,11 +68,12 @@ class Source:
         """The full dotted name of an expression such as ``dpo.Config``.
 
         Raises:
-            Unclear: the expression is none.
+            Unclear: the expression is none, or its first name has several meanings.
         """
         dotted = ast.unparse(node) if node is not None else ""
         head, dot, rest = dotted.partition(".")
-        if not all(part.isidentifier() for part in dotted.split(".")):
+        named = all(part.isidentifier() for part in dotted.split("."))
+        if not named or len(self.binders(head)) != 1:
             raise Unclear(dotted)
         return f"{self.imports.get(head, f'{self.name}.{head}')}{dot}{rest}"
 

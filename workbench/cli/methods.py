@@ -120,18 +120,17 @@ def _list(rows: Mapping[str, Entry]) -> None:
 
 
 def _table(rows: Mapping[str, Entry]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console()
     key = max(len(name) for name in rows)
-    for family in dict.fromkeys(entry.card.family for entry in rows.values()):
+    families = dict.fromkeys(entry.card.family for entry in rows.values())
+    for number, family in enumerate(families):
         title = Text(FAMILIES.get(family, family), style="bold")
-        table = Table(
-            title=title, title_justify="left", box=SIMPLE_HEAD, expand=True
-        )  # fmt: skip
+        table = Table(title=title, title_justify="left", box=None, expand=True)
+        table.show_header = not number
         table.add_column("Method", style="cyan", width=key)
         table.add_column("Lesson", width=6)
         table.add_column("Title", ratio=3)
@@ -139,8 +138,8 @@ def _table(rows: Mapping[str, Entry]) -> None:
         for card in (e.card for e in rows.values() if e.card.family == family):
             needs = ", ".join(card.needs)
             table.add_row(*map(Text, (card.key, card.notebook, card.title, needs)))
-        console.print(table)
-    console.print(f"{len(rows)} methods; workbench methods NAME tells more of one.")
+        console.print(table, "")
+    console.print(f"workbench methods {next(iter(rows))} tells more of one")
 
 
 # ---- one method -------------------------------------------------------------------

@@ -6,7 +6,6 @@ library's loss and returns one value per example.
 """
 
 import dataclasses
-import difflib
 import functools
 import html
 import inspect
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.core.suggest import suggest
 from workbench.teach.properties import (
     FROZEN,
     Subject,
@@ -375,8 +375,7 @@ def __getattr__(name: str) -> Callable[[object], Verdict]:
         raise AttributeError(name)
     known = _checkable()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are {sorted(known)}"
+        hint = suggest(name, known) or f"; there are {sorted(known)}"
         raise AttributeError(f"no method {name!r} with a loss to check{hint}")
     return functools.partial(check_method, known[name])
 
