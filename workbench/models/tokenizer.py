@@ -9,13 +9,14 @@ inside a text are plain text.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from workbench.core.batches import Tokens
-from workbench.core.errors import MissingInput
+from workbench.core.errors import BadCheckpoint, BadRecord, MissingInput, printable
 from workbench.feedback.pairs import Pairs
 from workbench.feedback.records import (
     PreferenceRecord,
@@ -70,9 +71,15 @@ def texts_of(tokenizer, records: Iterable[Record]) -> Iterable[str]:
     Args:
         tokenizer: for its chat template; None is the template of ``build``.
         records: preferences or thumbs.
+
+    Raises:
+        BadCheckpoint: the chat template refuses a conversation.
     """
     for record in records:
-        yield _prompt_text(tokenizer, record.prompt)
+        try:
+            yield _prompt_text(tokenizer, record.prompt)
+        except _Refusal as refusal:
+            raise _bad(tokenizer, "chat template", str(refusal)) from None
         yield from map(text_of, responses_of(record))
 
 
@@ -115,7 +122,13 @@ class Encoded:
 
 
 def encode_pairs(
-    tokenizer, records: Sequence[Record], max_length: int = 512
+    tokenizer,
+    records: Sequence[Record],
+    max_length: int = 512,
+    *,
+    file: str | Path = "records",
+    lines: Sequence[int] | None = None,
+    skip_bad: bool = False,
 ) -> Encoded:
     """Turn preference records into token pairs.
 
@@ -125,9 +138,16 @@ def encode_pairs(
         max_length: longest sequence in tokens, prompt, response and end together. A
             response is shortened at its end only if it alone is longer, and then has
             no end of sequence; a prompt keeps its end.
+        file: where the records are from, for errors.
+        lines: line of each record in that file; None counts from 1.
+        skip_bad: leave out conversations that the chat template refuses, and count
+            them, instead of stopping.
 
     Raises:
         MissingInput: the tokenizer has no end of sequence, or no pair is left.
+        BadRecord: the chat template refuses a conversation, without ``skip_bad``.
+        BadCheckpoint: the chat template refuses every conversation, or the tokenizer
+            cannot write a text.
     """
     if tokenizer.eos_token_id is None:
         raise MissingInput("the tokenizer has no end-of-sequence token")
@@ -135,20 +155,34 @@ def encode_pairs(
         raise ValueError(f"max_length is at least 4 tokens, not {max_length}")
     if any(not isinstance(r, PreferenceRecord) for r in records):
         raise MissingInput("pairs need chosen and rejected; these records are thumbs")
-    prompts = _prompt_ids(tokenizer, [r.prompt for r in records])
+    prompts, refused = _prompt_ids(tokenizer, [r.prompt for r in records])
+    cut: Counter[str] = Counter()
+    if refused:
+        first, reason = next(iter(refused.items()))
+        line = first + 1 if lines is None else lines[first]
+        if len(refused) == sum(not isinstance(r.prompt, str) for r in records):
+            detail = f"it refuses every conversation of {file}; line {line}: {reason}"
+            raise _bad(tokenizer, "chat template", detail)
+        if not skip_bad:
+            raise BadRecord(file, line, "chat template", f"it refuses this: {reason}")
+        why = f"the chat template refuses them (first: line {line}: {reason})"
+        cut[f"pairs left out: {why}"] = len(refused)
     sides = [
-        _response_ids(tokenizer, [text_of(responses_of(r)[side]) for r in records])
+        _response_ids(
+            tokenizer, [text_of(responses_of(records[i])[side]) for i in prompts]
+        )
         for side in (0, 1)
     ]
-    return _cut_to_fit(tokenizer, prompts, sides, max_length)
+    return _cut_to_fit(tokenizer, prompts, sides, max_length, cut)
 
 
-def _cut_to_fit(tokenizer, prompts, sides, max_length: int) -> Encoded:
-    cut: Counter[str] = Counter()
+def _cut_to_fit(
+    tokenizer, prompts: dict[int, list[int]], sides, max_length: int, cut: Counter[str]
+) -> Encoded:
     kept, rows = [], ([], [])
-    for i, (prompt, *pair) in enumerate(zip(prompts, *sides, strict=True)):
+    for (i, prompt), *whole in zip(prompts.items(), *sides, strict=True):
         # both responses see the same prompt: it is cut for the longer of them
-        pair = [response[: max_length - 2] for response in pair]
+        pair = [response[: max_length - 2] for response in whole]
         room = max_length - max(map(len, pair))
         if pair[0] == pair[1]:
             cut["pairs left out: the same tokens on both sides"] += 1
@@ -156,7 +190,7 @@ def _cut_to_fit(tokenizer, prompts, sides, max_length: int) -> Encoded:
         short = _shorten(prompt, room, tokenizer.bos_token_id)
         cut["prompts shortened"] += len(short) < len(prompt)
         for side, response in enumerate(pair):
-            cut["responses shortened"] += len(response) < len(sides[side][i])
+            cut["responses shortened"] += len(response) < len(whole[side])
             rows[side].append((short, response))
         kept.append(i)
     if not kept:
@@ -173,18 +207,26 @@ def _shorten(prompt: list[int], room: int, bos: int | None) -> list[int]:
     return lead + prompt[len(prompt) - (room - len(lead)) :]
 
 
-def _prompt_ids(tokenizer, prompts: Sequence[Text]) -> list[list[int]]:
+def _prompt_ids(
+    tokenizer, prompts: Sequence[Text]
+) -> tuple[dict[int, list[int]], dict[int, str]]:
+    """Tokens by the prompt's place, and why the template refuses the others."""
     start = _start_ids(tokenizer)
-    rows = []
-    for prompt in prompts:
-        text = _prompt_text(tokenizer, prompt)
+    # a response needs one token before it to be predicted from
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    lone = [eos if bos is None else bos]
+    rows, refused = {}, {}
+    for i, prompt in enumerate(prompts):
+        try:
+            text = _prompt_text(tokenizer, prompt)
+        except _Refusal as refusal:
+            refused[i] = str(refusal)
+            continue
         # a chat template writes special tokens on purpose; a plain prompt does not
         plain = isinstance(prompt, str) or tokenizer.chat_template is None
         ids = _ids(tokenizer, text, plain)
-        rows.append(ids if start and ids[: len(start)] == start else start + ids)
-    # a response needs one token before it to be predicted from
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    return [row or [eos if bos is None else bos] for row in rows]
+        rows[i] = (ids if start and ids[: len(start)] == start else start + ids) or lone
+    return rows, refused
 
 
 def _start_ids(tokenizer) -> list[int]:
@@ -199,8 +241,15 @@ def _response_ids(tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _ids(tokenizer, text: str, plain: bool) -> list[int]:
-    coded = tokenizer(text, add_special_tokens=False, split_special_tokens=plain)
+    try:
+        coded = tokenizer(text, add_special_tokens=False, split_special_tokens=plain)
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise _bad(tokenizer, "cannot write a text", _reason(error)) from error
     return list(coded.input_ids)
+
+
+class _Refusal(Exception):
+    """A chat template cannot write a conversation, and why."""
 
 
 def _prompt_text(tokenizer, prompt: Text) -> str:
@@ -209,9 +258,21 @@ def _prompt_text(tokenizer, prompt: Text) -> str:
     messages = [{"role": m.role, "content": m.content} for m in prompt]
     if tokenizer is None or tokenizer.chat_template is None:
         return _render(messages)
-    return tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True
-    )
+    try:
+        return tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:  # a template is a program: it may raise anything
+        raise _Refusal(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    name, said = type(error).__name__, str(error).strip()
+    return printable(f"{name}: {said.splitlines()[0]}" if said else name, 200)
+
+
+def _bad(tokenizer, reason: str, detail: str) -> BadCheckpoint:
+    return BadCheckpoint(tokenizer.name_or_path or "tokenizer", reason, detail)
 
 
 def _render(messages: list[dict[str, str]]) -> str:
