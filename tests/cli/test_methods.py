@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from workbench import catalogue
 from workbench.cli import methods
+from workbench.methods import offline
 
 APP = typer.Typer()
 APP.command()(methods.methods)
@@ -314,6 +315,30 @@ def test_json_is_ascii_where_the_output_cannot_hold_greek_letters():
         check=True,
     )
     assert json.loads(done.stdout)["objective"] == ENTRIES["dpo"].objective
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "card = Card(",
+            "'(' was never closed (workbench.methods.offline.mine, line 1)",
+        ),
+        ("from workbench.methods.offline.dpo import card", "key dpo is in workbench"),
+    ],
+)
+def test_a_file_that_cannot_be_a_method_is_named_in_one_line(
+    monkeypatch, tmp_path, text, said
+):
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(offline, "__path__", [*offline.__path__, str(tmp_path)])
+    monkeypatch.setattr(methods, "cards", catalogue.cards)
+    done = run()
+    sys.modules.pop("workbench.methods.offline.mine", None)
+    vars(offline).pop("mine", None)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"the methods cannot be listed: {said}")
+    assert len(done.stderr.splitlines()) == 1
 
 
 # ---- on a terminal ----------------------------------------------------------------
