@@ -28,10 +28,11 @@ for command in (
 app.command(context_settings=lab.SETTINGS)(lab.lab)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"workbench {workbench.__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -48,6 +49,9 @@ def main() -> None:
     """Entry point of the `workbench` command."""
     ending.raise_on_signals()
     notes.listen()
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal without Greek letters shows their codes
+        stream.reconfigure(errors="backslashreplace")
     status = 0
     try:
         app()

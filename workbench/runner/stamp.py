@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 STAMP = "stamp"
+PACKAGES = ("torch", "transformers", "numpy", "pandas", "matplotlib", "ipywidgets")
 # Cells that are not the source's own: the runner's parameters, Colab's installation.
 ADDED = frozenset({"injected-parameters", "install"})
 
@@ -71,7 +72,8 @@ def cache_key(notebook: Any, root: Path, settings: dict[str, Any]) -> str:
 
     Returns:
         16 hexadecimal digits over the notebook's code, the library, the shipped data
-        (not `data/results`, which runs write) and the versions of Python and torch.
+        (not `data/results`, which runs write) and the versions of Python and of the
+        packages that make numbers and figures.
     """
     return _digest(
         [
@@ -79,8 +81,7 @@ def cache_key(notebook: Any, root: Path, settings: dict[str, Any]) -> str:
             _library_hash(root),
             repr(sorted(settings.items())),
             platform.python_version(),
-            _version("torch"),
-            _version("transformers"),
+            *map(_version, PACKAGES),
         ]
     )
 
@@ -89,11 +90,13 @@ def cache_key(notebook: Any, root: Path, settings: dict[str, Any]) -> str:
 def _library_hash(root: Path) -> str:
     files = sorted((root / "workbench").rglob("*.py"))
     results = root / "data" / "results"
-    files += sorted(
-        path
-        for path in (root / "data").rglob("*")
-        if path.is_file() and results not in path.parents
-    )
+    shipped = root / "workbench" / "data" / "reference"
+    for folder in (root / "data", shipped):
+        files += sorted(
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and results not in path.parents
+        )
     return _digest(
         f"{path.relative_to(root).as_posix()}\0"
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}"
