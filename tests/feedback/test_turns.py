@@ -102,6 +102,16 @@ def test_a_role_that_nobody_knows_is_refused(tmp_path, shape, role, said):
         files.read(path)
 
 
+@pytest.mark.parametrize("side", ["chosen", "rejected", "completion"])
+def test_the_role_of_an_answer_is_checked_too(tmp_path, side):
+    row = shapes(turns("u"))["thumbs" if side == "completion" else "conversational"]
+    row |= {side: [{"role": "gpt", "content": "hello"}]}
+    with pytest.raises(
+        BadRecord, match="unknown role: 'gpt'; it is called 'assistant'"
+    ):
+        files.read(save(tmp_path / "a.jsonl", row))
+
+
 def test_a_null_key_of_a_shared_turn_does_not_part_two_dialogues(tmp_path):
     prompt, (good, bad) = turns("sua") + turns("u"), answers()
     nulls = [turn | {"tool_calls": None} for turn in prompt]

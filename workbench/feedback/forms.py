@@ -22,7 +22,7 @@ from workbench.feedback.records import (
     text_of,
 )
 from workbench.feedback.rows import Row, kind
-from workbench.feedback.turns import check_prompt, is_blank
+from workbench.feedback.turns import check_prompt, check_role, is_blank
 
 ASSISTANT, HUMAN = "\n\nAssistant:", "\n\nHuman:"
 
@@ -182,6 +182,7 @@ def _messages(value: object, name: str) -> tuple[Message, ...]:
             if turn.get(key) is None:
                 raise Problem("missing field", f"{name}[{i}] has no {key}")
             _string(turn[key], f"{name}[{i}].{key}")
+        check_role(turn["role"])
         extra = _rest(turn, "role", "content")
         turns.append(Message(turn["role"], turn["content"], extra))
     return tuple(turns)

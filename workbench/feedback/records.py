@@ -10,7 +10,7 @@ class Message:
     """One turn of a conversation.
 
     Attributes:
-        role: who speaks ("user", "assistant", "system").
+        role: who speaks: "user", "assistant", "system", "tool" …
         content: what is said.
         extra: the other keys of the message, verbatim.
     """
@@ -32,7 +32,8 @@ class PreferenceRecord:
         prompt: what both responses answer.
         chosen: the preferred response.
         rejected: the other one.
-        extra: columns beyond these three, verbatim.
+        extra: columns beyond these three, verbatim; ``problems.Unreadable`` stands for
+            a parquet value that Python cannot hold.
     """
 
     prompt: Text
@@ -49,7 +50,7 @@ class ThumbRecord:
         prompt: what the response answers.
         completion: the response.
         label: True for thumbs up.
-        extra: columns beyond these three, verbatim.
+        extra: columns beyond these three, as in ``PreferenceRecord``.
     """
 
     prompt: Text

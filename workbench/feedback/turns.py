@@ -29,6 +29,20 @@ def is_blank(text: str) -> bool:
     )
 
 
+def check_role(role: str) -> None:
+    """Refuse a speaker whom no chat template knows.
+
+    Raises:
+        Problem: the role is unknown.
+    """
+    if role in ROLES:
+        return
+    meant = _ELSEWHERE.get(role.lower(), role.lower())
+    if meant in ROLES:
+        raise Problem("unknown role", f"{role!r}; it is called {meant!r} here")
+    raise Problem("unknown role", f"{role!r} is none of {', '.join(ROLES)}")
+
+
 def check_prompt(turns: Sequence[Message]) -> None:
     """Check that a conversation can be answered by the assistant.
 
@@ -36,12 +50,9 @@ def check_prompt(turns: Sequence[Message]) -> None:
     results of tools between them; the assistant has not the last word.
 
     Raises:
-        Problem: the turns have another order, or a role is unknown.
+        Problem: the turns have another order.
     """
     roles = [turn.role for turn in turns]
-    for role in roles:
-        if role not in ROLES:
-            raise Problem("unknown role", _unknown(role))
     start = 1 if roles[0] in SYSTEM else 0
     if not roles[start:]:
         raise _disorder("the prompt has a system message alone")
@@ -58,10 +69,3 @@ def check_prompt(turns: Sequence[Message]) -> None:
 
 def _disorder(detail: str) -> Problem:
     return Problem("turns out of order", detail)
-
-
-def _unknown(role: str) -> str:
-    meant = _ELSEWHERE.get(role.lower(), role.lower())
-    if meant in ROLES:
-        return f"{role!r}; it is called {meant!r} here"
-    return f"{role!r} is none of {', '.join(ROLES)}"
