@@ -233,7 +233,8 @@ def test_the_copy_executed_here_is_shown_once_it_has_passed(one):
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    zip(MACHINE, ["error", "stuck", "dead kernel", "missed claim"] * 2, strict=False),
+    [(path, kind) for path in MACHINE[:4] for kind in ("error", "stuck")]
+    + [(path, "missed claim") for path in MACHINE[4:]],
 )
 def test_a_failure_is_named_by_its_kind_only(one, kind, path):
     one.passed("01_a")

@@ -16,7 +16,8 @@ from workbench.runner.safe import clean_page, markdown_html, safe_output
 
 STYLE = """
 .wb-line { margin: 1rem 2rem; }
-.wb-line a { margin-right: 1.5rem; }
+.wb-line a { margin-right: 1.5rem; color: var(--jp-content-link-color);
+  text-decoration: underline; }
 .wb-note { border-left: 4px solid #8888; padding-left: .8rem; }
 .jp-Collapser { display: none; }
 .cm-editor.cm-s-jupyter .highlight pre { margin: 0; font: inherit; color: inherit;
