@@ -1,42 +1,32 @@
 """Run folders that survive being killed at any moment.
 
 Every file is written beside its place and then moved there. The state of a step lies in
-a folder of its own; the file ``latest`` names the last complete one.
+a folder of its own; the file ``latest`` names the last complete one. What is damaged is
+refused when a run is resumed, for a resumed run is the uninterrupted one bit for bit.
 """
 
 import json
 import os
-import platform
+import re
 import shutil
 from pathlib import Path
 
-import torch
-
 from workbench.core.errors import BadRun
+from workbench.loops import state
+from workbench.loops.folder import (
+    CARD,
+    METRICS,
+    broken,
+    object_of,
+    same_versions,
+    sync,
+    text_of,
+    versions,
+    write,
+    written,
+)
 
-
-def versions() -> dict[str, str]:
-    """Versions that numbers depend on."""
-    import transformers
-
-    import workbench
-
-    return {
-        "workbench": workbench.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
-def write(path: Path, text: str) -> None:
-    """Replace a text file in one move."""
-    beside = path.with_name(path.name + ".partial")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+__all__ = ["Checkpoint", "versions", "write"]
 
 
 class Checkpoint:
@@ -53,36 +43,38 @@ class Checkpoint:
         self.out = Path(out) if out is not None else None
         self.modules, self.optimizer = modules, optimizer
         self.config = config
-
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {
-            f"{name}/{key}": value
-            for name, module in self.modules.items()
-            for key, value in module.state_dict().items()
-        }
-        for number, state in self.optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                tensors[f"optimizer/{number}/{key}"] = torch.as_tensor(value)
-        return {k: v.detach().contiguous().clone() for k, v in tensors.items()}
+        self._begun = False
 
     def save(self, step: int, rows: list[dict]) -> None:
-        """Keep the state before ``step``; older states go once it is complete."""
+        """Keep the state before ``step``; older states go once it is complete.
+
+        Raises:
+            OSError: a file cannot be written; the error names it.
+            BadRun: safetensors cannot write one.
+        """
         if self.out is None:
             return
-        from safetensors.torch import save_file
-
-        self.out.mkdir(parents=True, exist_ok=True)
-        if not (self.out / "run.json").exists():
-            write(self.out / "run.json", self._card())
+        if not self._begun:
+            self._begin()
         folder = self.out / "state" / f"step-{step}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        save_file(self._tensors(), folder / "tensors.safetensors")
-        write(folder / "progress.json", json.dumps({"step": step, "rows": rows}))
-        write(self.out / "state" / "latest", folder.name)
+        state.keep(folder, step, rows, state.pack(self.modules, self.optimizer))
+        write(folder.parent / "latest", folder.name)
+        self._tidy(folder.name)
+
+    def _tidy(self, latest: str) -> None:
         for old in (self.out / "state").glob("step-*"):
-            if old != folder:
+            if old.name != latest:
                 shutil.rmtree(old, ignore_errors=True)
+
+    def _begin(self) -> None:
+        """Write whose folder it is; an earlier run's state may not pass for ours."""
+        (self.out / "state").mkdir(parents=True, exist_ok=True)
+        (self.out / "state" / "latest").unlink(missing_ok=True)
+        sync(self.out / "state")
+        write(self.out / CARD, self._card())
+        self._begun = True
 
     def restore(self) -> tuple[int, list[dict]]:
         """Load the last complete state.
@@ -91,51 +83,63 @@ class Checkpoint:
             (step to continue with, metric rows so far); (0, []) if there is none.
 
         Raises:
-            BadRun: the folder belongs to a run with other settings.
+            BadRun: the folder belongs to a run with other settings or was made under
+                other versions, or a file of it is damaged; no weight has been changed.
         """
         if self.out is None:
             raise BadRun("(no folder)", "nothing to resume", "give the run a folder")
-        latest = self.out / "state" / "latest"
-        if not latest.exists():
+        for folder in (self.out, self.out / "state"):
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise BadRun(folder, "no folder", "there is a file of this name")
+        card, latest = self.out / CARD, self.out / "state" / "latest"
+        started = os.path.lexists(latest)
+        # killed before its first state, a run begins once more
+        if started or os.path.lexists(card):
+            self._check_card(card, started)
+        if not started:
             return 0, []
-        was = json.loads((self.out / "run.json").read_text())
-        if {k: v for k, v in was.items() if k != "versions"} != json.loads(
-            json.dumps(self.config)
-        ):
-            raise BadRun(self.out, "another run", "its run.json has other settings")
-        from safetensors.torch import load_file
+        name = text_of(latest)
+        if not re.fullmatch("step-[0-9]{1,12}", name):
+            raise broken(latest, f"it names {name!r}, which is no state")
+        folder, steps = latest.with_name(name), self.config.get("steps")
+        step, rows, tensors = state.read(folder, steps)
+        state.unpack(folder, tensors, self.modules, self.optimizer)
+        self._tidy(name)
+        self._begun = True
+        return step, rows
 
-        folder = self.out / "state" / latest.read_text()
-        tensors = load_file(folder / "tensors.safetensors")
-        for name, module in self.modules.items():
-            prefix = name + "/"
-            module.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items()
-                 if k.startswith(prefix)}
-            )  # fmt: skip
-        state = self.optimizer.state_dict()
-        for key, value in tensors.items():
-            if key.startswith("optimizer/"):
-                _, number, field = key.split("/")
-                state["state"].setdefault(int(number), {})[field] = value
-        self.optimizer.load_state_dict(state)
-        progress = json.loads((folder / "progress.json").read_text())
-        return progress["step"], progress["rows"]
+    def _check_card(self, card: Path, started: bool) -> None:
+        was = object_of(card)
+        then = was.pop("versions", None)
+        if was != json.loads(json.dumps(self.config)):
+            raise BadRun(self.out, "another run", f"its {CARD} has other settings")
+        if started:
+            same_versions(card, then)
 
     def _card(self) -> str:
         full = self.config | {"versions": versions()}
         return json.dumps(full, indent=2, sort_keys=True) + "\n"
 
     def finish(self, rows: list[dict], policy) -> None:
-        """Write metrics and weights, and drop the state."""
+        """Write metrics and weights; the last state stays, so nothing is done twice.
+
+        Raises:
+            OSError: a file cannot be written; the error names it.
+            BadRun: safetensors cannot write the weights.
+        """
         if self.out is None:
             return
         import pandas as pd
 
-        write(self.out / "run.json", self._card())
-        write(self.out / "metrics.csv", pd.DataFrame(rows).to_csv(index=False))
+        write(self.out / CARD, self._card())
+        write(self.out / METRICS, pd.DataFrame(rows).to_csv(index=False))
         partial = self.out / "policy.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        policy.save(partial)
+        partial.unlink(missing_ok=True)
+        with written(partial):
+            policy.save(partial)
+            for path in (*partial.rglob("*"), partial):
+                sync(path)
         shutil.rmtree(self.out / "policy", ignore_errors=True)
         os.replace(partial, self.out / "policy")
+        sync(self.out)
