@@ -43,26 +43,6 @@ def loss(batch: Rollouts, cfg):
 }
 
 
-@pytest.fixture(autouse=True)
-def no_bar(monkeypatch):
-    monkeypatch.setenv("WORKBENCH_PROGRESS", "0")
-
-
-@pytest.fixture
-def written(tmp_path):
-    def write(text: str, name: str = "mine.py"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="module")
-def ground():
-    return arena.of_reviews([3, 4], n=40, max_words=2, held=20)
-
-
 BRIEF = arena.Budget(steps=2, batch_size=8)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workbench.arena.entrants import Entrant
 from workbench.arena.grounds import Ground
-from workbench.arena.watched import BadMethod, alone, told
+from workbench.arena.watched import MEASURED, START, BadMethod, alone, told
 from workbench.core.errors import (
     MissingInput,
     NonFiniteGradient,
@@ -84,12 +84,15 @@ def enter(entrant: Entrant, ground: Ground, budget: Budget):
     """
     import pandas as pd
 
+    trained = _Trained(entrant)
     try:
         run = _run_staged if entrant.stage else _run
         with alone(ground.seeds[0]):
-            frame = run(entrant, ground, budget)
-    except Exception as error:  # one failure does not end a contest of many
-        problem = _told(error, entrant)
+            frame = run(trained, ground, budget)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # one failure does not end a contest of many
+        problem = _told(error, trained)
         frame = pd.DataFrame({"seed": list(ground.seeds), "problem": problem})
     frame.insert(0, "method", entrant.key)
     frame.insert(1, "world", ground.name)
@@ -99,16 +102,16 @@ def enter(entrant: Entrant, ground: Ground, budget: Budget):
     return frame
 
 
-def _told(error: Exception, entrant: Entrant) -> str:
+def _told(error: BaseException, trained: "_Trained") -> str:
     """A failure in one line, for the table; an error, if the entrant is a guest."""
+    entrant = trained.card
     own = isinstance(error, WorkbenchError)
     said = str(error) if own else told(error, entrant.file)
     if entrant.file is None:
         return " ".join(printable(said).split())
     if isinstance(error, BadMethod | NonFiniteGradient):
         raise error
-    phase = "while it is trained and measured"
-    raise BadMethod(entrant.file, "cannot take part", said, phase) from error
+    raise BadMethod(entrant.file, "cannot take part", said, trained.phase) from error
 
 
 def line(frame) -> str:
@@ -120,32 +123,35 @@ def line(frame) -> str:
     return f"{first['method']}: gold {gold:.2f}, KL {kl:.2f} nats"
 
 
-def _run(entrant: Entrant, ground: Ground, budget: Budget):
+def _run(trained: "_Trained", ground: Ground, budget: Budget):
+    entrant = trained.card
     data = ground.data(entrant.batch_class)
     policy = ground.reference.copies(len(ground.seeds))
     size = max(1, round(budget.batch_size * len(data) / len(ground.pairs)))
     _first_gradient(entrant, ground, data, policy, size)
     run = offline.fit(
-        policy, ground.reference, data, _Trained(entrant), None, steps=budget.steps,
+        policy, ground.reference, data, trained, None, steps=budget.steps,
         batch_size=size, lr=budget.lr, seed=ground.seeds[0], every=budget.steps,
     )  # fmt: skip
+    trained.phase = MEASURED
     frame = _finite(ground.judge(run.policy, entrant.score))
     return frame.assign(seconds=run.seconds, problem="")
 
 
-def _run_staged(entrant: Entrant, ground: Ground, budget: Budget):
+def _run_staged(trained: "_Trained", ground: Ground, budget: Budget):
     """A method with data or a model of its own: seed by seed, measured by its law."""
     import pandas as pd
 
     if not ground.is_exact:
         raise MissingInput("its stage needs a world whose responses are all known")
-    parts, seconds = [], 0.0
+    entrant, parts, seconds = trained.card, [], 0.0
     for place, seed in enumerate(ground.seeds):
         supply = ground.supplies[place]
         stage = entrant.stage(supply, ground.world, ground.reference, entrant.cfg, seed)
         size = round(budget.batch_size * len(stage.data) / len(supply.pairs))
+        trained.begin()
         run = offline.fit(
-            stage.policy, stage.reference, stage.data, _Trained(entrant), None,
+            stage.policy, stage.reference, stage.data, trained, None,
             steps=budget.steps, batch_size=min(max(size, 8), len(stage.data)),
             lr=budget.lr, seed=seed, every=budget.steps,
         )  # fmt: skip
@@ -158,16 +164,25 @@ def _run_staged(entrant: Entrant, ground: Ground, budget: Budget):
 
 
 class _Trained:
-    """An entrant as a loop sees it: its calls are the steps, and are numbered."""
+    """An entrant as a loop sees it: its calls are the steps, and are numbered.
+
+    Attributes:
+        card: the entrant.
+        phase: where its training is.
+    """
 
     def __init__(self, entrant: Entrant):
-        self.card, self._entrant = entrant, entrant
-        self._steps = count()
+        self.card = entrant
+        self.begin()
+
+    def begin(self) -> None:
+        """The next call is the first step of a run."""
+        self.phase, self._steps = START, count()
 
     def loss(self, batch: Any, cfg: None) -> Tensor:
         """One value per example; a gradient that is not finite ends the training."""
-        phase, entrant = f"at step {next(self._steps)}", self._entrant
-        where = f"{phase} ({entrant.file})" if entrant.file else phase
+        self.phase, entrant = f"at step {next(self._steps)}", self.card
+        where = f"{self.phase} ({entrant.file})" if entrant.file else self.phase
 
         def check(gradient: Tensor) -> None:
             if not gradient.isfinite().all():
@@ -177,7 +192,7 @@ class _Trained:
             if value.requires_grad:
                 value.register_hook(check)
         if entrant.file is not None:
-            return entrant.loss(batch, entrant.cfg, phase)
+            return entrant.loss(batch, entrant.cfg, self.phase)
         return entrant.loss(batch, entrant.cfg)
 
 

@@ -18,12 +18,13 @@ from typing import Any
 from workbench.arena.entrants import Entrant, with_beta
 from workbench.arena.watched import (
     IMPORT,
+    MEASURED,
+    START,
     TRIAL,
     BadMethod,
     Watched,
     alone,
     guarded,
-    told,
     undisturbed,
 )
 from workbench.core import batches
@@ -41,7 +42,7 @@ from workbench.teach.properties import (
 
 def key_of(path: str | Path) -> str:
     """The name of a file's objective: the file's own, without ``.py``."""
-    return printable(Path(path).stem)
+    return " ".join(printable(Path(path).stem).split())
 
 
 def check_files(
@@ -100,7 +101,7 @@ def from_file(
         _trial(path, Subject(loss, reads, cfg))
         reward = _reward(path, module, cfg)
         # as the file has it: what fails here is a note, not a refusal
-        notes += _lacks(Subject(loss.call, reads, cfg))
+        notes += _lacks(path, Subject(loss.call, reads, cfg))
     entrant = Entrant(
         key_of(path), loss, cfg, reads, tuple(notes), reward=reward, file=path,
         sha256=_sha256(text),
@@ -159,7 +160,7 @@ def _loss(path: Path, module: ModuleType) -> tuple[Watched, type]:
     with guarded(path, IMPORT, "unknown annotation"):
         reads = batch_class(call, batches.PairLogps)
         kind(reads)
-    return Watched(path, "loss", call, "before the first step"), reads
+    return Watched(path, "loss", call, START), reads
 
 
 def _check_arguments(path: Path, name: str, call: Callable) -> None:
@@ -182,7 +183,7 @@ def _reward(path: Path, module: ModuleType, cfg: Any) -> Watched | None:
         detail = "reward(responses, cfg) is a function, or is left out"
         raise BadMethod(path, "no function", detail, IMPORT)
     _check_arguments(path, "reward", call)
-    reward = Watched(path, "reward", call, "while its policy is measured")
+    reward = Watched(path, "reward", call, MEASURED)
     reward(Subject(call, ResponseLogps, cfg).example(), cfg, TRIAL)
     return reward
 
@@ -199,17 +200,17 @@ def _trial(path: Path, subject: Subject) -> None:
             raise BadMethod(path, "non-finite gradient", detail, TRIAL)
 
 
-def _lacks(subject: Subject) -> list[str]:
+def _lacks(path: Path, subject: Subject) -> list[str]:
     """Generic properties that do not hold: warnings, for a loss may mean it so."""
     found = []
     for check in PROPERTIES.values():
         try:
-            with undisturbed():
+            with guarded(path, TRIAL, "loss ends the program"), undisturbed():
                 problem = check(subject)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            problem = f"{check.__name__} could not be checked: {told(error)}"
+        except BadMethod as error:
+            if not isinstance(error.__cause__, Exception):
+                raise
+            problem = f"{check.__name__} could not be checked: {error.detail}"
         if problem:
             found.append(problem)
     return found

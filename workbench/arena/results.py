@@ -5,7 +5,9 @@ ends with the bytes of one that was never interrupted. Seconds never repeat; the
 a file of their own, ``seconds.csv``.
 """
 
-from collections.abc import Sequence
+import csv
+import math
+from collections.abc import Callable, Sequence
 from io import StringIO
 
 from workbench.arena.entrants import Entrant
@@ -14,7 +16,6 @@ from workbench.core.outputs import Outputs
 
 RUNS, SECONDS, TABLE, PICTURE = "runs.csv", "seconds.csv", "standings.csv", "arena.png"
 FILES = (RUNS, SECONDS, TABLE, PICTURE)
-_WORDS = ("method", "world", "data", "problem")
 
 
 class Results:
@@ -81,27 +82,43 @@ class Results:
             return
         try:
             frame = _parsed(runs.read_text(encoding="utf-8"))
+            if missing := sorted(set(_READ) - set(frame)):
+                raise ValueError(f"no column {', '.join(missing)}")
             parts = dict(list(frame.groupby("method", sort=False)))
             complete = all(part["seed"].tolist() == seeds for part in parts.values())
-            if not complete or not set(parts) <= set(self.methods):
+            if not (parts and complete and set(parts) <= set(self.methods)):
                 raise ValueError("its rows are not those of this contest")
             if spent.is_file():
                 seconds = _parsed(spent.read_text(encoding="utf-8"))
                 self._seconds = seconds.set_index("method")["seconds"].to_dict()
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, KeyError, csv.Error) as error:
             said = f"{RUNS} or {SECONDS}: {error}; renew the folder with --overwrite"
             raise BadRun(self.outputs.folder, "broken results", said) from error
         self._parts = parts
 
 
 def _parsed(text: str):
-    """A table of ours, every number as it was written; only numbers can be missing."""
+    """A table of ours, every number as it was written.
+
+    Raises:
+        ValueError, KeyError: it is none.
+    """
     import pandas as pd
 
-    names = pd.read_csv(StringIO(text), nrows=0).columns
-    words = {name: str for name in _WORDS if name in names}
-    missing = {name: [""] for name in names if name not in words}
-    return pd.read_csv(
-        StringIO(text), float_precision="round_trip", dtype=words,
-        keep_default_na=False, na_values=missing,
-    )  # fmt: skip
+    head, *rows = csv.reader(StringIO(text, newline=""), strict=True)
+    if any(len(row) != len(head) for row in rows):
+        raise ValueError("a row is longer or shorter than the first")
+    return pd.DataFrame(
+        {
+            name: [_READ.get(name, _number)(row[place]) for row in rows]
+            for place, name in enumerate(head)
+        }
+    )
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else math.nan
+
+
+_READ: dict[str, Callable] = dict.fromkeys(("method", "world", "data", "problem"), str)
+_READ |= {"seed": int, "outside": {"True": True, "False": False}.__getitem__}

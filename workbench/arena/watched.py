@@ -14,15 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Number
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.core.errors import BadFile, NonFiniteGradient
+from workbench.core.errors import BadFile, NonFiniteGradient, printable
 from workbench.teach.properties import tensors
 
 IMPORT, TRIAL = "while importing", "in the trial"
+START, MEASURED = "before the first step", "while its policy is measured"
 
 
 class BadMethod(BadFile):
@@ -60,8 +63,10 @@ def guarded(file: Path, phase: str, reason: str) -> Iterator[None]:
 def told(error: BaseException, file: str | Path | None = None) -> str:
     """An exception in one phrase, with the last line of a file that it came through."""
     try:
-        said = str(error)
-    except Exception:
+        said = printable(str(error), 300)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         said = "its message cannot be shown"
     name = type(error).__name__
     lines = [
@@ -100,6 +105,10 @@ _SWITCHES: dict[str, tuple[Callable, Callable]] = {
         torch.get_float32_matmul_precision,
         torch.set_float32_matmul_precision,
     ),
+    "torch's mixed precision": (
+        lambda: torch.is_autocast_enabled("cpu"),
+        lambda on: torch.set_autocast_enabled("cpu", on),
+    ),
     "torch's search for anomalies": (
         torch.is_anomaly_enabled,
         torch.autograd.set_detect_anomaly,
@@ -131,8 +140,6 @@ def alone(seed: int = 0) -> Iterator[None]:
 
     What a guest draws is then the same in whatever company it is trained.
     """
-    import numpy as np
-
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -184,20 +191,23 @@ def _pinned(value: Any, depth: int = 6) -> Any:
     """Something to compare that stands for a value and for all it holds now."""
     if value is None or isinstance(value, Number | str | bytes):
         return type(value).__name__, repr(value)
-    if isinstance(value, Tensor):
-        return str(value.dtype), tuple(value.shape), repr(value.detach().tolist())
+    if isinstance(value, Tensor | np.ndarray):
+        return str(value.dtype), tuple(value.shape), repr(value.tolist())
     if depth == 0:
         return id(value)
     if isinstance(value, dict):
         pairs = value.items()
         return [(_pinned(k, depth - 1), _pinned(v, depth - 1)) for k, v in pairs]
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
     if isinstance(value, list | tuple):
         return [_pinned(item, depth - 1) for item in value]
-    if callable(value) or not (hasattr(value, "__dict__") or is_dataclass(value)):
+    plain = hasattr(value, "__dict__") or is_dataclass(value)
+    if not plain or isinstance(value, type | ModuleType | FunctionType):
         return id(value)
     names = [f.name for f in fields(value)] if is_dataclass(value) else []
-    plain = Number | str | list | dict | Tensor
-    own = {k: v for k, v in vars(type(value)).items() if isinstance(v, plain)}
+    data = Number | str | list | dict | Tensor
+    own = {k: v for k, v in vars(type(value)).items() if isinstance(v, data)}
     held = {name: getattr(value, name) for name in names}
     held |= getattr(value, "__dict__", {})
     return type(value).__name__, _pinned(own, depth - 1), _pinned(held, depth - 1)
@@ -239,7 +249,8 @@ class Watched:
                 changed.append("cfg")
             if changed:
                 detail = f"{self.name} changed {', '.join(changed)}; it may only read"
-                raise BadMethod(self.file, "changes what it reads", detail, phase)
+                reason = "changes what is not its own"
+                raise BadMethod(self.file, reason, detail, phase)
             self._check(value, batch, phase)
         return value
 

@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from workbench.cli.common import WorldName, fail
-from workbench.core import ending
 
 
 def compare(
@@ -79,8 +78,6 @@ def compare(
             table = command.run(settings, partial(typer.echo, err=as_json))
     except WorkbenchError as error:
         fail(str(error))
-    except KeyboardInterrupt as error:
-        raise typer.Exit(ending.status(error)) from error
     if as_json:
         typer.echo(_json(table))
     if (table["problem"] != "").all():
