@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from workbench.core.errors import BadCheckpoint
 from workbench.models import checkpoint, tiny, tokenizer
+from workbench.models.network import Network
 
 TEXTS = ["the film is good .", "the plot , not so good", "the cast is dull"]
 CODER = tokenizer.build(TEXTS, "word")
@@ -247,13 +248,27 @@ def test_an_encoder_that_sees_later_tokens_is_refused_and_as_a_decoder_it_is_not
     checkpoint.load(saved(small(name, is_decoder=True), tmp_path / "decoder"))
 
 
+@pytest.mark.parametrize("name", ["Llama", "Qwen2", "Mistral", "Gemma2", "GPTNeoX"])
+def test_decoders_of_other_families_pass(tmp_path, name):
+    checkpoint.load(saved(small(name, num_key_value_heads=1, head_dim=8), tmp_path))
+
+
 @pytest.mark.parametrize(
-    "name", ["Llama", "Qwen2", "Mistral", "Gemma2", "GPTNeoX", "Phi"]
+    "view",
+    [
+        lambda logits: logits.roll(-1, 1),
+        lambda logits: logits[:, -1:].expand_as(logits),
+        lambda logits: logits.mean(1, keepdim=True),
+        lambda logits: 0.01 * logits.flip(1),
+        lambda logits: torch.where(torch.arange(12)[:, None] == 5, logits[:, 6:7], 0),
+    ],
+    ids=["the next", "the last", "all", "a little", "one at one place"],
 )
-def test_decoders_pass_and_one_told_to_look_ahead_does_not(tmp_path, name):
-    folder = saved(small(name, num_key_value_heads=1, head_dim=8), tmp_path)
-    checkpoint.load(folder)
-    configure(folder, is_causal=False)
+def test_whatever_a_model_sees_of_later_tokens_it_is_refused(folder, monkeypatch, view):
+    real = Network.forward
+    monkeypatch.setattr(
+        Network, "forward", lambda self, ids: real(self, ids) + view(real(self, ids))
+    )
     assert refused(folder).reason == "no causal model"
 
 
@@ -501,6 +516,12 @@ def test_a_file_of_the_folder_that_is_broken_ends_in_the_same_error(
         zeros = bytes(len(content)) if damage == "zeros" else b""
         path.write_bytes(content[:kept] + zeros)
     refused(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_refused_in_a_sentence(folder):
+    for file in folder.glob("*token*"):
+        file.unlink()
+    assert refused(folder).detail == "it has no tokenizer"
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "a\0b", "", "no/such", "~nobody/x"])

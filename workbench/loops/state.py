@@ -95,7 +95,7 @@ def read(folder: Path, steps: int | None) -> tuple[int, list[dict], dict[str, Te
         _check_progress(folder, held, steps)
     path = folder / TENSORS
     with sound(path):
-        if digest(path) != held["tensors"]:
+        if digest(path) != held.get("tensors"):
             raise broken(path, CHANGED)
         return held["step"], held["rows"], load_file(path)
 

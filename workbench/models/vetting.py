@@ -15,6 +15,7 @@ from workbench.core.errors import BadCheckpoint
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_TOKENIZERS = ("*token*", "*vocab*", "*spiece*", "*.model")
 _OBJECTS = (
     "config.json", "tokenizer_config.json", "generation_config.json",
     "special_tokens_map.json", "added_tokens.json", INDEX,
@@ -98,6 +99,9 @@ def _check_folder(folder: Path) -> None:
         )  # fmt: skip
     if not files:
         raise BadCheckpoint(folder, "no safetensors", "it has no *.safetensors")
+    # some versions of transformers make up a tokenizer where there is none
+    if not any(found for pattern in _TOKENIZERS for found in folder.glob(pattern)):
+        raise BadCheckpoint(folder, "cannot be loaded", "it has no tokenizer")
     for file in files:
         if _PROCESS_SHARD.fullmatch(file.name):
             detail = f"{file.name} is one process's part; save it with save_pretrained"
