@@ -1,4 +1,4 @@
-"""A JupyterLab server on loopback and a headless Chromium that looks at it."""
+"""`workbench lab` on loopback and a headless Chromium that looks at it."""
 
 import os
 import shutil
@@ -26,9 +26,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LAB = """-m jupyterlab --no-browser --ip=127.0.0.1 --allow-root
---ServerApp.port_retries=0 --IdentityProvider.token= --LabApp.news_url=
---LabApp.expose_app_in_browser=True --LabApp.extension_manager=readonly""".split()
+WHO = ["-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+LAB = """-m workbench lab --no-browser --ip=127.0.0.1 --ServerApp.port_retries=0
+--IdentityProvider.token= --LabApp.expose_app_in_browser=True""".split()
 
 
 def chromium() -> str:
@@ -91,41 +91,42 @@ def _wait(url: str, server: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}", pytrace=False)
 
 
+def _clone(root: Path) -> None:
+    """A clone of this project with nothing but its lessons, all committed."""
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copy(ROOT / ".gitignore", root)
+    for arguments in (["init", "-q"], ["add", "-A"], [*WHO, "commit", "-qm", "all"]):
+        subprocess.run(["git", *arguments], cwd=root, check=True)
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Iterator[tuple[str, Path]]:
-    """A running JupyterLab: its address and the folder it serves."""
+    """`workbench lab` in a clone: its address and the folder that it serves."""
     home = tmp_path_factory.mktemp("lab")
-    served = home / "served"
-    served.mkdir()
-    labconfig = home / "config" / "labconfig"
-    labconfig.mkdir(parents=True)
-    news = (
-        '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
-    )
-    (labconfig / "page_config.json").write_text(news)
+    clone = home / "clone"
+    _clone(clone)
     clean = {k: v for k, v in os.environ.items() if not k.startswith("WORKBENCH_")}
     places = {
         f"JUPYTER_{kind}_DIR": str(home / kind.lower())
         for kind in ("CONFIG", "DATA", "RUNTIME")
     }
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    env = clean | places | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     port = _free_port()
     log = home / "lab.log"
     with log.open("w") as out:
         server = subprocess.Popen(
-            [sys.executable, *LAB, f"--port={port}", f"--ServerApp.root_dir={served}"],
-            env=env,
+            [sys.executable, *LAB, f"--port={port}"],
+            env=clean | places | {"PYTHONPATH": path},
             stdout=out,
             stderr=subprocess.STDOUT,
-            cwd=served,
+            cwd=clone,
         )
         try:
             _wait(f"http://127.0.0.1:{port}/api", server, log)
-            yield f"http://127.0.0.1:{port}", served
+            yield f"http://127.0.0.1:{port}", clone / "work"
         finally:
             server.terminate()
-            server.wait(timeout=20)
+            server.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
