@@ -16,7 +16,7 @@ from workbench.core.progress import is_bar
 CONFIG = Path(workbench.__file__).resolve().parent / "data" / "lab"
 LAYOUT = "default-37a8.jupyterlab-workspace"  # JupyterLab's own name for it
 LAYOUTS = ".jupyterlab"
-HOW_TO_STOP = "To stop it: Ctrl-C here, then y."
+HOW_TO_STOP = "To stop it: Ctrl-C here, then y and Enter."
 
 
 def command(folder: Path, name: str | None, options: Sequence[str] = ()) -> list[str]:
