@@ -1,11 +1,15 @@
 """Options of compare are found wrong before a file is executed or anything trained."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+import typer
 
+from workbench import cli
 from workbench.arena import command
+from workbench.arena.standings import orders
 from workbench.core.errors import BadOption, BadRun, WorkbenchError
 
 NAN, INF = float("nan"), float("inf")
@@ -164,6 +168,13 @@ def test_a_guest_with_a_method_s_name_is_refused_first(refused, tmp_path):
     stolen = tmp_path / "kto.py"
     stolen.write_text("def loss(batch, cfg): ...")
     assert "kto is a method's key" in refused(files=[stolen], only=["dpo"])
+
+
+def test_the_help_names_every_column_and_what_a_guest_may_do():
+    options = typer.main.get_command(cli.app).commands["compare"].params
+    said = {option.name: option.help for option in options}
+    assert set(orders(is_exact=True)) <= set(re.findall(r"\w+", said["by"]))
+    assert "os._exit" in said["method"] and "limit of time" in said["method"]
 
 
 def test_settings_that_are_in_range_are_none_of_these():

@@ -116,10 +116,11 @@ def _read(path: Path) -> bytes:
     """The text of a Python file; once, so that what is named is what is executed."""
     if not os.path.lexists(path):
         raise BadMethod(path, "no such file")
-    if path.is_dir():
-        raise BadMethod(path, "not a Python file", "it is a folder")
-    if path.suffix != ".py" or not path.is_file():
-        raise BadMethod(path, "not a Python file", "its name ends in .py")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no ordinary file"
+        raise BadMethod(path, "not a Python file", f"it is {kind}")
+    if path.suffix != ".py":
+        raise BadMethod(path, "not a Python file", "its name has to end in .py")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -33,7 +33,9 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Labellings and runs.")] = 3,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Adam's step size, at most 1.")
+    ] = None,
     beta: Annotated[
         float | None, typer.Option(help="β of every objective that has one.")
     ] = None,
