@@ -276,7 +276,8 @@ def test_without_a_readable_record_nothing_of_the_readers_is_lost(clone, record)
     mine = copy(clone, "20_dpo").read_bytes()
     kept = clone / "work" / workspace.RECORD
     kept.unlink() if record is None else kept.write_bytes(record)
-    workspace.renew(clone)
+    (line,) = workspace.renew(clone).told
+    assert "work/20_dpo.ipynb differs" in line and "--fresh 20" in line
     assert copy(clone, "20_dpo").read_bytes() == mine
     edit(published(clone, "80_arena"), LESSON_CHANGES["prose"])
     workspace.renew(clone)

@@ -132,10 +132,10 @@ class _Copy:
             return [f"{self._shown}: {broken}: left alone; {self._fresh} renews it"]
         if not newer:
             return []
-        return [
-            f"{self._shown} has your changes, and there is a newer lesson: "
-            f"{self._fresh} renews it and keeps yours"
-        ]
+        why = "has your changes, and there is a newer lesson"
+        if not self.made:  # the record is lost: nobody knows what it was made from
+            why = "differs from its lesson and is left alone"
+        return [f"{self._shown} {why}: {self._fresh} renews it and keeps yours"]
 
     def _copy(self, new: str) -> None:
         data = self.lesson.read_bytes()
