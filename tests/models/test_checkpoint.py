@@ -433,24 +433,6 @@ def test_pickles_beside_safetensors_are_ignored(folder, opened):
     assert [n for n in opened if n.endswith("config.json")], "the hook heard nothing"
 
 
-@pytest.mark.parametrize("content", ["good", "{", "{}", "[]"])
-@pytest.mark.parametrize("alone", [True, False])
-@pytest.mark.parametrize("weights", ["adapter_model.bin", "adapter_model.safetensors"])
-def test_a_folder_with_an_adapter_is_refused_in_one_sentence(
-    folder, opened, content, alone, weights
-):
-    if content == "good":
-        content = json.dumps(
-            {"peft_type": "LORA", "base_model_name_or_path": "gpt2", "r": 4}
-        )
-    (folder / "adapter_config.json").write_text(content)
-    pickled(folder, weights)
-    if alone:
-        (folder / "config.json").unlink()
-        (folder / "model.safetensors").unlink()
-    error = refused(folder)
-    assert error.reason == "holds an adapter" and "merge" in error.detail
-
 
 @pytest.mark.parametrize(
     "changes",

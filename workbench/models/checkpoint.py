@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from workbench.core.errors import BadCheckpoint, WorkbenchError
+from workbench.models import adapter
 from workbench.models.network import Network
 from workbench.models.policy import Policy
 from workbench.models.tokenizer import pad_id
@@ -32,7 +33,8 @@ def load(folder: str | Path) -> tuple[Policy, object]:
     """Read a causal language model and its tokenizer from a local folder.
 
     Args:
-        folder: holds ``config.json``, ``*.safetensors`` and the tokenizer's files.
+        folder: holds ``config.json``, ``*.safetensors`` and the tokenizer's files; or a
+            LoRA adapter, which is merged into the model that it names.
 
     Returns:
         the policy and the tokenizer.
@@ -43,6 +45,16 @@ def load(folder: str | Path) -> tuple[Policy, object]:
             model, or transformers cannot read it or could not save it.
     """
     folder = Path(folder)
+    if not adapter.is_adapter(folder):
+        return _load(folder)
+    base, tokenizer = _load(adapter.base_of(folder))
+    with _told(folder), _quiet():
+        model = adapter.merge(folder, base.network.model)
+    return Policy(Network(model.eval())), tokenizer
+
+
+def _load(folder: Path) -> tuple[Policy, object]:
+    """A whole checkpoint; see ``load``."""
     safe = {"local_files_only": True, "trust_remote_code": False}
     with _told(folder):
         stored = vet(folder)

@@ -13,7 +13,6 @@ from pathlib import Path
 from workbench.core.errors import BadCheckpoint
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-ADAPTER = "adapter_config.json"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _TOKENIZERS = ("*token*", "*vocab*", "*spiece*", "*.model")
 _OBJECTS = (
@@ -56,7 +55,7 @@ def vet(folder: Path) -> Stored:
         what its weight files hold.
 
     Raises:
-        BadCheckpoint: it is no folder, has no safetensors, holds an adapter or packed
+        BadCheckpoint: it is no folder, has no safetensors, holds packed
             weights, needs code, names files that are not its own, or its configuration
             holds sizes that its weights do not have.
     """
@@ -83,11 +82,6 @@ def _check_folder(folder: Path) -> None:
         what = "it is a file" if folder.exists() else "no such folder"
         detail = f"{what}; names are not downloaded"
         raise BadCheckpoint(folder, "no checkpoint", detail)
-    if (folder / ADAPTER).exists():
-        raise BadCheckpoint(
-            folder, "holds an adapter", f"{ADAPTER} lies in it, and adapters are not "
-            "supported: merge it into its model (peft's merge_and_unload), save that",
-        )  # fmt: skip
     if not (folder / "config.json").is_file():
         raise BadCheckpoint(folder, "no checkpoint", "it has no config.json")
     files = list(folder.glob("*.safetensors"))
