@@ -78,6 +78,7 @@ def run_command(
         from workbench.train import tasks
 
         tasks.check(module, settings)
+        tasks.try_settings(module, cfg, settings)
         command, how = _command(module, settings), {"resume": resume}
         how["overwrite"] = overwrite
         outputs.check(out, command, **how)

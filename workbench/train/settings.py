@@ -9,11 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args, get_origin
 
-from workbench.core.errors import BadFile, BadOption, MissingInput
+from workbench.core.errors import BadFile, BadOption, MissingInput, printable
 from workbench.core.suggest import suggest
+from workbench.feedback.forms import FORMS
 
 WORLDS = ("reviews", "stories")
-MOST = 2**31  # no count of ours is as large, and torch takes none that is larger
+MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
+SOME = {"seeds": 1000, "width": 2**14, "layers": 1000}  # what any machine could do
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,16 @@ class Settings:
             raise BadOption(
                 f"--tokenizer is auto, word or byte, not {self.tokenizer!r}"
             )
+        if self.form is not None and self.form not in FORMS:
+            raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}
         least |= {"width": 16, "layers": 1}
         for name, low in least.items():
             value = getattr(self, name)
-            if value is not None and not low <= value < MOST:
-                said = f"at least {low}" if value < low else f"less than {MOST}"
+            high = SOME.get(name, MOST)
+            if value is not None and not low <= value <= high:
+                said = f"at least {low}" if value < low else f"at most {high}"
                 raise BadOption(f"--{name.replace('_', '-')} is {said}")
         if self.width % 16:
             raise BadOption(f"--width is a multiple of 16, not {self.width}")
@@ -172,7 +177,7 @@ def configure(method: ModuleType, options: Mapping[str, str]):
         values[name] = _value(f"{key}'s {name}", text, known[name])
         # they weigh nats against rewards, and are divided by
         if (name.startswith("beta") or name == "tau") and not values[name] > 0:
-            raise BadOption(f"{key}'s {name} is positive, not {text}")
+            raise BadOption(f"{key}'s {name} is positive, not {printable(text, 60)}")
     try:
         return method.Config(**values)
     except (ValueError, ArithmeticError) as error:
@@ -185,22 +190,22 @@ def _value(name: str, text: str, held: Field) -> object:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         value = text
-    wanted, default = held.type, held.default
+    wanted, default, short = held.type, held.default, printable(text, 60)
     if get_origin(wanted) is Literal:
         if value not in get_args(wanted) or isinstance(value, bool):
             there = ", ".join(map(str, get_args(wanted)))
             near = suggest(str(value), map(str, get_args(wanted)))
-            raise BadOption(f"{name} is one of {there}, not {text!r}{near}")
+            raise BadOption(f"{name} is one of {there}, not {short!r}{near}")
         return value
     kinds = get_args(wanted) or (wanted,)
-    if type(value) is int and abs(value) >= MOST:
-        raise BadOption(f"{name} is a number below {MOST}, not one of so many digits")
+    if type(value) is int and abs(value) > MOST:
+        raise BadOption(f"{name} is at most {MOST}, not {short}")
     if type(value) is int and float in kinds:
         value = float(value)
     if type(value) not in kinds:
-        raise BadOption(f"{name} is like {default!r}, not {text!r}")
+        raise BadOption(f"{name} is like {default!r}, not {short!r}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise BadOption(f"{name} is a finite number, not {text}")
+        raise BadOption(f"{name} is a finite number, not {short}")
     return value
 
 

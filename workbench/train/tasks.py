@@ -1,7 +1,7 @@
 """One run of one seed: which loop a family of methods is trained by, and with what."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -60,11 +60,12 @@ class Task:
 
         Raises:
             Diverged: the numbers grew beyond what a float can hold.
+            BadOption: the method cannot work with a setting that was given.
             WorkbenchError: the machine has too little memory.
         """
         try:
             run = _LOOPS[self.family](self, seed, out, resume)
-        except (ArithmeticError, RuntimeError) as error:
+        except (ArithmeticError, RuntimeError, ValueError, LookupError) as error:
             named = _named(self, seed, error)
             if named is None:
                 raise
@@ -122,20 +123,25 @@ _MEMORY = ("out of memory", "can't allocate", "not enough memory")
 
 
 def _named(task: Task, seed: int, error: Exception) -> WorkbenchError | None:
-    """An exception of torch as a sentence, if it is one that a user can mend."""
+    """A foreign exception as a sentence, if it is one that a user can mend."""
     if isinstance(error, WorkbenchError):
         return None
-    said = str(error)
+    said, given = str(error), task.settings.options
     if any(part in said.lower() for part in _MEMORY):
         return WorkbenchError(
             f"{task.method.card.key}, seed {seed}: out of memory on "
             f"{task.settings.device}; a smaller --batch-size, --max-length or --width "
             "needs less"
         )
-    overflow = isinstance(error, ArithmeticError)
-    if overflow or any(part in said for part in _BEYOND):
+    if isinstance(error, OverflowError) or any(part in said for part in _BEYOND):
         return Diverged(task, seed, _step_of(error), "its numbers are not finite")
-    return None
+    return _blame(task.method, given, error) if given else None
+
+
+def _blame(method: ModuleType, given: Mapping[str, str], error: Exception) -> BadOption:
+    """A foreign exception of a method is a matter of the settings it was given."""
+    told = ", ".join(f"{name}={text}" for name, text in given.items())
+    return BadOption(f"{method.card.key} cannot work with {told}: {error}")
 
 
 def _step_of(error: Exception) -> int | None:
@@ -173,6 +179,22 @@ def check_device(name: str) -> None:
         near = suggest(name, [*there, "cuda"])
         listed = ", ".join(there)
         raise BadOption(f"no device {name!r}{near}; this machine has {listed}")
+
+
+def try_settings(method: ModuleType, cfg, settings: Settings) -> None:
+    """Call the loss on an example, if the user has changed a setting of the method.
+
+    Raises:
+        BadOption: it cannot work with the settings.
+    """
+    if not settings.options or "loss" not in vars(method):
+        return
+    stream = torch.Generator().manual_seed(0)
+    batch = batch_class(method.loss).example(stream, batch=8, dtype=torch.float64)
+    try:
+        method.loss(batch, cfg)
+    except (ArithmeticError, RuntimeError, ValueError, LookupError) as error:
+        raise _blame(method, settings.options, error) from error
 
 
 def check(method: ModuleType, settings: Settings) -> None:
