@@ -170,7 +170,10 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
     else:
         texts = tokenizer.texts_of(None, read.records)
         coder, policy = tokenizer.build(texts, settings.tokenizer), None
-    coded = tokenizer.encode_pairs(coder, read.records, settings.max_length)
+    coded = tokenizer.encode_pairs(
+        coder, read.records, settings.max_length, file=read.path, lines=read.lines,
+        skip_bad=settings.skip_bad,
+    )  # fmt: skip
     asked = [text_of(read.records[i].prompt) for i in coded.kept]
     train, held, said = split(coded.pairs, asked)
     notes = [read.summary(), coded.summary(), *said]
