@@ -69,6 +69,8 @@ def wanted(name: str) -> bool:
     """Not the lessons, and of the tests only one file."""
     if name.startswith("tests/"):
         return name in ("tests/conftest.py", "tests/core/test_kl.py")
+    if name == "notebooks/ruff.toml":
+        return True
     return not name.startswith(("notebooks/", "data/results/"))
 
 

@@ -70,9 +70,7 @@ def _named(name: str, every: list[Path]) -> list[Path]:
             return fits
     number = stem.zfill(2) if stem.isdigit() else stem
     exact = [
-        path
-        for path, m in parts.items()
-        if number in (path.stem, m[1] + m[2], m[3])
+        path for path, m in parts.items() if number in (path.stem, m[1] + m[2], m[3])
     ]
     if exact:
         return exact
