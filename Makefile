@@ -38,7 +38,7 @@ run: env
 test: developer
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=20
 
 # The GPU profile: the notebooks with more seeds and steps, then decoders of about ten
 # million parameters on stories. Without a GPU everything falls back to the CPU.
