@@ -49,6 +49,11 @@ BAD = [
     {"max_words": 9},
     {"method": "no_such"},
     {"method": "best_of_n"},
+    {"method": "t_reg"},
+    {"method": "oppo"},
+    {"method": "list_mle", "n_pairs": 2},
+    {"method": "c3po", "pairs": "ok.jsonl", "world": None},
+    {"method": "rloo", "pairs": "ok.jsonl", "world": None},
     {"method": "exo_pref", "options": {"epsilon": "0"}},
     {"resume": True},
 ]

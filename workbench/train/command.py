@@ -89,6 +89,7 @@ def run_command(
         for note in said:
             echo(note)
         task = tasks.Task(module, cfg, replace(source, notes=said), settings)
+        task.check()
     with (
         _stopping(lambda: f"{out} keeps {_kept(out, settings)}; to go on: {again}"),
         _writing(out),

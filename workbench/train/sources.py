@@ -84,6 +84,21 @@ class Source:
         made = sample_supply(self.world, self.reference, n, Annotator(), stream)
         return made.data(batch_class)
 
+    def check_labels(self, batch_class: type) -> None:
+        """Make the training labels of a few pairs, as ``labels`` will.
+
+        Raises:
+            MissingInput: the labels cannot be had in that form.
+        """
+        if self.world is None:
+            Supply(self._pairs).data(batch_class)
+        elif batch_class is not PairLogps:
+            # what a data set may lack does not depend on more pairs of a prompt
+            n = min(self.settings.n_pairs, 4 * self.world.n_prompts)
+            stream = generator(0, "trial")
+            made = sample_supply(self.world, self.reference, n, Annotator(), stream)
+            made.data(batch_class)
+
     def held_out(self, seed: int) -> Pairs:
         """Pairs that no run trains on."""
         if self._held_out is not None:

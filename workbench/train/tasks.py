@@ -55,6 +55,21 @@ class Task:
         """The folder of the method."""
         return self.method.card.family
 
+    def check(self) -> None:
+        """Refuse data that the method cannot learn from, before anything is written.
+
+        Raises:
+            MissingInput: with what they lack.
+        """
+        if self.family != "offline":
+            return
+        card = self.method.card
+        try:
+            self.source.check_labels(batch_class(self.method.loss))
+        except MissingInput as error:
+            shown = f"notebook {card.notebook} shows it at work"
+            raise MissingInput(f"{card.key}: {error}; {shown}") from None
+
     def run(self, seed: int, out: Path, resume: bool) -> Run:
         """Train one seed; the run folder is ``out``.
 
