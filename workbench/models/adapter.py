@@ -4,6 +4,7 @@ What is trained here afterwards is a plain model again, and is saved as one.
 """
 
 import json
+import os
 from pathlib import Path
 
 from workbench.core.errors import BadCheckpoint
@@ -17,8 +18,9 @@ def is_adapter(folder: Path) -> bool:
     Raises:
         BadCheckpoint: it holds a model beside it, and nobody knows which is meant.
     """
-    held = (folder / CONFIG).exists()
-    if held and (folder / "config.json").exists():
+    # os.path.exists says no, and raises nothing, for a name that no file can have
+    held = os.path.exists(folder / CONFIG)
+    if held and os.path.exists(folder / "config.json"):
         detail = f"{CONFIG} lies beside config.json: keep one of the two there"
         raise BadCheckpoint(folder, "holds an adapter and a model", detail)
     return held
