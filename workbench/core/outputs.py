@@ -12,11 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from workbench.core import durable
 from workbench.core.claimed import LOCK, claimed
+from workbench.core.durable import PARTIAL
 from workbench.core.errors import BadOption, BadRun
 
 LIST = ".workbench-files"
-PARTIAL = ".partial"  # a file is written under this name, then moved to its place
 KEPT_OUT = {LIST, LIST + PARTIAL, LOCK}
 
 
@@ -98,7 +99,7 @@ class Outputs:
 
     def write(self, name: str, text: str) -> None:
         """Claim a text file, and replace it in one move."""
-        _replace(self.path(name), text)
+        durable.replace(self.path(name), text)
 
     def settle(self, *folders: str) -> None:
         """List the files of claimed folders; what is put there later is not ours."""
@@ -332,7 +333,7 @@ def _is_sound(held: object) -> bool:
 def _store(folder: Path, record: _Record) -> None:
     held = asdict(record)
     held |= {k: sorted(held[k]) for k in ("files", "folders")}
-    _replace(folder / LIST, _text(held))
+    durable.replace(folder / LIST, _text(held))
 
 
 def _clear(folder: Path, record: _Record) -> None:
@@ -376,19 +377,3 @@ def _files_below(folder: Path, name: str) -> list[str]:
 
 def _text(held: dict) -> str:
     return json.dumps(held, indent=2, sort_keys=True) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace a text file in one move, and see that it is on the disk."""
-    beside = path.with_name(path.name + PARTIAL)
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    if os.name == "posix":
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

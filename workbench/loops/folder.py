@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from workbench.core import durable
 from workbench.core.errors import BadRun
 
 CARD, METRICS = "run.json", "metrics.csv"
@@ -55,26 +55,14 @@ def write(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; the error names the file.
     """
-    beside = path.with_name(path.name + ".partial")
     with written(path):
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        sync(path.parent)
+        durable.replace(path, text)
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the list of a folder's files, on the disk and not on its way."""
-    if os.name == "nt":  # which flushes neither folders nor what is open for reading
-        return
+    """Have a file, or a folder's list of files, on the disk; errors name it."""
     with written(path):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        durable.sync(path)
 
 
 @contextmanager

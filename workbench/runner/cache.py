@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from workbench.core import durable
 from workbench.runner import build
 from workbench.runner.job import Result, Settings, parameters
 from workbench.runner.stamp import cache_key
@@ -34,9 +35,7 @@ def remember(source: build.Source, settings: Settings, result: Result) -> None:
     }
     path = record_of(source, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(row), encoding="utf-8")
-    partial.replace(path)
+    durable.replace(path, json.dumps(row))
     history = settings.folder / ".records" / f"{source.name}.seconds"
     history.write_text(f"{result.seconds:.3f}\n", encoding="utf-8")
 
