@@ -433,7 +433,6 @@ def test_pickles_beside_safetensors_are_ignored(folder, opened):
     assert [n for n in opened if n.endswith("config.json")], "the hook heard nothing"
 
 
-
 @pytest.mark.parametrize(
     "changes",
     [
