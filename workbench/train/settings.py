@@ -150,14 +150,14 @@ def find(key: str) -> ModuleType:
     """The method with this key.
 
     Raises:
-        BadOption: there is none; the message lists those there are.
+        BadOption: there is none; the message suggests what is near.
     """
     from workbench import catalogue
 
     found = catalogue.methods()
     if key not in found:
-        there = ", ".join(found)
-        raise BadOption(f"no method {key!r}{suggest(key, found)}; there are {there}")
+        near = suggest(key, found)
+        raise BadOption(f"no method {key!r}{near}; workbench methods lists them all")
     return found[key]
 
 
