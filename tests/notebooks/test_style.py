@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat.v4 as v4
 import pytest
 
-from workbench.runner import build, series, site
+from workbench.runner import build, page, series
 
 ROOT = Path(__file__).parents[2]
 SOURCES = series.sources(ROOT)
@@ -69,6 +69,6 @@ def test_a_lecture_takes_at_most_90_seconds(source):
 def test_every_formula_is_drawn_in_the_site(source):
     """An unknown command would stand in the page as its name."""
     prose = [c for c in source.notebook.cells if c.cell_type == "markdown"]
-    page = site.notebook_html(v4.new_notebook(cells=prose), source.title)
-    unknown = set(re.findall(r"<m[a-z]+[^>]*>\\[A-Za-z]+", page))
+    shown = page.notebook_html(v4.new_notebook(cells=prose), source.title)
+    unknown = set(re.findall(r"<m[a-z]+[^>]*>\\[A-Za-z]+", shown))
     assert not unknown
