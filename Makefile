@@ -45,7 +45,7 @@ test: developer
 figure: env
 	@$(BIN)/python -m workbench run --profile figure --jobs 1 --device cuda --site
 	@for method in dpo rloo; do $(BIN)/python -m workbench train $$method \
-	  --world stories --profile figure --out runs/figure-$$method || exit 1; done
+	  --world stories --profile figure --out runs/figure-$$method --overwrite || exit 1; done
 
 lab: env
 	@$(BIN)/python -m workbench lab

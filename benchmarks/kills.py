@@ -76,6 +76,8 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    for name in SIGNALS[1:]:  # nohup and a shell's & switch some of them off
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
     commands = [
         Command("train dpo", TRAIN, f"{TRAIN} --resume"),
         Command("train ppo", PPO, f"{PPO} --resume"),
@@ -123,7 +125,9 @@ def trial(command: Command, how: str, draw: random.Random):
             running.send_signal(getattr(signal, how))
         running.wait()
         left = orphans(running.mark)
-        again = start(command.again, root)
+        # before anything is kept there is nothing to resume, as the last words say
+        begun = (root / "out").exists() or command.name == "run"
+        again = start(command.again if begun else command.words, root)
         words = again.communicate()[0]
         if again.returncode:
             result = f"went on with status {again.returncode}: {words.strip()[-200:]}"

@@ -1,6 +1,7 @@
 """Settings of every test process: one thread, no progress bars, no network."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -14,5 +15,13 @@ os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 
 def pytest_sessionstart(session):
     import torch
+
+    # `nohup` and a shell's `&` switch signals off for all that they start, and tests
+    # send them to processes of their own.
+    for name in ("SIGINT", "SIGHUP", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_IGN:
+            default = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+            signal.signal(number, default)
 
     torch.set_num_threads(1)
