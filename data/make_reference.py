@@ -10,11 +10,11 @@ the same weights.
 import torch
 
 from workbench.core.seeds import generator
-from workbench.feedback.responses import Responses
+from workbench.feedback.kinds.responses import Responses
 from workbench.loops import offline
 from workbench.methods.supervised import sft
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 from workbench.worlds.stories import Stories
 
@@ -48,8 +48,8 @@ def main() -> None:
         policy = learn(world, STEPS, 128)
         with torch.no_grad():
             logps = policy.response_logps(world)
-        gap = exact.kl(world.author, logps).mean().item()
-        gold = exact.expectation(logps, world.gold).mean().item()
+        gap = solutions.kl(world.author, logps).mean().item()
+        gold = solutions.expectation(logps, world.gold).mean().item()
         print(f"{world.name}-{max_words}: KL(author||ref) {gap:.4f}, gold {gold:.3f}")
 
 

@@ -10,15 +10,15 @@ import torch
 from workbench import views
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import sample_pairs
+from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.loops import online, reward
 from workbench.measure.exact import Tracker
 from workbench.measure.overoptimisation import paths
-from workbench.methods.online import rloo
-from workbench.methods.reward import bt
+from workbench.methods.policy_gradient.reinforce import rloo
+from workbench.methods.reward.pairwise import bt
 from workbench.models import tiny
 from workbench.models.heads import ScoreModel
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 CAPTION = (
@@ -38,7 +38,7 @@ def main() -> None:
     model = ScoreModel.tiny(world.vocab, seed=2)
     reward.fit(model, pairs, bt, bt.Config(), steps=200, seed=2)
     proxy = model.score_all(world)
-    proxy = proxy - exact.expectation(ref, proxy)[:, None]
+    proxy = proxy - solutions.expectation(ref, proxy)[:, None]
     run = online.fit(
         reference.copies(1), reference, world, online.TableReward(proxy), rloo,
         rloo.Config(beta=0.0), steps=140, every=7, seed=2,
@@ -49,7 +49,9 @@ def main() -> None:
         ns=[2**k for k in range(15)], betas=torch.logspace(1.3, -1.1, 40).tolist(),
         runs={"RLOO": run.metrics},
     )  # fmt: skip
-    best = exact.frontier(ref, world.gold, world.gold, torch.logspace(1.3, -1.3, 60))
+    best = solutions.frontier(
+        ref, world.gold, world.gold, torch.logspace(1.3, -1.3, 60)
+    )
     figure = views.overoptimisation(curves, exact=best, caption=CAPTION)
     figure.save(Path(__file__).parent / "figure.png")
 

@@ -50,7 +50,7 @@ def test_table_has_a_row_a_method():
     assert [row["key"] for row in rows] == list(METHODS)
     dpo = next(row for row in rows if row["key"] == "dpo")
     assert dpo["needs"] == "pairs, reference"
-    assert dpo["module"] == "workbench.methods.offline.dpo"
+    assert dpo["module"] == "workbench.methods.direct.links.dpo"
 
 
 def test_known_mistakes_are_read_from_the_docstring():
@@ -123,7 +123,7 @@ def test_two_modules_with_one_key_are_refused(tmp_path, monkeypatch):
     package = tmp_path / "twice"
     package.mkdir()
     (package / "__init__.py").touch()
-    text = "from workbench.methods.offline.dpo import card\n"
+    text = "from workbench.methods.direct.links.dpo import card\n"
     for name in ("one", "two"):
         (package / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
@@ -338,7 +338,7 @@ def test_a_card_built_in_any_way_is_found(package, form):
 
 def test_a_card_that_is_imported_from_another_file_is_found(package):
     for line in ("import card", "import *"):
-        made = package(f"from workbench.methods.offline.dpo {line}")
+        made = package(f"from workbench.methods.direct.links.dpo {line}")
         assert list(catalogue.cards(made)) == ["dpo"]
         del sys.modules["strange.odd"]
 
@@ -363,8 +363,8 @@ from math import inf
 from typing import ClassVar
 
 from workbench.methods.offline import dpo, nca, rpo
-from workbench.methods.offline.dpo import Config as Base
-from workbench.methods.offline.rpo import Config as Wide
+from workbench.methods.direct.links.dpo import Config as Base
+from workbench.methods.direct.pessimism.rpo import Config as Wide
 
 WIDTH = 3
 """
@@ -376,7 +376,7 @@ CONFIGS = {
     "an alias": "Config = rpo.Config",
     "an alias of an alias": "Config = nca.Config",
     "an imported name": "Config = Wide",
-    "an import": "from workbench.methods.offline.rpo import Config",
+    "an import": "from workbench.methods.direct.pessimism.rpo import Config",
     "a base": f"{FROZEN}(Base):\n    a: int = 1  # ours",
     "a base that is changed": f"{FROZEN}(rpo.Config):\n    reduce: str = 'mean'  # ours"
     "\n    a: int = 1  # ours",

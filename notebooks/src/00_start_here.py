@@ -37,18 +37,18 @@ import torch
 from workbench import teach, views
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%
 from workbench.loops import offline, reward
 from workbench.measure import drift
 from workbench.measure.exact import Tracker
 from workbench.measure.implicit_reward import PairTracker, of_tokens
-from workbench.methods.offline import dpo
-from workbench.methods.reward import bt
+from workbench.methods.direct.links import dpo
+from workbench.methods.reward.pairwise import bt
 from workbench.models import tiny
 from workbench.models.heads import ScoreModel
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -285,7 +285,7 @@ views.kl_drift(
 
 # %%
 betas = torch.logspace(1.5, -1.2, 40, dtype=torch.float64).tolist()
-frontier = exact.frontier(ref, gold, gold, betas)
+frontier = solutions.frontier(ref, gold, gold, betas)
 views.frontier(
     last.assign(method="dpo"), frontier[frontier["kl"] < 3],
     caption="At its own distance DPO leaves "
@@ -308,8 +308,8 @@ fitted = reward.fit(ScoreModel.stack(scorers), few, bt, bt.Config(),
                     steps=steps // 2, seed=SEED)  # fmt: skip
 with torch.no_grad():
     proxies = fitted.policy.score_all(world).double()
-proxies = proxies - exact.expectation(ref, proxies)[..., None]
-paths = [exact.frontier(ref, proxy, gold, betas) for proxy in proxies]
+proxies = proxies - solutions.expectation(ref, proxies)[..., None]
+paths = [solutions.frontier(ref, proxy, gold, betas) for proxy in proxies]
 curves = pd.concat(paths, keys=every_seed, names=["seed"])
 curves = curves.reset_index(level=0)
 

@@ -41,7 +41,7 @@ from workbench.measure.frontier import Frontier
 from workbench.models import tiny
 from workbench.models.policy import TabularPolicy
 from workbench.views.instruments import beta_explorer
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -110,7 +110,7 @@ pd.DataFrame(
 # %%
 asked = torch.arange(samples) % world.n_prompts
 drawn = reference.sample(world, asked, generator(SEED, "look"))
-truth = exact.expectation(ref, gold).mean().item()
+truth = solutions.expectation(ref, gold).mean().item()
 told = "mean {:.3f}, 95 % interval {:.3f} to {:.3f}"
 print(f"exact E_ref[gold]  {truth:.4f} reward units")
 print(samples, "samples:", told.format(*interval(world.gold_reward(drawn))))
@@ -157,7 +157,7 @@ print(samples, "samples:", told.format(*interval(world.gold_reward(drawn))))
 # Line 3 is one line of code: `log_softmax` is the division by $Z$.
 
 # %%
-teach.show(exact.optimal_policy)
+teach.show(solutions.optimal_policy)
 
 # %% [markdown]
 # ## By hand on four responses
@@ -177,7 +177,7 @@ hand.set_axis([world.text(i) for i in four]).round(4)
 # %%
 Z = tilted.sum()
 star = tilted / Z
-library = exact.optimal_policy(p.log(), r, BETA).exp()
+library = solutions.optimal_policy(p.log(), r, BETA).exp()
 print("Z       =", f"{Z:.4f}")
 print("β log Z =", f"{BETA * Z.log():.4f}", "reward units")
 print("π*      =", [f"{v:.4f}" for v in star])
@@ -227,7 +227,9 @@ def climb(seed):
     adam = torch.optim.Adam(policy.parameters(), lr=0.05)
     for step in range(steps + 1):
         law = policy.response_logps()
-        value = exact.expectation(law, gold) - BETA * exact.kl(law, ref)
+        value = solutions.expectation(law, gold) - BETA * solutions.kl(
+            law, ref
+        )
         adam.zero_grad()
         (-value.mean()).backward()
         adam.step()
@@ -236,13 +238,13 @@ def climb(seed):
 
 
 # %%
-best = exact.optimal_policy(ref, gold, BETA)
-ceiling = (BETA * exact.log_partition(ref, gold, BETA)).mean().item()
+best = solutions.optimal_policy(ref, gold, BETA)
+ceiling = (BETA * solutions.log_partition(ref, gold, BETA)).mean().item()
 rows = [
     {"seed": seed, "step": step, "lost": ceiling - value,
-     "distance": BETA * exact.kl(law, best).mean().item(),
-     "kl": exact.kl(law, ref).mean().item(),
-     "gold": exact.expectation(law, gold).mean().item()}
+     "distance": BETA * solutions.kl(law, best).mean().item(),
+     "kl": solutions.kl(law, ref).mean().item(),
+     "gold": solutions.expectation(law, gold).mean().item()}
     for seed in range(SEED, SEED + SEEDS)
     for step, value, law in climb(seed)
 ]  # fmt: skip
@@ -261,7 +263,7 @@ views.training_curves(
 )  # fmt: skip
 
 # %%
-target = exact.kl(best, ref).mean().item()
+target = solutions.kl(best, ref).mean().item()
 views.kl_drift(
     walks,
     caption="The walks start away from π_ref and all end near "
@@ -281,7 +283,7 @@ views.kl_drift(
 implicit = BETA * (best - ref)
 held = {"gold": gold[film, four], "policy": implicit[film, four]}
 table = pd.DataFrame({"review": [world.text(i) for i in four], **held})
-shift = BETA * exact.log_partition(ref, gold, BETA)[film]
+shift = BETA * solutions.log_partition(ref, gold, BETA)[film]
 views.bars(
     table.melt("review"), "review", "value", by="variable",
     label="reward units", caption="Gold r and the implicit reward of the "
@@ -302,7 +304,7 @@ beta_explorer(world, ref, gold, beta=BETA)
 
 # %%
 betas = torch.logspace(-1.3, 1.7, 40, dtype=torch.float64).tolist()
-frontier = exact.frontier(ref, gold, gold, betas)
+frontier = solutions.frontier(ref, gold, gold, betas)
 far, near = frontier.iloc[0], frontier.iloc[-1]
 print(f"β = {near['beta']:.0f}: KL(π*‖π_ref) = {near['kl']:.4f} nats")
 print(f"β = {far['beta']:.2f}: gold reward {far['gold']:.3f}, the best review",
@@ -329,8 +331,8 @@ print(f"β = {far['beta']:.2f}: gold reward {far['gold']:.3f}, the best review",
 # %%
 WRONG = {
     "π_ref forgotten": lambda b: (gold / b).log_softmax(-1),
-    "wrong scale": lambda b: exact.optimal_policy(ref, gold, 1 / b),
-    "wrong sign": lambda b: exact.optimal_policy(ref, -gold, b),
+    "wrong scale": lambda b: solutions.optimal_policy(ref, gold, 1 / b),
+    "wrong sign": lambda b: solutions.optimal_policy(ref, -gold, b),
 }
 ruler = {"gold": gold, "frontier": Frontier(ref, gold)}
 measured = {
@@ -407,7 +409,7 @@ def check(mine):
     law, big = mine(ref, gold * 1e4, 0.1), gold * 1e4
     if law is None:
         return "not written yet"
-    same = torch.allclose(law, exact.optimal_policy(ref, big, 0.1))
+    same = torch.allclose(law, solutions.optimal_policy(ref, big, 0.1))
     return "agrees" if same else "differs: is anything inf or nan?"
 
 
@@ -431,9 +433,9 @@ check(solution)
 # %% tags=["solution"]
 bonus = gold.clone()
 bonus[1] += 5
-moved = exact.optimal_policy(ref, bonus, BETA)
-value = exact.log_partition(ref, bonus, BETA)[1]
-value = BETA * (value - exact.log_partition(ref, gold, BETA)[1])
+moved = solutions.optimal_policy(ref, bonus, BETA)
+value = solutions.log_partition(ref, bonus, BETA)[1]
+value = BETA * (value - solutions.log_partition(ref, gold, BETA)[1])
 print("π* stays:", torch.allclose(moved, best))  # and so does every regret
 print(f"β log Z of plot grows by {value:.3f}")
 

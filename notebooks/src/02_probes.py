@@ -38,17 +38,17 @@ import torch
 
 from workbench import teach, views
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, population_pairs
+from workbench.feedback.kinds.pairs import Pairs, population_pairs
 
 # %%
 from workbench.loops import offline, online
 from workbench.measure.exact import evaluate
 from workbench.measure.implicit_reward import PairTracker
-from workbench.methods.offline import dpo
-from workbench.methods.online import rloo
+from workbench.methods.direct.links import dpo
+from workbench.methods.policy_gradient.reinforce import rloo
 from workbench.models import tiny
 from workbench.models.policy import Policy, TabularPolicy
-from workbench.worlds import exact, probes
+from workbench.worlds import probes, solutions
 from workbench.worlds.probes import PROBES, broken_part, diagnose
 
 # %%
@@ -243,10 +243,10 @@ views.implicit_rewards(
 
 # %%
 drift = watched.metrics.groupby("step").mean()
-best = exact.optimal_policy(ref, price.world.gold, beta)
+best = solutions.optimal_policy(ref, price.world.gold, beta)
 views.kl_drift(
     watched.metrics, caption=f"The drift ends at {drift['kl'].iloc[-1]:.3f} "
-    f"nats; π* stands at {exact.kl(best, ref).item():.3f}.",
+    f"nats; π* stands at {solutions.kl(best, ref).item():.3f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -454,7 +454,7 @@ teach.check.dpo(solution)
 
 # %%
 optimum = diagnose(
-    lambda p: exact.optimal_policy(p.ref_logps, p.world.gold, p.beta)
+    lambda p: solutions.optimal_policy(p.ref_logps, p.world.gold, p.beta)
 )
 assert optimum["passed"].all()
 assert visits["reading"].notna().all() and rl["reading"].notna().all()

@@ -38,19 +38,19 @@ import torch
 from workbench import teach, views
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%
-from workbench.feedback.responses import Responses
+from workbench.feedback.kinds.responses import Responses
 from workbench.loops import offline
-from workbench.measure import decline
+from workbench.measure import chosen_reward
 from workbench.measure.exact import evaluate
 from workbench.measure.frontier import Frontier
 from workbench.measure.implicit_reward import PairTracker
 from workbench.methods.decoding import best_of_n
 from workbench.methods.supervised import sft
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -212,7 +212,7 @@ views.bars(
 # language, and the model $\mu$ that **wrote** the pairs.
 
 # %%
-chosen_law, rejected_law = decline.pair_laws(mu, gold)
+chosen_law, rejected_law = chosen_reward.pair_laws(mu, gold)
 flat = (0.3 * world.author).log_softmax(-1)  # of what the base has read
 
 
@@ -232,8 +232,8 @@ STARTS = {"base": base, "wrote the pairs": tiny.reference(world)}
 def foretell(start):  # E_p[log π/π_ref] in nats, at the optimum π = p_w
     gap = chosen_law - start
     return {
-        "chosen": exact.expectation(chosen_law, gap).mean().item(),
-        "rejected": exact.expectation(rejected_law, gap).mean().item(),
+        "chosen": solutions.expectation(chosen_law, gap).mean().item(),
+        "rejected": solutions.expectation(rejected_law, gap).mean().item(),
     }
 
 
@@ -285,9 +285,9 @@ def run_sft(start, method=sft):
 def to_law(policy):
     laws = policy.response_logps(world).reshape(-1, *mu.shape)
     truth = chosen_law.expand_as(laws)
-    numbers = {"to_data_law": exact.kl(truth, laws),
-               "gold": exact.expectation(laws, gold),
-               "length": exact.expectation(laws, n_words)}  # fmt: skip
+    numbers = {"to_data_law": solutions.kl(truth, laws),
+               "gold": solutions.expectation(laws, gold),
+               "length": solutions.expectation(laws, n_words)}  # fmt: skip
     numbers = {k: v.mean(-1).tolist() for k, v in numbers.items()}
     return pd.DataFrame({"seed": range(len(laws)), **numbers})
 
@@ -329,7 +329,7 @@ rewards("wrote the pairs")
 # %%
 both = pd.concat({k: run.metrics for k, run in runs.items()}, names=["start"])
 both = both.reset_index(level=0)
-goal = exact.expectation(chosen_law, gold).mean().item()
+goal = solutions.expectation(chosen_law, gold).mean().item()
 left = both.loc[both["step"] == steps, "to_data_law"].max()
 views.training_curves(
     both, {"to_data_law": "KL(p_w‖π) (nats)", "gold": "gold (reward units)"},
@@ -362,8 +362,8 @@ lengths = pd.concat(lengths, names=["method"]).reset_index(level=0)
 # %%
 tokens = n_words + (world.n_words < world.max_words)  # the end is a token
 short = (chosen_law - tokens.log()).log_softmax(-1)
-data_length = exact.expectation(chosen_law, n_words).mean().item()
-mean_length = exact.expectation(short, n_words).mean().item()
+data_length = solutions.expectation(chosen_law, n_words).mean().item()
+mean_length = solutions.expectation(short, n_words).mean().item()
 got = lengths.groupby("method")["length"].mean()
 views.bars(
     lengths, "method", "length", exact=data_length, label="words a review",
@@ -399,7 +399,7 @@ teach.claim(
 )  # fmt: skip
 
 # %%
-spare = [bound - exact.kl(law, mu).max().item() for law in laws.values()]
+spare = [bound - solutions.kl(law, mu).max().item() for law in laws.values()]
 teach.claim(
     key="best-of-two-bound", paper="Gao et al. 2023 (2210.10760), best-of-n",
     statement="Chosen-SFT drifts at most log 2 − ½ nats, for every annotator "
@@ -451,7 +451,9 @@ law = mu
 for n in (2, 4, 8):
     law = best_of_n.log_law(law, gold, 2)  # one more round
     same = torch.allclose(law, best_of_n.log_law(mu, gold, n))
-    told = f"KL {exact.kl(law, mu).mean():.3f} ≤ {best_of_n.kl_bound(n):.3f}"
+    told = (
+        f"KL {solutions.kl(law, mu).mean():.3f} ≤ {best_of_n.kl_bound(n):.3f}"
+    )
     print(f"best-of-{n}: {same}, {told}")
 
 # %% [markdown]

@@ -38,18 +38,18 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from workbench import teach, views
-from workbench.core.batches import PairScores
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pair_scores import PairScores
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%
 from workbench.loops import reward as reward_loop
 from workbench.measure import calibration, reward_model
 from workbench.measure import overoptimisation as over
-from workbench.methods.reward import bt
+from workbench.methods.reward.pairwise import bt
 from workbench.models import heads, tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -145,9 +145,9 @@ print("scores − truth:", [round(v, 4) for v in shift])
 
 # %%
 f = torch.tensor([[5.0], [-3.0], [0.0], [1.0]], dtype=torch.float64)
-star = exact.optimal_policy(ref, gold, beta)
-moved = exact.optimal_policy(ref, gold + f, beta)
-same = exact.kl(moved, star).max().item()
+star = solutions.optimal_policy(ref, gold, beta)
+moved = solutions.optimal_policy(ref, gold + f, beta)
+same = solutions.kl(moved, star).max().item()
 print(f"KL between π* of r and of r + f(x): {same:.1e} nats")
 
 # %% [markdown]
@@ -170,7 +170,7 @@ chance = (gold[x, c] - gold[x, l]).sigmoid()
 
 
 def spread(score):
-    return exact.covariance(ref, score, score).mean().item() ** 0.5
+    return solutions.covariance(ref, score, score).mean().item() ** 0.5
 
 
 # %%
@@ -181,8 +181,8 @@ def judge_one(score):
     row |= {"nll": -said.mean().item(), "spread": spread(score)}
     row |= {"ece": calibration.ece(d.sigmoid(), chance)}
     row |= {"T": calibration.temperature(d, chance)}
-    policy = exact.optimal_policy(ref, score, beta)
-    return row | {"to_optimum": exact.kl(policy, star).mean().item()}
+    policy = solutions.optimal_policy(ref, score, beta)
+    return row | {"to_optimum": solutions.kl(policy, star).mean().item()}
 
 
 def judge(model):
@@ -267,7 +267,7 @@ views.reliability(
 betas = np.geomspace(20, 0.1, 40)
 path = over.tilt_curve(ref, score, gold, betas)
 centre = path.proxy[0] - path.gold[0]
-best = exact.frontier(ref, gold, gold, np.geomspace(20, 0.02, 60))
+best = solutions.frontier(ref, gold, gold, np.geomspace(20, 0.02, 60))
 loss_at = np.interp(path.kl, best.kl, best.gold) - path.gold
 
 # %%

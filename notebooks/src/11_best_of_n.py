@@ -38,17 +38,17 @@ from IPython.display import Markdown, display
 from workbench import teach, views
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%
 from workbench.loops import online, reward
 from workbench.measure import exact as measure
 from workbench.measure import overoptimisation as over
 from workbench.methods.decoding import best_of_n
-from workbench.methods.online import rloo
-from workbench.methods.reward import bt
+from workbench.methods.policy_gradient.reinforce import rloo
+from workbench.methods.reward.pairwise import bt
 from workbench.models import heads, tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -62,7 +62,7 @@ block = range(SEED + 100, SEED + 100 + seeds)
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
-gold, start = world.gold, exact.expectation(ref, world.gold).mean().item()
+gold, start = world.gold, solutions.expectation(ref, world.gold).mean().item()
 
 # %% [markdown]
 # ## The question
@@ -185,7 +185,7 @@ curves = pd.concat(curves)
 # %%
 one = curves[curves.seed == typical].reset_index()
 tops = one.groupby("curve").gold.agg(["max", "last"]).itertuples()
-best = exact.frontier(ref, gold, gold, np.geomspace(20, 0.1, 30))
+best = solutions.frontier(ref, gold, gold, np.geomspace(20, 0.1, 30))
 views.overoptimisation(
     one, by="index", exact=best,
     caption="Gold peaks and ends at "

@@ -39,22 +39,21 @@ import torch
 from IPython.display import Markdown, display
 
 from workbench import teach, views
-from workbench.core.batches import PairLogps
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
 
 # %%
 from workbench.loops import offline
 from workbench.loops import reward as reward_loop
-from workbench.measure import advantages, decline
+from workbench.measure import chosen_reward, token_advantages
 from workbench.measure import exact as measure
 from workbench.measure import implicit_accuracy as answers
-from workbench.methods.offline import dpo
-from workbench.methods.reward import bt
+from workbench.methods.direct.links import dpo
+from workbench.methods.reward.pairwise import bt
 from workbench.models import heads, tiny
 from workbench.views.instruments import token_microscope, token_state
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -191,7 +190,9 @@ print("gradient on log π(y_c), log π(y_r):", logps.grad.flatten().tolist())
 # The same sums over all responses of all prompts. No training yet.
 
 # %%
-rule = decline.decline(ref, world.gold, np.geomspace(0.03, 10, 31).tolist())
+rule = chosen_reward.decline(
+    ref, world.gold, np.geomspace(0.03, 10, 31).tolist()
+)
 turn = float(np.exp(np.interp(0, rule.chosen, np.log(rule.beta))))
 said = f"The chosen reward at π*_β is negative for every β below {turn:.2f}."
 display(Markdown(f"**{said}** In reward units:"), rule.iloc[::5].round(3))
@@ -207,7 +208,7 @@ display(Markdown(f"**{said}** In reward units:"), rule.iloc[::5].round(3))
 # %%
 def train(beta, method=dpo):
     tracks = (
-        decline.DeclineTracker(world, ref, world.gold, beta),
+        chosen_reward.DeclineTracker(world, ref, world.gold, beta),
         measure.Tracker(world, ref, gold=world.gold, beta=beta),
     )
     return offline.fit(
@@ -287,7 +288,7 @@ token_microscope(token_state.token_frame(world, pairs, *laws, **how))
 
 # %%
 asked, said = pairs.chosen.prompt[:200], pairs.chosen.response[:200]
-tokens = advantages.beside_advantage(
+tokens = token_advantages.beside_advantage(
     trained, reference, world, asked, said, beta=main
 )
 by_seed = tokens.groupby("seed")[["reward", "advantage"]].corr()
@@ -309,14 +310,14 @@ models = [heads.ScoreModel.tiny(world.vocab, seed=s) for s in range(seeds)]
 model = heads.ScoreModel.stack(models)
 fit = reward_loop.fit(model, pairs, bt, bt.Config(), steps=steps, seed=SEED)
 tilts, tables = np.geomspace(20, 0.02, 41), fit.policy.score_all(world)
-paths = [exact.frontier(ref, t, world.gold, tilts) for t in tables]
+paths = [solutions.frontier(ref, t, world.gold, tilts) for t in tables]
 own = [paths[int(s) - SEED] for s in last.seed]
 rival = [np.interp(k, p.kl, p.gold) for k, p in zip(last.kl, own, strict=True)]
 last = last.assign(ahead=last.gold - rival)
 
 # %%
 points = last.assign(method="DPO, β = " + last.beta.astype(str))
-best = exact.frontier(ref, world.gold, world.gold, tilts)
+best = solutions.frontier(ref, world.gold, world.gold, tilts)
 views.frontier(
     points[["method", "kl", "gold"]], best[best.kl < 1.3 * last.kl.max()],
     caption="No point lies above the frontier; DPO's gap to it grows from "
@@ -451,7 +452,7 @@ checked
 # first. (Hint: `decline` takes the reward divided by the temperature.)
 
 # %% tags=["solution"]
-sharp = decline.decline(ref, 2 * world.gold, list(rule.beta))
+sharp = chosen_reward.decline(ref, 2 * world.gold, list(rule.beta))
 sharp = float(np.exp(np.interp(0, sharp.chosen, np.log(sharp.beta))))
 print(f"β = {sharp:.2f} instead of {turn:.2f}")
 
@@ -465,9 +466,9 @@ print(f"β = {sharp:.2f} instead of {turn:.2f}")
 assert torch.allclose(r_hat, r - main * Z.log())
 pushed = torch.tensor([[-push], [push]], dtype=torch.float64)
 assert torch.allclose(logps.grad, pushed)
-star = exact.optimal_policy(ref, world.gold, main)
-seen = decline.DeclineTracker(world, ref, world.gold, main)(star)
-exactly = decline.decline(ref, world.gold, main)
+star = solutions.optimal_policy(ref, world.gold, main)
+seen = chosen_reward.DeclineTracker(world, ref, world.gold, main)(star)
+exactly = chosen_reward.decline(ref, world.gold, main)
 assert abs(seen.chosen[0] - exactly.chosen[0]) < 1e-9
 assert (rule.rejected < 0).all() and rule.margin.std() < 1e-9
 assert (last.frontier_gap > -1e-6).all() and last.notna().all().all()

@@ -39,18 +39,17 @@ from IPython.display import display
 
 from workbench import teach, views
 from workbench.catalogue import methods
-from workbench.core.batches import PairLogps
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
 
 # %%
 from workbench.loops import offline
 from workbench.measure import exact as measure
-from workbench.measure import implicit_reward, pull
+from workbench.measure import gradient_weights, implicit_reward
 from workbench.models import tiny
-from workbench.views.links import links, stops
-from workbench.worlds import exact, games
+from workbench.views.loss_curves import links, stops
+from workbench.worlds import preference_games, solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -127,7 +126,9 @@ shelf = {"dpo": (main,), "ipo": (tau,), "hinge": (main,), "cdpo": (main, eps)}
 shelf |= {"exo_pref": (main, eps), "rdpo": (main, eps), "discopop": (main,)}
 shelf = {k: (zoo[k], zoo[k].Config(*v)) for k, v in shelf.items()}
 D = torch.linspace(-1.26, 1.71, 81).double() ** 3  # dense about 0
-curves = {k: pull.of_grid(*each, D, 0.0) for k, each in shelf.items()}
+curves = {
+    k: gradient_weights.of_grid(*each, D, 0.0) for k, each in shelf.items()
+}
 never = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
 links(
     pd.concat([f.assign(method=k) for k, f in curves.items()]),
@@ -153,7 +154,10 @@ links(
 # %%
 alone = {"dpo": (main,), "slic": (), "apo_zero": (main,), "apo_down": (main,)}
 alone = {k: (zoo[k], zoo[k].Config(*v)) for k, v in alone.items()}
-curves = {k: pull.of_grid(*each, D - 2, -2.0) for k, each in alone.items()}
+curves = {
+    k: gradient_weights.of_grid(*each, D - 2, -2.0)
+    for k, each in alone.items()
+}
 half = stops(*curves["apo_down"][["margin", "push_chosen"]].T.values)[0] - 2
 lift = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
 links(
@@ -266,11 +270,11 @@ plot(
 
 # %%
 beats = judge.probability(world.gold[..., None], world.gold[:, None])
-win_rate, rows = games.win_rate(beats, ref), {}  # p(y ≻ μ)
+win_rate, rows = preference_games.win_rate(beats, ref), {}  # p(y ≻ μ)
 for b in strengths:
-    star, own = exact.optimal_policy(ref, win_rate, b), mean[goals[b]]
-    gap = exact.kl(measure.law(policies[goals[b]], world), star).mean()
-    rows[b] = [exact.kl(star, ref).mean(), own.kl, gap, mean[names[b]].kl]
+    star, own = solutions.optimal_policy(ref, win_rate, b), mean[goals[b]]
+    gap = solutions.kl(measure.law(policies[goals[b]], world), star).mean()
+    rows[b] = [solutions.kl(star, ref).mean(), own.kl, gap, mean[names[b]].kl]
 shown = ["KL of IPO's π*", "KL of IPO", "KL(π‖π*)", "KL of DPO"]
 pd.DataFrame(rows, index=shown, dtype=float).T.round(3)
 
@@ -287,7 +291,9 @@ pd.DataFrame(rows, index=shown, dtype=float).T.round(3)
 # %%
 known, pushed, rows = pairs.reference_logps(reference), {}, {}
 for key in ("dpo", "ipo", "hinge", "cdpo"):
-    judged = pull.of_pairs(*shelf[key], policies[key], pairs, known)
+    judged = gradient_weights.of_pairs(
+        *shelf[key], policies[key], pairs, known
+    )
     pushed[key], push = judged, judged.push_chosen
     rows[key] = [(push > 0).mean(), (push == 0).mean(), (push < 0).mean()]
     rows[key] += [judged.margin.mean(), push.abs().mean()]
@@ -368,7 +374,7 @@ goal, tilts = world.gold, torch.logspace(1, -2, 41).tolist()
 lag = mean.T.frontier_gap
 views.points(
     last.reset_index().rename(columns={"run": "method"}),
-    exact.frontier(ref, goal, goal, tilts),
+    solutions.frontier(ref, goal, goal, tilts),
     by=None,
     caption=f"Nearest to the frontier ends {lag.idxmin()}, {lag.min():.2f} "
     f"below it; farthest {lag.idxmax()}, {lag.max():.2f} below.",
@@ -523,7 +529,7 @@ checked
 # π_ref · exp(p(y ≻ μ)/τ) minimises it. (Hint: it is a square in log π.)
 
 # %% tags=["solution"]
-P, q = games.biased_rps(), torch.tensor((5, 3, 2)).double() / 10
+P, q = preference_games.biased_rps(), torch.tensor((5, 3, 2)).double() / 10
 i, j = torch.cartesian_prod(torch.arange(3), torch.arange(3)).T[..., None]
 theory, mask = q.log() + P @ q / tau, torch.ones(9, 1).bool()
 free, old = theory.clone().requires_grad_(), q.log()

@@ -38,19 +38,20 @@ import torch
 from IPython.display import display
 
 from workbench import teach, views
-from workbench.core.batches import ListLogps, ThumbLogps
 from workbench.core.seeds import generator
 
 # %%
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.lists import Lists
-from workbench.feedback.pairs import Pairs, sample_pairs
-from workbench.feedback.thumbs import Thumbs, sample_thumbs
+from workbench.feedback.kinds.lists import ListLogps, Lists
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.thumbs import ThumbLogps, Thumbs, sample_thumbs
 from workbench.loops import offline
 from workbench.measure import exact as measure
-from workbench.methods.offline import bco, dpo, infonca, kto, nca
+from workbench.methods.direct.links import dpo
+from workbench.methods.direct.lists import infonca, nca
+from workbench.methods.direct.unpaired import bco, kto
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -363,7 +364,7 @@ views.training_curves(
 # %%
 points = pd.concat([*final.values(), spare])
 betas = torch.logspace(1.3, -1, 41)
-path = exact.frontier(ref, world.gold, world.gold, betas)
+path = solutions.frontier(ref, world.gold, world.gold, betas)
 near = points.groupby("method", sort=False).mean(numeric_only=True)
 display(near[["gold", "kl", "frontier_gap", "kl_to_optimum"]].round(3))
 views.frontier(

@@ -42,16 +42,17 @@ from workbench import teach, views
 from workbench.core import divergences as D
 from workbench.core.seeds import generator
 from workbench.feedback import annotator, responses
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%
 from workbench.loops import offline
 from workbench.measure import calibration
 from workbench.measure import exact as measure
-from workbench.methods.offline import chi2_direct, chipo, dpo, f_dpo
+from workbench.methods.direct.links import dpo, f_dpo
+from workbench.methods.direct.pessimism import chi2_direct, chipo
 from workbench.methods.supervised import sft
 from workbench.models import tiny
-from workbench.worlds import exact, reviews
+from workbench.worlds import reviews, solutions
 
 # %%
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
@@ -62,7 +63,7 @@ divs = D.REVERSE_KL, D.CHI2_KL, D.JENSEN_SHANNON, D.alpha(0.5), D.FORWARD_KL
 world = reviews.Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref, gold = reference.response_logps(world).detach(), world.gold
-stars = {f.name: exact.optimal_policy_f(ref, gold, beta, f) for f in divs}
+stars = {f.name: solutions.optimal_policy_f(ref, gold, beta, f) for f in divs}
 names, unit = list(stars), "gold (reward units)"
 
 # %% [markdown]
@@ -140,8 +141,10 @@ display(teach.show(f_dpo.slope_margin), teach.show(chipo.loss))
 texts = ["good", "very good", "dull", "not fun"]
 four = torch.tensor([world.index(text) for text in texts])
 q, r = ref[0, four].softmax(-1), gold[0, four]
-u = {f: exact.optimal_policy_f(q.log(), r, beta, f).exp() / q for f in divs}
-cut = exact.optimal_policy_chi2(q.log(), r, beta).exp() / q
+u = {
+    f: solutions.optimal_policy_f(q.log(), r, beta, f).exp() / q for f in divs
+}
+cut = solutions.optimal_policy_chi2(q.log(), r, beta).exp() / q
 hand = {"π_ref": q, "r": r} | {f"u, {f.name}": u[f] for f in divs}
 levels = {f"λ, {f.name}": r - beta * f.slope(u[f].log()) for f in divs}
 logged = {"r − β log u, forward KL": r - beta * u[D.FORWARD_KL].log()}
@@ -162,7 +165,7 @@ pd.DataFrame(hand, index=texts).T.round(4)
 # All reviews of the film at each optimum, against the reward.
 
 # %%
-laws = stars | {"pure χ²": exact.optimal_policy_chi2(ref, gold, beta)}
+laws = stars | {"pure χ²": solutions.optimal_policy_chi2(ref, gold, beta)}
 x, place = np.unique(gold[0], return_index=True)
 u = {k: (law - ref)[0, place].exp() for k, law in laws.items()}
 frame = pd.DataFrame(u, index=x).melt(var_name="kind", ignore_index=False)
@@ -192,8 +195,8 @@ views.training_curves(
 # %%
 rows, levels = [], [0.0, 0.3, 0.6, 0.9, 1.2]
 for f, b in product(divs, np.geomspace(5, 0.08, min(30, steps)).tolist()):
-    law = exact.optimal_policy_f(ref, gold, b, f)
-    at = exact.expectation(law, gold).mean(), exact.entropy(law).mean()
+    law = solutions.optimal_policy_f(ref, gold, b, f)
+    at = solutions.expectation(law, gold).mean(), solutions.entropy(law).mean()
     rows.append((f.name, *map(float, at)))
 best = pd.DataFrame(rows, columns=["kind", "gold", "entropy"])
 
@@ -270,7 +273,7 @@ same.round(3)
 trained = {k: measure.law(run.policy, world) for k, run in runs.items()}
 left, rows = {}, {"π_ref": ref[None]} | trained
 for (k, law), g in product(rows.items(), names):
-    left[k, g] = exact.kl(law, stars[g]).mean().item()
+    left[k, g] = solutions.kl(law, stars[g]).mean().item()
 pd.Series(left).unstack().loc[[*rows], names].round(3)
 
 # %% [markdown]
@@ -359,24 +362,29 @@ views.training_curves(
 def proxy(seed, freedom):
     rng = np.random.default_rng([seed, 23])
     error = torch.tensor(rng.standard_t(freedom, gold.shape))
-    g, e = (exact.covariance(ref, v, v)[:, None] for v in (gold, error))
+    g, e = (solutions.covariance(ref, v, v)[:, None] for v in (gold, error))
     return gold + 0.5 * (g / e).sqrt() * error
 
 
 def gain(laws, reward):
-    rise = exact.expectation(laws, reward) - exact.expectation(ref, reward)
-    return (rise / exact.covariance(ref, reward, reward).sqrt()).mean(-1)
+    rise = solutions.expectation(laws, reward) - solutions.expectation(
+        ref, reward
+    )
+    return (rise / solutions.covariance(ref, reward, reward).sqrt()).mean(-1)
 
 
 # %%
-both = {"reverse KL": exact.optimal_policy, "χ²": exact.optimal_policy_chi2}
+both = {
+    "reverse KL": solutions.optimal_policy,
+    "χ²": solutions.optimal_policy_chi2,
+}
 tails, ticks = {"light_tail": 1000, "heavy_tail": 2}, np.arange(1, 7) / 4
 rows, above, fine = {}, [], np.geomspace(30, 0.05, 40).tolist()
 for name, seed, tail in product(both, range(seeds), tails):
     R = proxy(SEED + seed, tails[tail])
     laws = torch.stack([both[name](ref, R, b) for b in fine])
     floor = chi2_direct.gold_floor(laws, ref, R, gold)
-    above.append((exact.expectation(laws, gold) - floor).min().item())
+    above.append((solutions.expectation(laws, gold) - floor).min().item())
     rows[name, seed, tail] = np.interp(ticks, gain(laws, R), gain(laws, gold))
 
 # %%
@@ -403,7 +411,7 @@ views.sweep(
 # %%
 broken = fit(pairs, cfgs["forward KL"], f_dpo.mistakes["3 other direction"])
 got = measure.law(broken.policy, world)
-apart = {k: exact.kl(got, v).mean().item() for k, v in trained.items()}
+apart = {k: solutions.kl(got, v).mean().item() for k, v in trained.items()}
 views.training_curves(
     pd.concat([curves, broken.metrics.assign(kind="forward, broken")])
     .groupby(["kind", "step"], sort=False).mean().reset_index(),
@@ -509,8 +517,8 @@ flat, levels_flat = torch.zeros_like(ref[:1]).log_softmax(-1), [-0.5, 0.0, 0.5]
 flat_rows, best_entropy = [], {}
 for f in (D.REVERSE_KL, D.FORWARD_KL):
     for b in np.geomspace(20, 0.1, 12):
-        law = exact.optimal_policy_f(flat, gold[:1], float(b), f)
-        at = exact.expectation(law, gold[:1]), exact.entropy(law)
+        law = solutions.optimal_policy_f(flat, gold[:1], float(b), f)
+        at = solutions.expectation(law, gold[:1]), solutions.entropy(law)
         flat_rows.append((f.name, *map(float, at)))
 flat_rows = pd.DataFrame(flat_rows, columns=["f", "gold", "entropy"])
 for name, part in flat_rows.groupby("f"):
@@ -524,8 +532,8 @@ pd.DataFrame(best_entropy, index=levels_flat).round(3)
 
 # %% tags=["solution"]
 R = proxy(SEED, 2)[:1]
-sds = [exact.covariance(ref[:1], v, v).sqrt() for v in (R, gold[:1])]
-rho = (exact.covariance(ref[:1], R, gold[:1]) / sds[0] / sds[1]).item()
+sds = [solutions.covariance(ref[:1], v, v).sqrt() for v in (R, gold[:1])]
+rho = (solutions.covariance(ref[:1], R, gold[:1]) / sds[0] / sds[1]).item()
 best = sds[0].item() * (1 - rho**2) ** 0.5 / rho
 for share in (0.5, 0.8, 1.0, 1.2, 1.9):
     cfg = chi2_direct.Config(share * best)

@@ -39,19 +39,21 @@ import torch
 from IPython.display import display
 
 from workbench import teach, views
-from workbench.core.batches import ListLogps
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import sample_pairs
+from workbench.feedback.kinds.lists import ListLogps
+from workbench.feedback.kinds.pairs import sample_pairs
 
 # %%
-from workbench.feedback.supply import sample_supply
+from workbench.feedback.labels import collect_labels
 from workbench.loops import offline
 from workbench.measure import exact as measure
 from workbench.measure import implicit_accuracy as answers
-from workbench.methods.offline import adpo, adpo_pair, cdpo, dpo, ipo, rdpo
+from workbench.methods.direct.links import dpo, ipo
+from workbench.methods.direct.lists import adpo, adpo_pair
+from workbench.methods.direct.noise import cdpo, rdpo
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -169,8 +171,8 @@ known = {dpo: [beta], ipo: [tau], cdpo: [beta, true], rdpo: [beta, true]}
 laws = {m.card.key: settle(m, m.Config(*v), true) for m, v in known.items()}
 
 # %%
-star = exact.optimal_policy(q.log(), r, beta)
-apart = {k: exact.kl(law, star).item() for k, law in laws.items()}
+star = solutions.optimal_policy(q.log(), r, beta)
+apart = {k: solutions.kl(law, star).item() for k, law in laws.items()}
 table = np.exp(pd.DataFrame(laws | {"π*": star, "π_ref": q.log()}, texts).T)
 table.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
 
@@ -363,7 +365,7 @@ def win_mass(policy):
 # %%
 def listed(flip, seed):
     how = Annotator(flip=flip), generator(seed, "lists")
-    return sample_supply(world, reference, n_pairs, *how).data(ListLogps)
+    return collect_labels(world, reference, n_pairs, *how).data(ListLogps)
 
 
 some = {e: [listed(e, SEED + s) for s in range(seeds)] for e in rates[::2]}
@@ -504,7 +506,7 @@ zero = {"kind": "exact", "setting": "infinitely many pairs, no training"}
 nil = zero | {"expected": "zero", "tolerance": 1e-9, "unit": "nats"}
 claim("rdpo-exact", "rdpo", apart["rdpo"], **nil)
 twice = settle(dpo, dpo.Config(beta), 2 * true * (1 - true))
-claim("cdpo-exact", "cdpo", exact.kl(laws["cdpo"], twice).item(), **nil)
+claim("cdpo-exact", "cdpo", solutions.kl(laws["cdpo"], twice).item(), **nil)
 claim("cdpo-short", "cdpo", goals.cdpo[0.1:], (0.0, 0.999), "slope", **zero)
 low = rdpo.link(torch.tensor(100.0), rdpo.Config(1.0, 0.2)).item()
 claim("unbounded", "rdpo", low, (-33.4, -33.3), "nats", **zero)

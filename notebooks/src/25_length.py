@@ -39,16 +39,15 @@ import torch
 from IPython.display import display
 
 from workbench import teach, views
-from workbench.core.batches import PairLogps
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
 
 # %%
 from workbench.loops import offline
 from workbench.measure import exact as measure
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -61,7 +60,7 @@ world = Reviews(4)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach().double()
 tokens = (world.n_words + 1).clamp(max=world.max_words)  # |y|
-usual = exact.expectation(ref, tokens).mean().item()  # E_ref|y|
+usual = solutions.expectation(ref, tokens).mean().item()  # E_ref|y|
 per = usual * beta  # of a mean over tokens: as strong as β at the usual |y|
 
 # %% [markdown]
@@ -120,7 +119,8 @@ pd.DataFrame(rows, columns=names).round(3)
 # and what the annotators pay for it stays.
 
 # %%
-from workbench.methods.offline import cpo, dpo, length_dpo, ln_dpo, simpo
+from workbench.methods.direct.length import length_dpo, ln_dpo, simpo
+from workbench.methods.direct.links import cpo, dpo
 
 display(*(teach.show(m.loss) for m in (length_dpo, ln_dpo, simpo, cpo)))
 
@@ -150,11 +150,13 @@ def tilt(base, reward, beta, size):
 def optima(base, reward, size, beta):
     """Where each loss ends; a mean over tokens gets E_ref|y| times the β."""
     return {
-        "dpo": exact.optimal_policy(base, reward, beta),
-        "length_dpo": exact.optimal_policy(base, reward - price * size, beta),
+        "dpo": solutions.optimal_policy(base, reward, beta),
+        "length_dpo": solutions.optimal_policy(
+            base, reward - price * size, beta
+        ),
         "ln_dpo": tilt(base, reward, usual * beta, size),
         "simpo, γ = 0": tilt(0 * base, reward, usual * beta, size),
-        "cpo, α = 0": exact.optimal_policy(0 * base, reward, beta),
+        "cpo, α = 0": solutions.optimal_policy(0 * base, reward, beta),
     }
 
 
@@ -226,9 +228,9 @@ columns = ("tokens", "gold", "fluency", "controlled", "kl")
 def facts(law):
     """What a law over all reviews is worth, prompts in equal shares."""
     values = tokens, world.gold, ref / tokens
-    each = [exact.expectation(law, value) for value in values]
+    each = [solutions.expectation(law, value) for value in values]
     given = (law.exp() * world.gold) @ by_length / (law.exp() @ by_length)
-    each += [(given * (ref.exp() @ by_length)).sum(-1), exact.kl(law, ref)]
+    each += [(given * (ref.exp() @ by_length)).sum(-1), solutions.kl(law, ref)]
     return {c: v.mean(-1).tolist() for c, v in zip(columns, each, strict=True)}
 
 
@@ -285,7 +287,8 @@ def track(policy):
 
 
 # %%
-from workbench.methods.offline import ld_dpo, orpo
+from workbench.methods.direct.length import ld_dpo
+from workbench.methods.direct.links import orpo
 
 
 def train(module, cfg, start=reference):
@@ -382,7 +385,9 @@ drawn(
 # %%
 goals, rows = optima(ref, rated, tokens, beta), {}
 for name, goal in goals.items():
-    left = exact.kl(measure.law(runs[name].policy, world), goal).mean().item()
+    left = (
+        solutions.kl(measure.law(runs[name].policy, world), goal).mean().item()
+    )
     rows[name] = left, mean.tokens[name], facts(goal)["tokens"]
 pd.DataFrame(rows, ["KL(π‖optimum)", "E|y|", "E|y|, optimum"]).T.round(3)
 
@@ -512,7 +517,7 @@ checked
 # %% tags=["solution"]
 rows = {}
 for alpha in (0.0, price / 2, price, 1.5 * price, 2 * price):
-    law = exact.optimal_policy(ref, rated - alpha * tokens, beta)
+    law = solutions.optimal_policy(ref, rated - alpha * tokens, beta)
     rows[f"α = {alpha:.1f}"] = facts(law)
 # controlled gold does not move: α decides about lengths, not about words
 pd.DataFrame(rows).T.round(3)
@@ -524,7 +529,7 @@ pd.DataFrame(rows).T.round(3)
 
 # %% tags=["solution"]
 left = price * (world.n_words - tokens)  # −b, but 0 at four words
-law = exact.optimal_policy(ref, world.gold + left, beta)
+law = solutions.optimal_policy(ref, world.gold + left, beta)
 print([f"{k} words: {left[world.n_words == k][0]:+.0f}" for k in range(5)])
 fair = facts(goals["length_dpo"])["tokens"]
 print(f"{facts(law)['tokens']:.3f} tokens instead of {fair:.3f}")

@@ -44,17 +44,18 @@ from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 
 # %%
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 from workbench.loops import offline
-from workbench.measure import decline, displacement, implicit_reward
+from workbench.measure import chosen_reward, displacement, implicit_reward
 from workbench.measure import exact as measure
 from workbench.measure import rank_deficiency as rank
-from workbench.methods.offline import chipo, dpo, dpop, hinge, ipo, rpo
-from workbench.methods.offline import implicit_sft as soft
+from workbench.methods.direct.links import dpo, dpop, hinge, ipo
+from workbench.methods.direct.pessimism import chipo, rpo
+from workbench.methods.direct.unpaired import implicit_sft as soft
 from workbench.methods.supervised import sft
 from workbench.models import tiny
 from workbench.models.policy import Policy, TabularPolicy
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -162,7 +163,9 @@ pd.concat({"shared h": shared, "table": table}).round(3)
 # only if E_{p_w}[r] < β log Z. No training, no sharing, no small sample.
 
 # %%
-rule = decline.decline(ref, world.gold, np.geomspace(0.03, 10, 31).tolist())
+rule = chosen_reward.decline(
+    ref, world.gold, np.geomspace(0.03, 10, 31).tolist()
+)
 views.sweep(
     rule.melt(["beta"], ["chosen", "rejected"], "side", "reward"), "beta",
     {"reward": "mean r̂ at π*_β (reward units)"}, by="side", log_x=True,
@@ -455,8 +458,12 @@ def claim(key, effect, expected="positive", unit="nats", **more):
 
 # %%
 zero = {"expected": "zero", "kind": "exact", "tolerance": 1e-9}
-stars = [decline.DeclineTracker(world, ref, world.gold, b)(
-    exact.optimal_policy(ref, world.gold, b)) for b in rule.beta]  # fmt: skip
+stars = [
+    chosen_reward.DeclineTracker(world, ref, world.gold, b)(
+        solutions.optimal_policy(ref, world.gold, b)
+    )
+    for b in rule.beta
+]
 stars = [star.chosen[0] for star in stars]
 claim("sign-rule", rule.chosen - stars, unit="reward units", **zero)
 claim("base-rises", ends["base"].chosen)
@@ -525,10 +532,10 @@ checked
 # run use it?
 
 # %% tags=["solution"]
-p_w, room = decline.pair_laws(ref, world.gold)[0], {}
+p_w, room = chosen_reward.pair_laws(ref, world.gold)[0], {}
 for name, start in starts.items():
     old, new = (measure.law(p, world) for p in (start, runs[name].policy))
-    kl = [exact.kl(p_w.expand_as(q), q).mean().item() for q in (old, new)]
+    kl = [solutions.kl(p_w.expand_as(q), q).mean().item() for q in (old, new)]
     rise = (p_w.exp() * (new - old)).sum(-1).mean().item()
     assert abs(rise - (kl[0] - kl[1])) < 1e-9
     room[name] = {"ceiling": kl[0], "rise": rise}

@@ -38,21 +38,25 @@ import torch
 from IPython.display import display
 
 from workbench import teach, views
-from workbench.core.batches import PairLogps
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
-from workbench.feedback.responses import Responses
+from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
+from workbench.feedback.kinds.responses import Responses
 
 # %%
 from workbench.loops import offline
+from workbench.measure import (
+    direct_alignment_fit,
+    implicit_reward,
+    overoptimisation_fit,
+)
 from workbench.measure import exact as measure
-from workbench.measure import implicit_reward, laws, scaling
-from workbench.methods.offline import chipo, dpo, hinge, ipo, rpo
-from workbench.methods.offline import vpo_offline as vpo
+from workbench.methods.direct.links import dpo, hinge, ipo
+from workbench.methods.direct.pessimism import chipo, rpo
+from workbench.methods.direct.pessimism import vpo_offline as vpo
 from workbench.methods.supervised import sft
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -62,7 +66,7 @@ size, lr, betas, main, low = 16, 3e-3, (0.1, 0.03, 0.3), 0.1, 0.03
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
-start = exact.expectation(ref, world.gold).mean().item()
+start = solutions.expectation(ref, world.gold).mean().item()
 
 # %% [markdown]
 # ## The question
@@ -122,7 +126,7 @@ pd.DataFrame(three, index=[world.prompts[i] for i in p[:3]]).round(2)
 # which peaks at d = exp(α/β_c − 1). (β_c is the law's, no KL weight.)
 
 # %%
-display(teach.show(laws.fit), teach.show(hinge.link))
+display(teach.show(overoptimisation_fit.fit), teach.show(hinge.link))
 
 # %% [markdown]
 # ## By hand, on four responses
@@ -178,8 +182,8 @@ pd.concat({"DPO": hand.loc[marks], "IPO": calm.loc[marks]}).round(3)
 
 # %%
 levels = (30 * (0.05 / 30) ** torch.linspace(0, 1, 41).double()).tolist()
-null = scaling.null_path(ref, world.gold, levels)
-null_fit = scaling.scaling(null, start)
+null = direct_alignment_fit.null_path(ref, world.gold, levels)
+null_fit = direct_alignment_fit.scaling(null, start)
 keep = ["alpha", "beta", "rmse", "rmse_quadratic", "hump", "drop"]
 null_fit[keep].round(3)
 
@@ -228,7 +232,7 @@ plain = grid[(grid.method == "dpo") & (grid.beta == main)]
 fits, charts, wide = {}, [], grid[grid.beta == low]
 for name, one in wide.groupby("method", sort=False):
     root = one.kl.clip(lower=0) ** 0.5
-    fits[name] = laws.fit(root, one.gold, "rl", start=start)
+    fits[name] = overoptimisation_fit.fit(root, one.gold, "rl", start=start)
     charts += views.overoptimisation(
         one.assign(proxy=low * one.margin, curve=name), caption="-",
         laws={"R(d)": fits[name]}, start=start,
@@ -262,7 +266,7 @@ def fall(frame):
 
 
 falls = {k: fall(f) for k, f in grid.groupby("method", sort=False)}
-fitted = scaling.scaling(grid, start, ("method", "seed"))
+fitted = direct_alignment_fit.scaling(grid, start, ("method", "seed"))
 fitted["fall"] = pd.concat(falls).to_numpy()
 fitted.groupby("method", sort=False)[[*keep, "fall"]].mean().round(3)
 

@@ -40,17 +40,24 @@ from IPython.display import display
 
 from workbench import teach, views
 from workbench.catalogue import methods
-from workbench.core.batches import ListLogps, Tokens
 from workbench.core.seeds import generator
-from workbench.feedback.lists import Lists, sample_lists
-from workbench.feedback.scored import ValuedResponses
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.lists import ListLogps, Lists, sample_lists
+from workbench.feedback.kinds.scored import ValuedResponses
 
 # %%
 from workbench.loops import offline
 from workbench.measure import exact as measure
-from workbench.methods.offline import adpo, brain, copg, infonca, lipo, pro
+from workbench.methods.direct.lists import (
+    adpo,
+    brain,
+    copg,
+    infonca,
+    lipo,
+    pro,
+)
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 seeds, steps, epochs = {"ci": (2, 4, 1), "lecture": (SEEDS, 40, 100),
@@ -224,7 +231,7 @@ pd.DataFrame({"relative difference": equal}).map("{:.1g}".format)
 # %%
 R, g = torch.tensor([2.5, 2.0, 1.0]).double(), generator(SEED, "bandit")
 flat, size = (R * 0).log_softmax(-1), 10_000
-star = exact.optimal_policy(flat, R, b)
+star = solutions.optimal_policy(flat, R, b)
 laws = torch.tensor([[0.1, 0.2, 0.7], [0.05, 0.05, 0.9]]).double()
 x, y = (torch.multinomial(m, seeds * size, True, generator=g) for m in laws)
 wins = torch.rand(len(x), generator=g) < (R[x] - R[y]).sigmoid()
@@ -262,7 +269,7 @@ for _ in range(epochs):
     path.append(logits.detach() + 0)
 
 # %%
-walk = b * exact.kl(torch.stack(path).log_softmax(-1), star)
+walk = b * solutions.kl(torch.stack(path).log_softmax(-1), star)
 regret = pd.DataFrame(walk[-1].T, columns=list(lines))  # a row a seed
 walk, ends = pd.DataFrame(walk.mean(-1), columns=list(lines)), regret.mean()
 views.training_curves(
@@ -400,7 +407,7 @@ pd.concat([noise.mean().unstack(), rest]).map("{:.2g}".format)
 
 # %%
 good = world.gold.sigmoid()
-V = exact.expectation(ref, good)
+V = solutions.expectation(ref, good)
 junk = (good < V[:, None]).double().log().softmax(-1)
 
 
@@ -518,8 +525,8 @@ checked
 # the nine pairs of the bandit at π*.
 
 # %% tags=["solution"]
-from workbench.core.batches import Rollouts
-from workbench.methods.online import rloo
+from workbench.feedback.kinds.rollouts import Rollouts
+from workbench.methods.policy_gradient.reinforce import rloo
 
 policy, base, mask = (v.flatten(0, 1) for v in (lot.policy, lot.ref, lot.mask))
 policy, cfg = policy.detach().requires_grad_(), rloo.Config(beta=b)
@@ -549,14 +556,14 @@ for t in range(1, 4):
         generator(SEED + m, "round", t)) for m in range(seeds)])  # fmt: skip
     how = {"steps": steps, "batch_size": 8, "seed": SEED}
     policy = offline.fit(policy, old, data, rebel, held, **how).policy
-    goals = [exact.optimal_policy(law, world.gold, 1 / eta)]
-    goals += [exact.optimal_policy(ref, world.gold, 1 / eta / t)]
+    goals = [solutions.optimal_policy(law, world.gold, 1 / eta)]
+    goals += [solutions.optimal_policy(ref, world.gold, 1 / eta / t)]
     new = measure.law(policy, world)
-kls = [exact.kl(new, to.expand_as(new)).mean(-1) for to in (law, *goals)]
+kls = [solutions.kl(new, to.expand_as(new)).mean(-1) for to in (law, *goals)]
 
 # %% tags=["solution"]
 print("moved, to the step, to the path:", *(f"{k.mean():.3f}" for k in kls))
-whole = exact.kl(ref, goals[1]).mean()
+whole = solutions.kl(ref, goals[1]).mean()
 made += [claim("Three rounds of REBEL follow the path of mirror descent.",
     "rebel", rebel, kls[2] / whole, (0, 0.2), "of KL(π_0‖path)")]  # fmt: skip
 
@@ -571,11 +578,11 @@ made += [claim("Three rounds of REBEL follow the path of mirror descent.",
 # not fall.
 
 # %% tags=["solution"]
-from workbench.feedback.pairs import Pairs
-from workbench.methods.offline import reward_augmented as told
-from workbench.methods.offline import rso
-from workbench.models.goals import conditioned
-from workbench.worlds.goals import Goals
+from workbench.feedback.kinds.pairs import Pairs
+from workbench.methods.direct.data import reward_augmented as told
+from workbench.methods.direct.data import rso
+from workbench.models.goal_conditioned_policy import conditioned
+from workbench.worlds.goal_conditioned_world import Goals
 
 stated = Goals(world, [-2.0, -1.0, 0.0, 1.0, 2.0])
 
@@ -604,7 +611,7 @@ law = measure.law(aware.policy, stated)[:, stated.at(-1)]
 after = [measure.law(dpo_run.policy, world), law]
 
 # %% tags=["solution"]
-fate, gains = [], [exact.expectation(law, world.gold) for law in after]
+fate, gains = [], [solutions.expectation(law, world.gold) for law in after]
 for s, p in enumerate(parts):
     at, grade = p.rejected, score(p)[1]
     best = grade > grade.quantile(0.75)

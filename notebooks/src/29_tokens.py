@@ -41,18 +41,26 @@ from workbench import teach, views
 from workbench.core.seeds import generator
 from workbench.feedback import scopes, steps, tokenwise
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%
 from workbench.loops import offline
-from workbench.measure import advantages, beams, credit, drift, values
+from workbench.measure import (
+    beam_search,
+    drift,
+    prefix_values,
+    token_advantages,
+    token_credit,
+)
 from workbench.measure import exact as measure
 from workbench.measure.implicit_reward import token_rewards
-from workbench.methods.offline import c3po, dpo, step_dpo, t_reg, tdpo1, tdpo2
+from workbench.methods.direct.data import c3po
+from workbench.methods.direct.links import dpo
+from workbench.methods.direct.tokens import step_dpo, t_reg, tdpo1, tdpo2
 from workbench.methods.values import soft_backup
 from workbench.models import tiny
 from workbench.models.policy import TabularPolicy
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -167,11 +175,11 @@ pd.DataFrame({k: v.tolist() for k, v in hand.items()}, index=texts).round(3)
 best = soft_backup.backup(tree, was, gold, main)
 linear = soft_backup.linear(tree, was, gold)  # V^ref
 star = tree.response_logps(best.log_policy)  # log π* of every response
-greedy = credit.greedy_policy(world, ref, main)
-print(f"KL(π*‖greedy) = {exact.kl(star, greedy).mean():.3f} nats")
+greedy = token_credit.greedy_policy(world, ref, main)
+print(f"KL(π*‖greedy) = {solutions.kl(star, greedy).mean():.3f} nats")
 held = world.draw(ref, 400, generator(SEED, "held out"))
 tracks = [measure.Tracker(world, ref, gold=gold, beta=main)]
-tracks += [credit.CreditTracker(world, reference, held, main)]
+tracks += [token_credit.CreditTracker(world, reference, held, main)]
 curves, last = {}, {}
 
 
@@ -212,7 +220,7 @@ views.training_curves(
 said = ["good and fun", "good and dull", "dull and fun", "good but fun"]
 shown = torch.tensor([world.index(text) for text in said] * 4)
 on = (reference, world, torch.arange(4).repeat_interleave(4), shown)
-four = advantages.beside_advantage(policy["dpo"], *on, beta=main)
+four = token_advantages.beside_advantage(policy["dpo"], *on, beta=main)
 four["review"] = [said[row % 4] for row in four.row]
 truth = four.assign(reward=four.advantage, review="exact: " + four.review)
 both = ["reward", "advantage"]
@@ -248,7 +256,7 @@ views.token_rewards(
 # %%
 found, on = {}, (policy["dpo"], world, ref, range(1, 9))
 for by in ("likelihood", "implicit reward"):
-    found[by] = beams.by_width(*on, by).assign(search=by)
+    found[by] = beam_search.by_width(*on, by).assign(search=by)
 beam = found["likelihood"].pivot(index="seed", columns="width")
 mean = pd.concat(found.values()).groupby(["search", "width"]).gold.mean()
 
@@ -279,7 +287,7 @@ views.sweep(
 # a small K on *rejected* responses.
 
 # %%
-laws, three = tokenwise.LawPairs(pairs), ("dpo", "tdpo1", "tdpo2")
+laws, three = tokenwise.DistributionPairs(pairs), ("dpo", "tdpo1", "tdpo2")
 for key, module in (("tdpo1", tdpo1), ("tdpo2", tdpo2)):
     policy[key] = train(key, laws, module, module.Config(beta=main))
 K = {k: (reference, policy[k], pairs.rejected) for k in three}
@@ -369,7 +377,9 @@ pd.DataFrame({k: f.mean() for k, f in last.items()}).T[names].round(3)
 height = tree.depth - tree.n_response_words[: tree.n_nodes]
 at, rounds = ref, {}
 for done in ("round 1", "round 2", "round 3"):
-    Q_now = tree.action_values(values.of_policy(at, world, ref, main), gold)
+    Q_now = tree.action_values(
+        prefix_values.of_policy(at, world, ref, main), gold
+    )
     law = (was + Q_now[0] / main).log_softmax(-1)
     at = tree.response_logps(law)
     error = (law - best.log_policy).abs().amax((0, 2))
@@ -401,7 +411,7 @@ for name, cfg in (("dpo", free), ("c3po", c3po.Config(beta=main))):
 
 # %%
 rate = {k: (v.exp() * how[2]).sum(-1).numpy() for k, v in law.items()}
-leak = {k: exact.kl(v, ref).mean(0).tolist() for k, v in law.items()}
+leak = {k: solutions.kl(v, ref).mean(0).tolist() for k, v in law.items()}
 leak = pd.DataFrame(leak, world.prompts)
 share = pd.DataFrame({k: v.mean(0) for k, v in rate.items()}, world.prompts)
 pd.concat({"share with fun": share, "KL (nats)": leak}, axis=1).round(3)
@@ -533,16 +543,18 @@ fair = fair.view(ref.shape)  # K of every response
 off = main * (greedy - ref + fair) - (gold - linear.V[:, :1])
 off = off.abs().max().item()
 claim("tdpo-score", off, "zero", **exactly)
-assert torch.allclose(exact.expectation(ref, fair), exact.kl(ref, greedy))
+assert torch.allclose(
+    solutions.expectation(ref, fair), solutions.kl(ref, greedy)
+)
 assert off < 1e-9
 
 # %% [markdown]
 # ## What must hold
 
 # %%
-log_Z = exact.log_partition(ref, gold, main)
+log_Z = solutions.log_partition(ref, gold, main)
 assert torch.allclose(best.V[:, 0], main * log_Z)
-assert torch.allclose(star, exact.optimal_policy(ref, gold, main))
+assert torch.allclose(star, solutions.optimal_policy(ref, gold, main))
 assert torch.allclose(hand["sum"], r - V) and checked.passed
 assert max(zeros) < 1e-9 < rounds["round 2"][2]
 

@@ -44,16 +44,16 @@ from IPython.display import display
 
 from workbench import teach, views
 from workbench.core.advantages import leave_one_out
-from workbench.core.batches import Rollouts
 from workbench.core.seeds import generator
+from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.loops import online
 from workbench.measure import drift
 
 # %%
 from workbench.measure.exact import Tracker
-from workbench.methods.online import rloo
+from workbench.methods.policy_gradient.reinforce import rloo
 from workbench.models import tiny
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 steps = {"ci": 6, "lecture": 80, "figure": 600}[PROFILE]
@@ -392,7 +392,7 @@ siblings = compare(
 
 # %%
 betas = torch.logspace(1.5, -0.8, 40)
-path = exact.frontier(ref_logps, world.gold, world.gold, betas)
+path = solutions.frontier(ref_logps, world.gold, world.gold, betas)
 assert (last.frontier_gap > -1e-9).all()
 views.frontier(
     last, path,

@@ -46,14 +46,15 @@ from torch.nn.functional import pad
 
 from workbench import teach, views
 from workbench.core import advantages, surrogate
-from workbench.core.batches import Rollouts
 from workbench.core.logps import sequence_logps
+from workbench.feedback.kinds.rollouts import Rollouts
 
 # %%
 from workbench.loops import online
-from workbench.measure import values
+from workbench.measure import prefix_values
 from workbench.measure.exact import Tracker
-from workbench.methods.online import ppo, rloo
+from workbench.methods.policy_gradient.ppo import ppo
+from workbench.methods.policy_gradient.reinforce import rloo
 from workbench.models import heads, tiny
 from workbench.worlds.reviews import Reviews
 
@@ -356,8 +357,8 @@ for line in says.splitlines():
 
 # %%
 trained = runs[2][0]
-true = values.of_policy(trained.policy, world, ref_logps, BETA)
-mass = values.visits(trained.policy, world)
+true = prefix_values.of_policy(trained.policy, world, ref_logps, BETA)
+mass = prefix_values.visits(trained.policy, world)
 guess = trained.critic.value_all(world)
 miss = [(mass * (v - true) ** 2).sum() / mass.sum() for v in (guess, 0)]
 

@@ -40,15 +40,15 @@ import pandas as pd
 import torch
 
 from workbench import teach, views
-from workbench.core.batches import GameRollouts
 from workbench.core.logps import sequence_logps
+from workbench.feedback.kinds.games import GameRollouts
 from workbench.loops import games as loop
 
 # %%
 from workbench.methods.games import nash_md
 from workbench.models import tiny
 from workbench.models.policy import TabularPolicy
-from workbench.worlds import exact, games, people
+from workbench.worlds import people, preference_games, solutions
 from workbench.worlds.reviews import Reviews
 
 # %%
@@ -58,7 +58,9 @@ TAU, MIXES = 0.05, (0.0, 0.125, 0.25, 0.5, 1.0)
 world = Reviews(max_words=3)
 reference = tiny.reference(world).to(DEVICE)
 ref = reference.response_logps(world).detach()
-crowd = games.population(people.rewards(world), people.shares(), 0.5)
+crowd = preference_games.population(
+    people.rewards(world), people.shares(), 0.5
+)
 
 # %% [markdown]
 # ## The question
@@ -106,7 +108,7 @@ pd.DataFrame(rows, index=[*people.TYPES, "crowd"]).T.round(2)
 
 # %%
 names = ["rock", "paper", "scissors"]
-P = games.annotator_mixture(people.shares())
+P = preference_games.annotator_mixture(people.shares())
 assert torch.allclose(P + P.T, torch.ones_like(P))
 pd.DataFrame(P.tolist(), columns=names, index=names)
 
@@ -118,11 +120,11 @@ pd.DataFrame(P.tolist(), columns=names, index=names)
 # with RL, or DPO, would reach with all the data in the world.
 
 # %%
-teach.show(games.bradley_terry)
+teach.show(preference_games.bradley_terry)
 
 # %%
 mu = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
-reward = games.bradley_terry(P, mu)
+reward = preference_games.bradley_terry(P, mu)
 said = (reward[:, None] - reward[None, :]).sigmoid()
 pd.DataFrame(said.tolist(), columns=names, index=names).round(3)
 
@@ -147,14 +149,17 @@ pd.DataFrame(said.tolist(), columns=names, index=names).round(3)
 
 # %%
 def J(a, b):  # what a earns against b
-    drift = exact.kl(a, mu) - exact.kl(b, mu)
+    drift = solutions.kl(a, mu) - solutions.kl(b, mu)
     return a.exp() @ P @ b.exp() - TAU * drift
 
 
 even = torch.full((3,), 1 / 3, dtype=torch.float64).log()
-rival, nash = games.best_response(P, even, mu, TAU), games.nash(P, mu, TAU)
+rival, nash = (
+    preference_games.best_response(P, even, mu, TAU),
+    preference_games.nash(P, mu, TAU),
+)
 by_hand = J(rival, even) - J(even, rival)
-assert torch.allclose(by_hand, games.duality_gap(P, even, mu, TAU))
+assert torch.allclose(by_hand, preference_games.duality_gap(P, even, mu, TAU))
 frame = {"μ": mu, "best response to even": rival, "π*_τ": nash}
 pd.DataFrame({k: v.exp().tolist() for k, v in frame.items()}, names).round(3)
 
@@ -164,12 +169,14 @@ pd.DataFrame({k: v.exp().tolist() for k, v in frame.items()}, names).round(3)
 
 # %%
 betas = torch.logspace(0.5, -1.7, 45).tolist()
-whole = games.bradley_terry(crowd, ref)
+whole = preference_games.bradley_terry(crowd, ref)
 
 
 def least(matrix, law, r):  # smallest gap over β
-    tried = [exact.optimal_policy(law, r, b) for b in betas]
-    gaps = [games.duality_gap(matrix, p, law, TAU).mean() for p in tried]
+    tried = [solutions.optimal_policy(law, r, b) for b in betas]
+    gaps = [
+        preference_games.duality_gap(matrix, p, law, TAU).mean() for p in tried
+    ]
     return min(gaps).item()
 
 
@@ -214,11 +221,13 @@ def walk(rule, n, start=mu):
 
 
 # %%
-hedge = lambda t, p: (p + 0.5 * games.win_rate(P, p)).log_softmax(-1)
-answer = lambda t, p: games.best_response(P, p, mu, TAU)
+hedge = lambda t, p: (p + 0.5 * preference_games.win_rate(P, p)).log_softmax(
+    -1
+)
+answer = lambda t, p: preference_games.best_response(P, p, mu, TAU)
 paths = {"nash_md": walk(mirror(P, mu), 80), "τ = 0": walk(hedge, 400),
          "best responses": walk(answer, 24)}  # fmt: skip
-away = {name: exact.kl(nash, path[-1]) for name, path in paths.items()}
+away = {name: solutions.kl(nash, path[-1]) for name, path in paths.items()}
 assert min(away, key=away.get) == "nash_md"
 shown = [pd.DataFrame(path.exp().tolist(), columns=names).assign(curve=k)
          for k, path in paths.items()]  # fmt: skip
@@ -240,11 +249,11 @@ views.simplex(shown, nash.exp().tolist(), names=names, caption=said)
 
 # %%
 n = {"ci": 20, "lecture": 200, "figure": 1000}[PROFILE]
-nash_all = games.nash(crowd, ref, TAU, tolerance=1e-8)
+nash_all = preference_games.nash(crowd, ref, TAU, tolerance=1e-8)
 here, there = walk(mirror(P, mu), n), walk(mirror(crowd, ref), n, ref)
 distance = pd.DataFrame({"t + 1": range(1, n + 2)})
-distance["three responses"] = exact.kl(nash.expand_as(here), here).tolist()
-far = exact.kl(nash_all.expand_as(there), there)
+distance["three responses"] = solutions.kl(nash.expand_as(here), here).tolist()
+far = solutions.kl(nash_all.expand_as(there), there)
 distance["all reviews"] = far.amax(-1)
 distance["bound"] = 8 / (TAU**2 * distance["t + 1"])
 slack = -distance.iloc[:, 1:3].sub(distance.bound, axis=0).max()
@@ -273,7 +282,7 @@ views.training_curves(
 # %%
 fixed = 0.25 / TAU
 limit = walk(mirror(P, mu, lambda t: fixed), 4000)[-1]
-warm = games.nash(P, mu, TAU / (1 - fixed * TAU))
+warm = preference_games.nash(P, mu, TAU / (1 - fixed * TAU))
 error = (nash_md.mixture(limit, mu, fixed * TAU) - warm).expm1()
 teach.claim(
     key="constant_step_is_warmer", paper="derived here, for 2312.00886",
@@ -305,10 +314,13 @@ teach.show(nash_md.loss)
 
 # %%
 def gap(logps):  # averaged over prompts
-    return games.duality_gap(crowd, logps, ref, TAU).mean(-1)
+    return preference_games.duality_gap(crowd, logps, ref, TAU).mean(-1)
 
 
-rest = [gap(games.resting_point(crowd, ref, TAU, b)).item() for b in MIXES]
+rest = [
+    gap(preference_games.resting_point(crowd, ref, TAU, b)).item()
+    for b in MIXES
+]
 teach.claim(
     key="mixing_moves_the_fixed_point", paper="derived here, for 2312.00886",
     statement="More reference in the opponent: a larger gap at rest.",
@@ -325,7 +337,7 @@ teach.claim(
 # %%
 def measure(policy):
     law = policy.response_logps(world).detach().reshape(-1, *ref.shape)
-    kl = exact.kl(law, ref).mean(-1)
+    kl = solutions.kl(law, ref).mean(-1)
     return pd.DataFrame({"gap": gap(law), "kl": kl})
 
 
@@ -386,7 +398,7 @@ base = TabularPolicy(world, ref).token_logps(every).detach()
 def mean_loss(policy, loss):
     """Expected loss of self-play; its gradient has no noise."""
     law, now = policy.response_logps().detach(), policy.token_logps(every)
-    wins = games.win_rate(crowd, law).flatten()
+    wins = preference_games.win_rate(crowd, law).flatten()
     batch = GameRollouts(now, base, every.mask, wins)
     return law.exp().flatten() @ loss(batch, cfg)
 

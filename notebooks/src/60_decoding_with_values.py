@@ -44,12 +44,12 @@ import pandas as pd
 import torch
 
 from workbench import teach, views
-from workbench.core.batches import Tokens
 from workbench.core.logps import sequence_logps
 from workbench.core.seeds import generator
-from workbench.feedback.scored import ScoredResponses
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.values import ScoredResponses
 from workbench.loops import offline
-from workbench.measure import advantages, values
+from workbench.measure import prefix_values, token_advantages
 
 # %%
 from workbench.measure.exact import evaluate
@@ -58,7 +58,7 @@ from workbench.methods.decoding import vas
 from workbench.methods.values import soft_backup
 from workbench.models import heads, tiny
 from workbench.models.policy import TabularPolicy
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 from workbench.worlds.tree import PrefixTree
 
@@ -146,9 +146,9 @@ pd.DataFrame(hand.tolist(), ["root", "good", "bad"], columns).round(3)
 
 # %%
 small = soft_backup.backup(tree, q, r, BETA)
-best = exact.optimal_policy(y, r, BETA)
+best = solutions.optimal_policy(y, r, BETA)
 assert torch.allclose(small.V, V)
-assert torch.allclose(V[0], BETA * exact.log_partition(y, r, BETA))
+assert torch.allclose(V[0], BETA * solutions.log_partition(y, r, BETA))
 assert torch.allclose(tree.response_logps(small.log_policy), best)
 
 # %% [markdown]
@@ -191,7 +191,7 @@ def steer(Q, strength):  # the law of all responses when decoding with Q(s, a)
 
 
 def objective(law, beta):  # J of each prompt, reward units
-    return exact.expectation(law, gold) - beta * exact.kl(law, ref)
+    return solutions.expectation(law, gold) - beta * solutions.kl(law, ref)
 
 
 V_ref = soft_backup.linear(world.tree, base, gold)
@@ -200,7 +200,7 @@ V_ref = soft_backup.linear(world.tree, base, gold)
 off, above, below = [], [], []
 for beta in (0.1, 0.3, 1.0):
     star = soft_backup.backup(world.tree, base, gold, beta)
-    best = exact.optimal_policy(ref, gold, beta)
+    best = solutions.optimal_policy(ref, gold, beta)
     off.append((steer(star.Q, 1 / beta).exp() - best.exp()).abs().max().item())
     off.append((star.V[:, 0] - objective(best, beta)).abs().max().item())
     mid = objective(steer(V_ref.Q, 1 / beta), beta)
@@ -228,13 +228,14 @@ teach.claim(
 # reward is paid (that is the end). It says where the outlook changed.
 
 # %%
-star = TabularPolicy(world, exact.optimal_policy(ref, gold, BETA))
+star = TabularPolicy(world, solutions.optimal_policy(ref, gold, BETA))
 shown = ["very good", "good and fun", "good but dull", "not good and"]
 row = torch.tensor([world.index(text) for text in shown])
-credit = advantages.beside_advantage(star, reference, world, 0 * row, row,
-                                     beta=BETA)  # fmt: skip
+credit = token_advantages.beside_advantage(
+    star, reference, world, 0 * row, row, beta=BETA
+)
 credit["review"] = [shown[i] for i in credit.row]
-whole = gold[0, row] - BETA * exact.log_partition(ref, gold, BETA)[0]
+whole = gold[0, row] - BETA * solutions.log_partition(ref, gold, BETA)[0]
 assert np.allclose(credit.groupby("row").advantage.sum(), whole)
 said = "Each row adds up to r − β log Z; `dull` alone spoils `good but dull`."
 views.token_rewards(credit, by="review", caption=said)
@@ -254,7 +255,7 @@ drawn = Tokens.cat([
     for s in range(SEED, SEED + seeds)
 ])  # fmt: skip
 data = ScoredResponses(drawn, world.gold_reward(drawn))
-visits = values.visits(ref, world)
+visits = prefix_values.visits(ref, world)
 
 
 def measure(critic):  # error of V, prefixes weighed with visits
@@ -304,7 +305,7 @@ def at(points, kls):  # gold at given KLs, a row a seed
 
 # %%
 bon = best_of_n_curve(ref, gold, gold, [*range(1, 33), 64, 128])
-path = exact.frontier(ref, gold, gold, np.geomspace(30, 0.2, 60).tolist())
+path = solutions.frontier(ref, gold, gold, np.geomspace(30, 0.2, 60).tolist())
 named = {"exact": path.assign(seed=0), "best_of_n": bon.assign(seed=0),
          "V^ref, exact": sweep(V_ref.Q), "vas": sweep(learned)}  # fmt: skip
 grid, KL = np.linspace(0.2, 2.0, 40), "KL(π‖π_ref) (nats)"

@@ -38,9 +38,11 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from workbench import arena, teach, views
-from workbench.core.batches import ListLogps, ScoredLogps, ThumbLogps
+from workbench.feedback.kinds.lists import ListLogps
+from workbench.feedback.kinds.scored import ScoredLogps
+from workbench.feedback.kinds.thumbs import ThumbLogps
 from workbench.measure.displacement import rank_correlation
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 # %%
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
@@ -125,17 +127,17 @@ pd.DataFrame({"examples": sizes, "responses": 2 * len(supply.pairs)})
 # %%
 ref = (torch.tensor([5, 3, 2]).double() / 10).log()
 reward, beta = torch.tensor([0.0, 1.0, 2.0]).double(), 0.5
-star = exact.optimal_policy(ref, reward, beta)
+star = solutions.optimal_policy(ref, reward, beta)
 other = (torch.tensor([2, 2, 6]).double() / 10).log()
 
 
 def J(law):
-    return exact.expectation(law, reward) - beta * exact.kl(law, ref)
+    return solutions.expectation(law, reward) - beta * solutions.kl(law, ref)
 
 
 # %%
 gap = (J(star) - J(other)).item()
-ruler = (beta * exact.kl(other, star)).item()
+ruler = (beta * solutions.kl(other, star)).item()
 print(f"pi*          {[round(p, 4) for p in star.exp().tolist()]}")
 print(f"J(pi*)       {J(star).item():.6f}")
 print(f"J(pi)        {J(other).item():.6f}")

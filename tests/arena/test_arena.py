@@ -11,7 +11,7 @@ from workbench.arena import command
 from workbench.arena.standings import markdown, standings
 from workbench.core import batches
 from workbench.core.errors import BadOption, NonFiniteGradient
-from workbench.methods.offline import dpo
+from workbench.methods.direct.links import dpo
 
 GOOD = """
 from dataclasses import dataclass

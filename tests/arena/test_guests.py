@@ -11,9 +11,9 @@ import torch
 from workbench import arena
 from workbench.arena import command
 from workbench.arena.entrants import Entrant
-from workbench.core.batches import PairLogps
 from workbench.core.errors import NonFiniteGradient, WorkbenchError
-from workbench.methods.offline import dpo
+from workbench.feedback.kinds.pairs import PairLogps
+from workbench.methods.direct.links import dpo
 
 BRIEF = arena.Budget(steps=4, batch_size=8)
 HEAD = """

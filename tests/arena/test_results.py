@@ -14,7 +14,8 @@ from workbench import cli
 from workbench.arena import command
 from workbench.arena.entrants import Entrant
 from workbench.core.errors import BadRun
-from workbench.methods.offline import dpo, kto
+from workbench.methods.direct.links import dpo
+from workbench.methods.direct.unpaired import kto
 
 MINE = "def loss(batch, cfg):\n    return (batch.margin() - 1) ** 2\n"
 ONLY = ("dpo", "kto", "nca")

@@ -324,7 +324,10 @@ def test_json_is_ascii_where_the_output_cannot_hold_greek_letters():
             "card = Card(",
             "'(' was never closed (workbench.methods.offline.mine, line 1)",
         ),
-        ("from workbench.methods.offline.dpo import card", "key dpo is in workbench"),
+        (
+            "from workbench.methods.direct.links.dpo import card",
+            "key dpo is in workbench",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_a_method_is_named_in_one_line(

@@ -4,19 +4,17 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from workbench.core.batches import Tokens
 from workbench.core.seeds import generator
+from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.lists import Lists, sample_lists
-from workbench.feedback.pairs import Pairs, sample_pairs
-from workbench.feedback.scored import ValuedResponses
-from workbench.feedback.thumbs import Thumbs, mismatched, sample_thumbs
-from workbench.feedback.tokenwise import (
-    LawPairs,
-    ScopedPairs,
-    StepPairs,
-    TokenRewardPairs,
-)
+from workbench.feedback.kinds.distribution_pairs import DistributionPairs
+from workbench.feedback.kinds.lists import Lists, sample_lists
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.scoped_pairs import ScopedPairs
+from workbench.feedback.kinds.scored import ValuedResponses
+from workbench.feedback.kinds.step_pairs import StepPairs
+from workbench.feedback.kinds.thumbs import Thumbs, mismatched, sample_thumbs
+from workbench.feedback.kinds.token_pairs import TokenRewardPairs
 from workbench.models import tiny
 from workbench.models.policy import TabularPolicy
 from workbench.worlds.reviews import Reviews
@@ -154,7 +152,7 @@ def test_thumbs_follow_the_bar():
 def test_token_laws_are_laws_and_hold_the_token_log_probs(kind, table, reference):
     policy = table if kind == "table" else reference
     pairs = some_pairs()
-    data = LawPairs(pairs)
+    data = DistributionPairs(pairs)
     ref = data.reference_logps(reference if kind == "network" else TabularPolicy(WORLD))
     rows = torch.tensor([3, 0, 7])
     batch = data.batch(policy, rows, ref)
@@ -169,7 +167,7 @@ def test_token_laws_are_laws_and_hold_the_token_log_probs(kind, table, reference
 
 def test_stacked_laws_are_member_major(reference):
     stack, pairs = reference.copies(2), some_pairs(8)
-    data = LawPairs(pairs)
+    data = DistributionPairs(pairs)
     batch = data.batch(stack, torch.arange(8), data.reference_logps(reference))
     assert_close(batch.margin(), torch.zeros(8), atol=1e-5, rtol=0)
     assert_close(

@@ -7,7 +7,7 @@ import torch
 
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, population_pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, population_pairs, sample_pairs
 from workbench.models import tiny
 from workbench.models.policy import TabularPolicy
 from workbench.worlds.reviews import Reviews

@@ -10,7 +10,7 @@ import pytest
 
 from workbench.core.errors import BadFile, BadInput, BadRecord
 from workbench.feedback import files
-from workbench.feedback.problems import Unreadable
+from workbench.feedback.row_errors import Unreadable
 
 PAIRS = {"prompt": ["p", "q", "r"], "chosen": list("abc"), "rejected": list("xyz")}
 FAR = 2**62  # beyond the year 9999, whatever it counts

@@ -9,19 +9,20 @@ import torch
 from workbench.core.errors import BadRun, NonFiniteLoss
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 from workbench.loops import games, offline, online, order, reward
 from workbench.loops.run import read
 from workbench.measure.exact import Tracker
+from workbench.methods.direct.links import dpo
 from workbench.methods.games import nash_md
-from workbench.methods.offline import dpo
-from workbench.methods.online import ppo, rloo
-from workbench.methods.reward import bt
+from workbench.methods.policy_gradient.ppo import ppo
+from workbench.methods.policy_gradient.reinforce import rloo
+from workbench.methods.reward.pairwise import bt
 from workbench.models import tiny
 from workbench.models.heads import ScoreModel, ValueModel
 from workbench.models.policy import Policy
 from workbench.worlds import people
-from workbench.worlds.games import population
+from workbench.worlds.preference_games import population
 from workbench.worlds.reviews import Reviews
 
 WORLD = Reviews(2)
@@ -229,7 +230,7 @@ def test_minibatches_keep_groups_whole_and_members_side_by_side():
 
 
 def test_nash_md_closes_the_duality_gap_of_a_cyclic_crowd():
-    from workbench.worlds.games import duality_gap
+    from workbench.worlds.preference_games import duality_gap
 
     crowd = population(people.rewards(WORLD), people.shares())
 

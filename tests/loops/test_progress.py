@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from workbench.core import progress
 from workbench.core.errors import NonFiniteLoss
+from workbench.loops.schedule import Schedule
 from workbench.loops.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,7 @@ def one_weight() -> torch.nn.Module:
 def train(fail_at: int | None = None, error: BaseException | None = None) -> None:
     """Four steps of a loop, which may fail in its body."""
     model = one_weight()
-    session = Session(model, steps=4, lr=0.1, seed=0)
+    session = Session(model, Schedule(steps=4, lr=0.1))
     for step in session:
         if step == fail_at:
             raise error
@@ -228,6 +229,7 @@ def test_only_bars_are_bars(output):
 SETUP = """
 import torch
 from workbench.core import progress
+from workbench.loops.schedule import Schedule
 from workbench.loops.session import Session
 
 progress._CELL.every = 0.0  # how fast this machine is must not matter
@@ -235,7 +237,7 @@ progress._CELL.every = 0.0  # how fast this machine is must not matter
 def train(fail_at=None):
     model = torch.nn.Linear(1, 1)
     model.members = 1
-    session = Session(model, steps=6, lr=0.1, seed=0)
+    session = Session(model, Schedule(steps=6, lr=0.1))
     for step in session:
         if step == fail_at:
             raise ValueError("in the middle")

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.core.batches import Tokens
 from workbench.core.seeds import generator
+from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 from workbench.measure import displacement
-from workbench.methods.offline import dpo
+from workbench.methods.direct.links import dpo
 from workbench.models.policy import TabularPolicy
 from workbench.models.tiny import decoder
 from workbench.worlds.probes import YesNo

@@ -9,13 +9,13 @@ from workbench.core.seeds import generator
 from workbench.measure.drift import drift_curve, estimates, sequence_values
 from workbench.models.policy import Policy, TabularPolicy
 from workbench.models.tiny import decoder
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 
 @pytest.fixture(scope="module")
 def drifted(world, ref, gold):
     """A policy 0.85 nats from its reference, where k2 is 0.93 on average."""
-    return exact.optimal_policy(ref, gold, 0.7)
+    return solutions.optimal_policy(ref, gold, 0.7)
 
 
 def samples(world, logps, n, seed):
@@ -36,7 +36,7 @@ def test_means_lie_within_four_standard_errors_and_k2_is_biased(world, ref, drif
     tokens = samples(world, drifted, 8000, 0)
     policy, reference = TabularPolicy(world, drifted), TabularPolicy(world, ref)
     frame = estimates(policy, reference, tokens, world=world).set_index("estimator")
-    truth = exact.kl(drifted, ref).mean().item()
+    truth = solutions.kl(drifted, ref).mean().item()
     assert frame.exact.tolist() == pytest.approx([truth] * 4)
     off = ((frame["mean"] - truth) / frame.stderr).abs()
     assert (off[["k1", "k3", "rao-blackwell"]] < 4).all()
@@ -45,7 +45,7 @@ def test_means_lie_within_four_standard_errors_and_k2_is_biased(world, ref, drif
 
 
 def test_intervals_cover_the_exact_kl_in_93_percent_of_200_seeds(world, ref, drifted):
-    truth = exact.kl(drifted, ref).mean()
+    truth = solutions.kl(drifted, ref).mean()
     policy, reference = TabularPolicy(world, drifted), TabularPolicy(world, ref)
     covered = {"k1": 0, "rao-blackwell": 0}
     for seed in range(200):
@@ -66,7 +66,7 @@ def test_the_rao_blackwell_estimate_has_the_kl_as_its_mean_by_enumeration(
     policy, reference = TabularPolicy(world, drifted), TabularPolicy(world, ref)
     values = sequence_values(policy, reference, every, world)["rao-blackwell"]
     mean = (drifted.exp() * values.reshape(4, n)).sum(-1)
-    torch.testing.assert_close(mean, exact.kl(drifted, ref))
+    torch.testing.assert_close(mean, solutions.kl(drifted, ref))
 
 
 def test_a_stack_of_transformers_is_measured_member_by_member(world):
@@ -101,7 +101,7 @@ def test_prefix_kl_from_logits_and_from_the_tree_agree(world):
 
 def test_a_curve_has_a_block_of_rows_a_step(world, ref, gold):
     path = {
-        step: TabularPolicy(world, exact.optimal_policy(ref, gold, beta))
+        step: TabularPolicy(world, solutions.optimal_policy(ref, gold, beta))
         for step, beta in [(0, 1e6), (10, 2.0), (20, 0.5)]
     }
 

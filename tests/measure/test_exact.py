@@ -8,7 +8,7 @@ import torch
 
 from workbench.measure.exact import Tracker, evaluate, law
 from workbench.models.policy import TabularPolicy
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 
 def small():
@@ -56,14 +56,14 @@ def test_the_reference_is_at_distance_zero(world, ref, gold):
 
 @pytest.mark.parametrize("beta", [5.0, 1.0, 0.3, 0.05])
 def test_the_optimum_of_gold_has_no_gap_and_no_distance(world, ref, gold, beta):
-    best = exact.optimal_policy(ref, gold, beta)
+    best = solutions.optimal_policy(ref, gold, beta)
     row = evaluate(best, world, ref, gold=gold, beta=beta).iloc[0]
     assert abs(row.kl_to_optimum) < 1e-12
     assert abs(row.frontier_gap) < 1e-6
 
 
 def test_any_other_policy_lies_below_the_frontier(world, ref, gold, proxy, other):
-    tilts = [exact.optimal_policy(ref, proxy, b) for b in (2.0, 0.5, 0.1)]
+    tilts = [solutions.optimal_policy(ref, proxy, b) for b in (2.0, 0.5, 0.1)]
     certain = torch.full_like(ref, -torch.inf)
     certain[:, 3] = 0.0
     rows = evaluate(torch.stack([other, *tilts, certain]), world, ref, gold=gold)
@@ -72,7 +72,7 @@ def test_any_other_policy_lies_below_the_frontier(world, ref, gold, proxy, other
 
 def test_a_beta_a_prompt_is_worse_than_one_beta_for_all(world, ref, gold):
     betas = torch.tensor([0.1, 0.5, 1.0, 5.0], dtype=torch.float64)[:, None]
-    uneven = exact.optimal_policy(ref, gold / betas, 1.0)
+    uneven = solutions.optimal_policy(ref, gold / betas, 1.0)
     assert evaluate(uneven, world, ref, gold=gold).frontier_gap[0] > 0.01
 
 
@@ -80,15 +80,17 @@ def test_beta_times_the_distance_is_the_regret(world, ref, gold, other):
     beta = 0.7
 
     def objective(logps):
-        return (exact.expectation(logps, gold) - beta * exact.kl(logps, ref)).mean()
+        return (
+            solutions.expectation(logps, gold) - beta * solutions.kl(logps, ref)
+        ).mean()
 
     row = evaluate(other, world, ref, gold=gold, beta=beta).iloc[0]
-    regret = objective(exact.optimal_policy(ref, gold, beta)) - objective(other)
+    regret = objective(solutions.optimal_policy(ref, gold, beta)) - objective(other)
     assert beta * row.kl_to_optimum == pytest.approx(regret.item(), rel=1e-10)
 
 
 def test_the_optimum_is_that_of_the_proxy_where_there_is_one(world, ref, gold, proxy):
-    best = exact.optimal_policy(ref, proxy, 0.5)
+    best = solutions.optimal_policy(ref, proxy, 0.5)
     row = evaluate(best, world, ref, gold=gold, proxy=proxy, beta=0.5).iloc[0]
     assert abs(row.kl_to_optimum) < 1e-12
 

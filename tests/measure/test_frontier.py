@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from workbench.measure.frontier import Frontier
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 
@@ -13,10 +13,10 @@ def by_bisection(ref, gold, nats):
     low, high = 1e-5, 1e4
     for _ in range(100):
         beta = (low * high) ** 0.5
-        best = exact.optimal_policy(ref, gold, beta)
-        too_far = exact.kl(best, ref).mean().item() > nats
+        best = solutions.optimal_policy(ref, gold, beta)
+        too_far = solutions.kl(best, ref).mean().item() > nats
         low, high = (beta, high) if too_far else (low, beta)
-    return exact.expectation(best, gold).mean().item()
+    return solutions.expectation(best, gold).mean().item()
 
 
 @pytest.mark.parametrize("max_words", [2, 3])
@@ -35,7 +35,7 @@ def test_it_rises_from_the_reference_to_the_best_response(world, ref, gold):
     nats = torch.linspace(0, 30, 400, dtype=torch.float64)
     values = frontier.gold(nats)
     assert (values.diff() >= -1e-12).all()
-    start = exact.expectation(ref, gold).mean()
+    start = solutions.expectation(ref, gold).mean()
     assert values[0].item() == pytest.approx(start.item(), abs=1e-12)
     best = gold.max(-1).values.mean()
     assert values[-1].item() == pytest.approx(best.item(), abs=1e-9)

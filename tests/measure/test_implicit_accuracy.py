@@ -8,12 +8,13 @@ import torch
 from workbench.core.divergences import CHI2_KL, FORWARD_KL, REVERSE_KL
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 from workbench.measure import implicit_accuracy as measure
 from workbench.measure import reward_model
-from workbench.methods.offline import ln_dpo, orpo, simpo
+from workbench.methods.direct.length import ln_dpo, simpo
+from workbench.methods.direct.links import orpo
 from workbench.models.policy import TabularPolicy
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.probes import YesNo
 
 BETA = 0.4
@@ -31,7 +32,7 @@ def read(policy, world, ref, questions, score=None):
 
 
 def test_the_optimum_knows_every_probability(world, ref, gold, questions):
-    best = exact.optimal_policy(ref, gold, BETA)
+    best = solutions.optimal_policy(ref, gold, BETA)
     row = read(best, world, ref, questions)
     assert row["accuracy"] == pytest.approx(row["ceiling"])
     assert row["slope"] == pytest.approx(1.0)
@@ -43,7 +44,7 @@ def test_the_optimum_knows_every_probability(world, ref, gold, questions):
 
 
 def test_twice_the_tilt_is_twice_as_sure_and_as_accurate(world, ref, gold, questions):
-    bold = read(exact.optimal_policy(ref, gold, BETA / 2), world, ref, questions)
+    bold = read(solutions.optimal_policy(ref, gold, BETA / 2), world, ref, questions)
     assert bold["slope"] == pytest.approx(2.0)
     assert bold["accuracy"] == pytest.approx(bold["ceiling"])
     assert bold["label_kl"] > 0.01 and bold["ece"] > 0.02
@@ -69,7 +70,7 @@ def test_ranking_is_no_accuracy_by_hand():
     ref[0, 1:3] = torch.tensor([0.9, 0.1], dtype=torch.float64).log()
     reward = torch.zeros(1, 7, dtype=torch.float64)
     reward[0, 2] = 1.0
-    best = exact.optimal_policy(ref, reward, 1.0)
+    best = solutions.optimal_policy(ref, reward, 1.0)
     score = measure.logratio_score(1.0)
     row = read(best, world, ref, measure.population(ref, reward), score)
     right = 1 / (1 + math.exp(-1))
@@ -166,7 +167,7 @@ def test_held_out_labels_are_in_expectation_those_of_the_population(
 def test_another_divergence_needs_its_own_score(
     world, ref, gold, questions, divergence
 ):
-    best = exact.optimal_policy_f(ref, gold, BETA, divergence)
+    best = solutions.optimal_policy_f(ref, gold, BETA, divergence)
     score = measure.divergence_score(BETA, divergence)
     right = read(best, world, ref, questions, score)
     assert right["slope"] == pytest.approx(1.0, abs=1e-6) and right["label_kl"] < 1e-9
@@ -223,8 +224,8 @@ def test_the_tracker_is_the_measure_with_its_prefix(world, ref, other, gold, sta
 
 
 def test_reliability_of_the_optimum_is_the_diagonal(world, ref, gold, questions):
-    best = exact.optimal_policy(ref, gold, BETA)
-    both = torch.stack([best, exact.optimal_policy(ref, gold, BETA / 3)])
+    best = solutions.optimal_policy(ref, gold, BETA)
+    both = torch.stack([best, solutions.optimal_policy(ref, gold, BETA / 3)])
     score = measure.logratio_score(BETA)
     frame = measure.reliability(both, world, ref, questions, score)
     gaps = (frame["predicted"] - frame["observed"]).abs().groupby(frame["seed"]).max()

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from workbench.core.batches import Tokens
 from workbench.core.seeds import generator
+from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 from workbench.measure.implicit_reward import (
     PairTracker,
     of_pairs,
@@ -16,7 +16,7 @@ from workbench.measure.implicit_reward import (
     token_rewards,
 )
 from workbench.models.policy import TabularPolicy
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,12 @@ def test_at_the_optimum_the_margin_is_the_difference_of_rewards(
     world, ref, gold, pairs
 ):
     beta = 0.4
-    best = TabularPolicy(world, exact.optimal_policy(ref, gold, beta))
+    best = TabularPolicy(world, solutions.optimal_policy(ref, gold, beta))
     cached = pairs.reference_logps(TabularPolicy(world, ref))
     gap = world.gold_reward(pairs.chosen) - world.gold_reward(pairs.rejected)
     row = of_pairs(best, pairs, cached, beta).iloc[0]
     assert row.margin == pytest.approx(gap.mean().item(), abs=1e-10)
-    value = beta * exact.log_partition(ref, gold, beta)[pairs.chosen.prompt]
+    value = beta * solutions.log_partition(ref, gold, beta)[pairs.chosen.prompt]
     chosen = (world.gold_reward(pairs.chosen) - value).mean()
     assert row.chosen == pytest.approx(chosen.item(), abs=1e-10)
 
@@ -88,7 +88,7 @@ def test_at_the_optimum_the_margin_is_the_difference_of_rewards(
 def test_each_member_of_a_stack_reads_its_own_pairs_or_all_of_them(
     world, ref, other, pairs, stack
 ):
-    laws = [other, exact.optimal_policy(ref, world.gold, 0.5)]
+    laws = [other, solutions.optimal_policy(ref, world.gold, 0.5)]
     cached = pairs.reference_logps(TabularPolicy(world, ref))
     own = PairTracker(pairs, cached, 0.3)(stack(world, laws))
     every = PairTracker(pairs, cached, 0.3, shared=True)(stack(world, laws))

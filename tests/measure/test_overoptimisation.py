@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from workbench.measure import overoptimisation as over
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 
 def values(ref, proxy, gold, eta):
-    best = exact.optimal_policy(ref, proxy, 1 / eta)
-    return torch.stack([exact.expectation(best, gold), exact.kl(best, ref)])
+    best = solutions.optimal_policy(ref, proxy, 1 / eta)
+    return torch.stack([solutions.expectation(best, gold), solutions.kl(best, ref)])
 
 
 @pytest.mark.parametrize("eta", [0.2, 1.0, 3.0])
@@ -21,19 +21,19 @@ def test_the_slope_of_gold_is_the_covariance_and_that_of_kl_eta_times_the_varian
     step = 1e-5
     slope = values(ref, proxy, gold, eta + step) - values(ref, proxy, gold, eta - step)
     slope = slope / (2 * step)
-    best = exact.optimal_policy(ref, proxy, 1 / eta)
+    best = solutions.optimal_policy(ref, proxy, 1 / eta)
     torch.testing.assert_close(
-        slope[0], exact.covariance(best, gold, proxy), rtol=1e-6, atol=1e-8
+        slope[0], solutions.covariance(best, gold, proxy), rtol=1e-6, atol=1e-8
     )
     torch.testing.assert_close(
-        slope[1], eta * exact.covariance(best, proxy, proxy), rtol=1e-6, atol=1e-8
+        slope[1], eta * solutions.covariance(best, proxy, proxy), rtol=1e-6, atol=1e-8
     )
 
 
 def test_gold_peaks_where_the_covariance_crosses_zero(ref, proxy, gold):
     beta = over.peak_beta(ref, proxy, gold)
-    best = exact.optimal_policy(ref, proxy, beta)
-    assert abs(exact.covariance(best, gold, proxy).mean()) < 1e-10
+    best = solutions.optimal_policy(ref, proxy, beta)
+    assert abs(solutions.covariance(best, gold, proxy).mean()) < 1e-10
     path = over.tilt_curve(ref, proxy, gold, [1.02 * beta, beta, beta / 1.02])
     assert path.gold[1] > path.gold[0] and path.gold[1] > path.gold[2]
     assert path.proxy.is_monotonic_increasing
@@ -57,7 +57,7 @@ def test_on_golds_own_path_there_is_no_hump(ref, gold):
 
 
 def test_on_the_bad_proxys_path_the_laws_see_the_hump(ref, proxy, gold):
-    start = exact.expectation(ref, gold).mean().item()
+    start = solutions.expectation(ref, gold).mean().item()
     path = over.paths(ref, proxy, gold)
     curve = path[path.curve == "optimum"]
     assert (curve.proxy.diff().dropna() > -1e-12).all()
@@ -71,7 +71,7 @@ def test_best_of_one_is_the_reference_and_the_bound_holds(ref, proxy, gold):
     curve = over.best_of_n_curve(ref, proxy, gold, ns)
     assert curve.n.tolist() == ns
     assert abs(curve.kl[0]) < 1e-12
-    start = exact.expectation(ref, gold).mean().item()
+    start = solutions.expectation(ref, gold).mean().item()
     assert curve.gold[0] == pytest.approx(start)
     assert (curve.kl <= curve.bound + 1e-12).all()
     assert (curve[["kl", "proxy"]].diff().dropna() > -1e-12).all().all()

@@ -6,11 +6,12 @@ import math
 import pytest
 import torch
 
-from workbench.core.batches import ListLogps, ThumbLogps
 from workbench.core.seeds import generator
-from workbench.feedback.pairs import Pairs
+from workbench.feedback.kinds.lists import ListLogps
+from workbench.feedback.kinds.pairs import Pairs
+from workbench.feedback.kinds.thumbs import ThumbLogps
 from workbench.measure import rank_deficiency
-from workbench.methods.offline import dpo, hinge, ipo
+from workbench.methods.direct.links import dpo, hinge, ipo
 from workbench.models.policy import TabularPolicy
 
 
@@ -196,7 +197,7 @@ def test_losses_with_an_anchor_or_a_bent_score_see_it(world, ref, twins, key):
 
 def test_the_anchor_of_rpo_counts_the_mass_that_went(world, ref, twins):
     """βη times the fall of log π(y_c), log 100; the fourth prompt has no pair."""
-    rpo = importlib.import_module("workbench.methods.offline.rpo")
+    rpo = importlib.import_module("workbench.methods.direct.pessimism.rpo")
     cfg = rpo.Config(beta=0.5, eta=0.2)
     one, two = losses(rpo, cfg, world, ref, twins)
     inside = torch.tensor([True, True, False, True, False, True])
@@ -205,7 +206,7 @@ def test_the_anchor_of_rpo_counts_the_mass_that_went(world, ref, twins):
 
 def test_dpop_sees_it_only_where_its_penalty_is_active(world, ref, twins):
     """The penalty is max(0, −d(y_c)): the reference itself pays none."""
-    dpop = importlib.import_module("workbench.methods.offline.dpop")
+    dpop = importlib.import_module("workbench.methods.direct.links.dpop")
     one, two = losses(dpop, dpop.Config(), world, ref, twins)
     pairs, before, after = twins
     at = pairs.chosen.prompt, pairs.chosen.response

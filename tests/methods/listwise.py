@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 
 from tests.methods.enumerated import F64, TREE, random, token_logps
-from workbench.core.batches import ListLogps, PairLogps
+from workbench.feedback.kinds.lists import ListLogps
+from workbench.feedback.kinds.pairs import PairLogps
 
 PROMPT, PADDING = -9.0, -4.0  # numbers that a loss must not read
 

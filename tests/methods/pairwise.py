@@ -3,7 +3,7 @@
 import torch
 
 from tests.methods.enumerated import F64, TREE, every_pair, token_logps
-from workbench.core.batches import PairLogps
+from workbench.feedback.kinds.pairs import PairLogps
 
 PROMPT, PADDING = -9.0, -4.0  # numbers that a loss must not read
 

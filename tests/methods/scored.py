@@ -3,7 +3,7 @@
 import torch
 
 from tests.methods.enumerated import F64, TREE, token_logps
-from workbench.core.batches import ScoredLogps
+from workbench.feedback.kinds.scored import ScoredLogps
 
 PROMPT, PADDING = -9.0, -4.0  # numbers that a loss must not read
 

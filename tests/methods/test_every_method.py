@@ -15,12 +15,13 @@ import torch
 
 from tests.methods.caught import assert_caught
 from workbench.catalogue import methods, problems
-from workbench.core.batches import PairLogps, Rollouts
+from workbench.feedback.kind import batch_class
+from workbench.feedback.kinds.pairs import PairLogps
+from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.teach.check import other_values
 from workbench.teach.properties import (
     PROPERTIES,
     Subject,
-    batch_class,
     gradients,
     leaves,
     same,

@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 
 from tests.methods.enumerated import F64
-from workbench.core.batches import PairLogps, ThumbLogps
+from workbench.feedback.kinds.pairs import PairLogps
+from workbench.feedback.kinds.thumbs import ThumbLogps
 
 PROMPT, PADDING = -9.0, -4.0  # numbers that a loss must not read
 

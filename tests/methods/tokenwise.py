@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from tests.methods.enumerated import F64, TREE, every_pair, random
-from workbench.core.batches import PairLaws
+from workbench.feedback.kinds.distribution_pairs import PairDistributions
 
 PROMPT, PADDING = -9.0, -4.0  # numbers that a loss must not read
 
@@ -42,9 +42,9 @@ def side(policy, ref, picked, time):
     return (*laws, *tokens, (at >= 1) & (at <= len(picked)))
 
 
-def law_pair(chosen, rejected) -> PairLaws:
+def law_pair(chosen, rejected) -> PairDistributions:
     """One pair of two ``side(...)`` results of the same width."""
-    return PairLaws(
+    return PairDistributions(
         policy_chosen_law=chosen[0], ref_chosen_law=chosen[1],
         policy_chosen=chosen[2], ref_chosen=chosen[3], chosen_mask=chosen[4],
         policy_rejected_law=rejected[0], ref_rejected_law=rejected[1],
@@ -89,12 +89,12 @@ def response_laws(tree, conditionals):
     return laws, torch.cat([lead, picked], dim=1), mask
 
 
-def all_law_pairs(policy, ref, tree=TREE) -> PairLaws:
+def all_law_pairs(policy, ref, tree=TREE) -> PairDistributions:
     """Every ordered pair of responses, from two tables log π(a|s) [node, action]."""
     i, j = every_pair(tree.n_responses)
     laws, tokens, mask = response_laws(tree, policy)
     ref_laws, ref_tokens, _ = response_laws(tree, ref)
-    return PairLaws(
+    return PairDistributions(
         policy_chosen=tokens[i], policy_rejected=tokens[j], ref_chosen=ref_tokens[i],
         ref_rejected=ref_tokens[j], chosen_mask=mask[i], rejected_mask=mask[j],
         policy_chosen_law=laws[i], policy_rejected_law=laws[j],
@@ -106,7 +106,7 @@ def node_gradient(loss, cfg, at, ref, weight, tree=TREE):
     """Gradient of Σ_ij w_ij L(i, j) in next-token logits, [node, action].
 
     Args:
-        loss: of a batch of ``PairLaws`` and a config.
+        loss: of a batch of ``PairDistributions`` and a config.
         cfg: its config.
         at: log π(a|s) or logits where the gradient is wanted.
         ref: log π_ref(a|s).

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from workbench.core.batches import Tokens
 from workbench.core.errors import MissingInput
-from workbench.feedback.pairs import Pairs
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.pairs import Pairs
 from workbench.train.holdout import split
 
 OVERLAP = "some prompts are on both sides"

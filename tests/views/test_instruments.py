@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import sample_pairs
+from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.views.instruments import beta_explorer, token_microscope
 from workbench.views.instruments.beta_state import BETAS, beta_path, beta_state
 from workbench.views.instruments.shell import HOW_LIVE, Instrument
 from workbench.views.instruments.token_state import pair_label, token_frame
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 BETA = 0.7
@@ -34,7 +34,7 @@ def frame(world):
     """Twelve pairs, trained half-way to the optimum of gold."""
     generator = torch.Generator().manual_seed(1)
     pairs = sample_pairs(world, world.author, 12, Annotator(), generator)
-    after = exact.optimal_policy(world.author, world.gold, 2 * BETA)
+    after = solutions.optimal_policy(world.author, world.gold, 2 * BETA)
     laws = (world.author, world.author, after)
     return pairs, token_frame(world, pairs, *laws, reward=world.gold, beta=BETA)
 
@@ -78,7 +78,7 @@ def test_beta_one_lies_on_the_sliders_grid_and_on_the_path(world, proxy):
 
 def test_token_rewards_add_up_to_the_implicit_reward_of_the_response(world, frame):
     pairs, table = frame
-    after = exact.optimal_policy(world.author, world.gold, 2 * BETA)
+    after = solutions.optimal_policy(world.author, world.gold, 2 * BETA)
     for side, tokens in (("chosen", pairs.chosen), ("rejected", pairs.rejected)):
         total = table[table["side"] == side].groupby("pair")["after"].sum()
         where = tokens.prompt, tokens.response

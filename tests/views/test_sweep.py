@@ -9,12 +9,12 @@ import pytest
 from tests.views import frames
 from tests.views.test_views import layers
 from workbench import views
-from workbench.views import labels
+from workbench.views import label_placement
 from workbench.views.layers import Band, HLine, Line, Points, Text
-from workbench.views.mass import UNIT
-from workbench.views.points import means, outer
+from workbench.views.scatter import means, outer
 from workbench.views.style import DATA, METHODS, looks
 from workbench.views.sweep import ticks
+from workbench.views.unseen_mass import UNIT
 
 SAID = {"caption": "Something."}
 GOLD = {"gold": "gold (reward units)"}
@@ -141,24 +141,28 @@ def test_the_unbeaten_the_furthest_and_the_worst_are_named_first():
 def test_no_label_covers_a_point_or_another_label():
     figure = views.points(frames.arena(40), frames.curve(1, 0.1), **SAID)
     chart = figure.panels.charts[0]
-    sheet = labels.Sheet(chart.x_range, chart.y_range, (5.2, 3.7))
+    sheet = label_placement.Sheet(chart.x_range, chart.y_range, (5.2, 3.7))
     texts = layers(figure, Text)
     assert 8 <= len(texts) <= 12
-    boxes = [labels.box(sheet.inch((t.x, t.y)), t.side, t.text) for t in texts]
-    assert not any(labels.overlap(*two) for two in itertools.combinations(boxes, 2))
+    boxes = [label_placement.box(sheet.inch((t.x, t.y)), t.side, t.text) for t in texts]
+    assert not any(
+        label_placement.overlap(*two) for two in itertools.combinations(boxes, 2)
+    )
     for layer in layers(figure, Points):
         for spot in zip(layer.x, layer.y, strict=True):
             x, y = sheet.inch(spot)
-            assert not any(labels.overlap((x, y, x + 0.01, y + 0.01), b) for b in boxes)
+            assert not any(
+                label_placement.overlap((x, y, x + 0.01, y + 0.01), b) for b in boxes
+            )
     assert all(sheet.holds(box) for box in boxes)
 
 
 def test_no_leader_line_runs_through_a_label_or_a_point():
     figure = views.points(frames.arena(40), None, **SAID)
     chart = figure.panels.charts[0]
-    sheet = labels.Sheet(chart.x_range, chart.y_range, (5.2, 3.7))
+    sheet = label_placement.Sheet(chart.x_range, chart.y_range, (5.2, 3.7))
     rooms = {
-        t.text: labels.box(sheet.inch((t.x, t.y)), t.side, t.text)
+        t.text: label_placement.box(sheet.inch((t.x, t.y)), t.side, t.text)
         for t in layers(figure, Text)
     }
     spots = [
@@ -174,21 +178,27 @@ def test_no_leader_line_runs_through_a_label_or_a_point():
         for share in np.linspace(0.4, 0.97, 40).tolist():
             x, y = (a + share * (b - a) for a, b in zip(first, last, strict=True))
             here = x, y, x + 0.001, y + 0.001
-            assert not any(labels.overlap(here, room) for room in rooms.values())
-            assert not any(labels.overlap(here, dot) for dot in dots)
+            assert not any(
+                label_placement.overlap(here, room) for room in rooms.values()
+            )
+            assert not any(label_placement.overlap(here, dot) for dot in dots)
 
 
 def test_a_label_goes_where_there_is_room_or_nowhere():
-    sheet = labels.Sheet((0.0, 4.0), (0.0, 4.0), (4.0, 4.0))
-    (text,) = labels.place([("name", (1.0, 1.0))], sheet, limit=1)
+    sheet = label_placement.Sheet((0.0, 4.0), (0.0, 4.0), (4.0, 4.0))
+    (text,) = label_placement.place([("name", (1.0, 1.0))], sheet, limit=1)
     assert text.side == "right" and text.y == 1.0 and text.x > 1.0
-    (text,) = labels.place([("name", (3.9, 2.0))], sheet, limit=1)
+    (text,) = label_placement.place([("name", (3.9, 2.0))], sheet, limit=1)
     assert text.side == "left"
     wall = [(x / 20, y / 20) for x in range(80) for y in range(80)]
-    assert labels.place([("name", (1.0, 1.0))], sheet, limit=1, around=wall) == []
+    assert (
+        label_placement.place([("name", (1.0, 1.0))], sheet, limit=1, around=wall) == []
+    )
     near = [(1.0 + dx / 10, 1.0 + dy / 10) for dx in (-2, 0, 2) for dy in (-2, 0, 2)]
     near = [spot for spot in near if spot != (1.0, 1.0)]
-    leader, text = labels.place([("name", (1.0, 1.0))], sheet, limit=1, around=near)
+    leader, text = label_placement.place(
+        [("name", (1.0, 1.0))], sheet, limit=1, around=near
+    )
     assert isinstance(leader, Line) and (leader.x[0], leader.y[0]) == (1.0, 1.0)
     assert (leader.x[1], leader.y[1]) == pytest.approx((text.x, text.y))
 

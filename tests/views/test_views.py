@@ -6,9 +6,9 @@ import pytest
 
 from tests.views import frames
 from workbench import views
+from workbench.views.aggregate import note, summary
 from workbench.views.layers import Band, Bars, HLine, Line, Points
 from workbench.views.simplex import HEIGHT, corner_xy
-from workbench.views.spread import note, summary
 from workbench.views.style import METHODS, ROLES, series
 
 SAID = {"caption": "Something."}
@@ -68,7 +68,7 @@ def test_a_law_starts_at_the_references_gold_reward():
 
 
 def test_a_measured_law_can_be_drawn():
-    from workbench.measure.laws import fit
+    from workbench.measure.overoptimisation_fit import fit
 
     curve = frames.curve()
     law = fit(curve["kl"] ** 0.5, curve["gold"], "bon")

@@ -13,7 +13,7 @@ from workbench.core.divergences import (
     REVERSE_KL,
     alpha,
 )
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 F64 = torch.float64
@@ -33,21 +33,21 @@ def laws(count: int):
 
 @each
 def test_gradient_of_the_regularised_objective_vanishes_at_the_optimum(divergence):
-    best = exact.optimal_policy_f(REF, GOLD, 0.5, divergence)
+    best = solutions.optimal_policy_f(REF, GOLD, 0.5, divergence)
     logits = best.clone().requires_grad_()
     law = logits.log_softmax(-1)
-    worth = exact.expectation(law, GOLD) - 0.5 * exact.f_divergence(
+    worth = solutions.expectation(law, GOLD) - 0.5 * solutions.f_divergence(
         law, REF, divergence
     )
     worth.sum().backward()
     assert logits.grad.abs().max() < 1e-11
-    assert exact.kl(best, REF).min() > 0.05
+    assert solutions.kl(best, REF).min() > 0.05
 
 
 @pytest.mark.parametrize("beta", [0.5, 20.0])
 @each
 def test_rewards_differ_by_beta_times_the_slopes(divergence, beta):
-    best = exact.optimal_policy_f(REF, GOLD, beta, divergence)
+    best = solutions.optimal_policy_f(REF, GOLD, beta, divergence)
     shift = GOLD - beta * divergence.slope(best - REF)
     assert_close(shift, shift[:, :1].expand_as(shift), atol=1e-8, rtol=0)
 
@@ -55,25 +55,25 @@ def test_rewards_differ_by_beta_times_the_slopes(divergence, beta):
 @each
 def test_no_other_law_is_worth_more(divergence):
     def worth(law):
-        return exact.expectation(law, GOLD) - 0.5 * exact.f_divergence(
+        return solutions.expectation(law, GOLD) - 0.5 * solutions.f_divergence(
             law, REF, divergence
         )
 
-    top = worth(exact.optimal_policy_f(REF, GOLD, 0.5, divergence))
+    top = worth(solutions.optimal_policy_f(REF, GOLD, 0.5, divergence))
     assert all((worth(law) < top).all() for law in laws(20))
 
 
 def test_reverse_kl_gives_the_optimum_of_dpo_and_its_divergence_is_the_kl():
-    best = exact.optimal_policy_f(REF, GOLD, 0.3, REVERSE_KL)
-    assert_close(best, exact.optimal_policy(REF, GOLD, 0.3))
-    assert_close(exact.f_divergence(best, REF, REVERSE_KL), exact.kl(best, REF))
-    assert_close(exact.f_divergence(best, REF, FORWARD_KL), exact.kl(REF, best))
+    best = solutions.optimal_policy_f(REF, GOLD, 0.3, REVERSE_KL)
+    assert_close(best, solutions.optimal_policy(REF, GOLD, 0.3))
+    assert_close(solutions.f_divergence(best, REF, REVERSE_KL), solutions.kl(best, REF))
+    assert_close(solutions.f_divergence(best, REF, FORWARD_KL), solutions.kl(REF, best))
 
 
 def test_mixed_divergence_is_half_of_chi2_and_one_kl():
-    best = exact.optimal_policy_f(REF, GOLD, 0.3, CHI2_KL)
-    want = exact.chi2(best, REF) / 2 + exact.kl(best, REF)
-    assert_close(exact.f_divergence(best, REF, CHI2_KL), want)
+    best = solutions.optimal_policy_f(REF, GOLD, 0.3, CHI2_KL)
+    want = solutions.chi2(best, REF) / 2 + solutions.kl(best, REF)
+    assert_close(solutions.f_divergence(best, REF, CHI2_KL), want)
 
 
 def test_forward_kl_by_hand():
@@ -83,7 +83,7 @@ def test_forward_kl_by_hand():
     """
     ref = torch.tensor([0.5, 0.5], dtype=F64).log()
     reward = torch.tensor([1.0, 0.0], dtype=F64)
-    got = exact.optimal_policy_f(ref, reward, 1.0, FORWARD_KL).exp()
+    got = solutions.optimal_policy_f(ref, reward, 1.0, FORWARD_KL).exp()
     first = math.sqrt(2) / 2
     assert got.tolist() == pytest.approx([first, 1 - first])
 
@@ -91,13 +91,13 @@ def test_forward_kl_by_hand():
 @pytest.mark.parametrize("beta", [1e-3, 1e3])
 @each
 def test_extreme_strengths_give_laws(divergence, beta):
-    got = exact.optimal_policy_f(REF, GOLD, beta, divergence)
+    got = solutions.optimal_policy_f(REF, GOLD, beta, divergence)
     assert not got.isnan().any()
     assert_close(got.logsumexp(-1), torch.zeros(4, dtype=F64))
     if beta > 1:
-        assert exact.kl(got, REF).max() < 1e-4
+        assert solutions.kl(got, REF).max() < 1e-4
     else:
-        assert (exact.expectation(got, GOLD) > GOLD.amax(-1) - 0.1).all()
+        assert (solutions.expectation(got, GOLD) > GOLD.amax(-1) - 0.1).all()
 
 
 @each
@@ -105,22 +105,24 @@ def test_responses_the_reference_never_writes_stay_unwritten(divergence):
     ref = REF.clone()
     ref[:, GOLD[0].argmax()] = -torch.inf
     ref = ref.log_softmax(-1)
-    got = exact.optimal_policy_f(ref, GOLD, 0.5, divergence)
+    got = solutions.optimal_policy_f(ref, GOLD, 0.5, divergence)
     assert ((got == -torch.inf) == (ref == -torch.inf)).all()
     assert_close(got.logsumexp(-1), torch.zeros(4, dtype=F64))
-    assert exact.f_divergence(got, ref, divergence).isfinite().all()
+    assert solutions.f_divergence(got, ref, divergence).isfinite().all()
 
 
 def test_mass_where_the_reference_has_none_costs_the_supremum():
     """π = (½, ½), π_ref = (1, 0): E_ref[f(½)] + ½ sup f′."""
     law = torch.tensor([0.5, 0.5], dtype=F64).log()
     ref = torch.tensor([0.0, -torch.inf], dtype=F64)
-    assert exact.f_divergence(law, ref, REVERSE_KL).item() == math.inf
+    assert solutions.f_divergence(law, ref, REVERSE_KL).item() == math.inf
     # KL(π_ref‖π) = log 2, and KL from the mean (¾, ¼) twice
-    assert exact.f_divergence(law, ref, FORWARD_KL).item() == pytest.approx(math.log(2))
+    assert solutions.f_divergence(law, ref, FORWARD_KL).item() == pytest.approx(
+        math.log(2)
+    )
     middle = torch.tensor([0.75, 0.25], dtype=F64).log()
-    want = exact.kl(law, middle) + exact.kl(ref, middle)
-    got = exact.f_divergence(law, ref, JENSEN_SHANNON)
+    want = solutions.kl(law, middle) + solutions.kl(ref, middle)
+    got = solutions.f_divergence(law, ref, JENSEN_SHANNON)
     assert got.item() == pytest.approx(want.item())
 
 
@@ -131,15 +133,15 @@ def test_chi2_optimum_by_hand():
     """
     ref = torch.tensor([0.5, 0.5], dtype=F64).log()
     reward = torch.tensor([1.0, 0.0], dtype=F64)
-    half = exact.optimal_policy_chi2(ref, reward, 0.5).exp()
+    half = solutions.optimal_policy_chi2(ref, reward, 0.5).exp()
     assert half.tolist() == pytest.approx([0.75, 0.25])
-    assert exact.optimal_policy_chi2(ref, reward, 0.2).exp().tolist() == [1.0, 0.0]
+    assert solutions.optimal_policy_chi2(ref, reward, 0.2).exp().tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("coefficient", [0.01, 0.3, 3.0])
 def test_chi2_optimum_obeys_its_conditions_and_is_beaten_by_no_law(coefficient):
     """R − 2c u is one number where π > 0, and R is at most that number where π = 0."""
-    best = exact.optimal_policy_chi2(REF, GOLD, coefficient)
+    best = solutions.optimal_policy_chi2(REF, GOLD, coefficient)
     assert_close(best.logsumexp(-1), torch.zeros(4, dtype=F64))
     slack = GOLD - 2 * coefficient * (best - REF).exp()
     floor = torch.where(best > -torch.inf, slack, -torch.inf).amax(-1, keepdim=True)
@@ -148,7 +150,7 @@ def test_chi2_optimum_obeys_its_conditions_and_is_beaten_by_no_law(coefficient):
     assert (slack <= floor + 1e-9).all()
 
     def worth(law):
-        return exact.expectation(law, GOLD) - coefficient * exact.chi2(law, REF)
+        return solutions.expectation(law, GOLD) - coefficient * solutions.chi2(law, REF)
 
     assert all((worth(law) < worth(best)).all() for law in laws(20))
     assert (best == -torch.inf).any() == (coefficient < 1)
@@ -156,9 +158,9 @@ def test_chi2_optimum_obeys_its_conditions_and_is_beaten_by_no_law(coefficient):
 
 def test_chi2_optimum_forgets_shifts_and_unwritten_responses():
     shift = torch.tensor([[1.0], [-2.0], [300.0], [0.5]], dtype=F64)
-    best = exact.optimal_policy_chi2(REF, GOLD, 0.3)
-    assert_close(exact.optimal_policy_chi2(REF, GOLD + shift, 0.3), best)
+    best = solutions.optimal_policy_chi2(REF, GOLD, 0.3)
+    assert_close(solutions.optimal_policy_chi2(REF, GOLD + shift, 0.3), best)
     ref = torch.tensor([-torch.inf, math.log(0.5), math.log(0.5)], dtype=F64)
     reward = torch.tensor([9.0, 1.0, 0.0], dtype=F64)
-    got = exact.optimal_policy_chi2(ref, reward, 0.5).exp()
+    got = solutions.optimal_policy_chi2(ref, reward, 0.5).exp()
     assert got.tolist() == pytest.approx([0.0, 0.75, 0.25])

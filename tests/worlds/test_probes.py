@@ -6,7 +6,7 @@ The faults are put into the exact answer itself, so nothing is trained here.
 import pytest
 import torch
 
-from workbench.worlds import exact, probes
+from workbench.worlds import probes, solutions
 from workbench.worlds.probes import PROBES, broken_part, diagnose
 
 NAMES = [probe.name for probe in PROBES]
@@ -16,7 +16,7 @@ def solved(probe, beta=None, ref=None, reward=None):
     """log π* of a probe, or of a probe with one thing wrong."""
     ref = probe.ref_logps if ref is None else ref
     reward = probe.world.gold if reward is None else reward
-    return exact.optimal_policy(ref, reward, beta or probe.beta)
+    return solutions.optimal_policy(ref, reward, beta or probe.beta)
 
 
 def without_end(probe):

@@ -14,7 +14,7 @@ from workbench.arena.settings import WORLDS, Settings
 from workbench.arena.standings import check_order, markdown, orders, standings
 from workbench.core import ending, outputs
 from workbench.core.errors import BadOption
-from workbench.loops.checkpoint import versions
+from workbench.loops.snapshots import versions
 
 __all__ = ["Settings", "run"]
 

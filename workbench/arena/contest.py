@@ -18,10 +18,10 @@ from workbench.core.errors import (
     WorkbenchError,
     printable,
 )
-from workbench.feedback.supply import kind
+from workbench.core.fields import tensors
+from workbench.feedback.labels import kind
 from workbench.loops import offline
 from workbench.loops.order import batch
-from workbench.teach.properties import tensors
 
 
 class NoNumbers(WorkbenchError, ArithmeticError):

@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from workbench import catalogue
-from workbench.core.batches import ResponseLogps
 from workbench.core.errors import BadOption, MissingInput
 from workbench.core.suggest import suggest
-from workbench.feedback.supply import kind
-from workbench.teach.properties import batch_class
+from workbench.feedback.kind import batch_class
+from workbench.feedback.kinds.responses import ResponseLogps
+from workbench.feedback.labels import kind
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from workbench.arena.judge import Judge
-from workbench.core.batches import Tokens
 from workbench.core.seeds import generator
+from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs
-from workbench.feedback.responses import Responses
-from workbench.feedback.supply import Supply, sample_supply
+from workbench.feedback.kinds.pairs import Pairs
+from workbench.feedback.kinds.responses import Responses
+from workbench.feedback.labels import Supply, collect_labels
 from workbench.loops import offline
 from workbench.methods.supervised import sft
 from workbench.models import tiny
@@ -93,7 +93,7 @@ class Ground:
         return made
 
     def _labels(self, n: int, stream: torch.Generator) -> Supply:
-        return sample_supply(self.world, self.reference, n, self.annotator, stream)
+        return collect_labels(self.world, self.reference, n, self.annotator, stream)
 
     def data(self, batch_class: type) -> "Known":
         """One data set for the stack of all seeds, member-major; made once a class."""

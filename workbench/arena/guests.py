@@ -27,17 +27,13 @@ from workbench.arena.watched import (
     guarded,
     undisturbed,
 )
-from workbench.core import batches
-from workbench.core.batches import ResponseLogps
+
+XX
 from workbench.core.errors import BadOption, printable
-from workbench.feedback.supply import kind
-from workbench.teach.properties import (
-    PROPERTIES,
-    Subject,
-    batch_class,
-    gradients,
-    leaves,
-)
+from workbench.feedback.kind import batch_class
+from workbench.feedback.kinds.responses import ResponseLogps
+from workbench.feedback.labels import kind
+from workbench.teach.properties import PROPERTIES, Subject, gradients, leaves
 
 
 def key_of(path: str | Path) -> str:

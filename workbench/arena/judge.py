@@ -6,9 +6,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from workbench.core.batches import Tokens
 from workbench.core.seeds import generator
-from workbench.feedback.pairs import Pairs
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.pairs import Pairs
 from workbench.measure import calibration, exact
 from workbench.models.policy import Policy
 

@@ -11,7 +11,7 @@ from workbench.arena.standings import ORDERS, standings
 from workbench.views.fig import Fig
 from workbench.views.instruments import Instrument
 from workbench.views.instruments.shell import steps
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 
 def picture(
@@ -32,7 +32,7 @@ def picture(
             ref = ground.reference.response_logps(ground.world)
         gold = ground.world.gold.double()
         betas = (10 ** torch.linspace(2, -2, 60)).tolist()
-        path = exact.frontier(ref, gold, gold, betas)
+        path = solutions.frontier(ref, gold, gold, betas)
     if caption is None:
         caption = _caption(numbers, ground)
     return views.points(

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.errors import BadFile, NonFiniteGradient, printable
-from workbench.teach.properties import tensors
+from workbench.core.fields import tensors
 
 IMPORT, TRIAL = "while importing", "in the trial"
 START, MEASURED = "before the first step", "while its policy is measured"

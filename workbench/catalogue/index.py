@@ -17,14 +17,34 @@ from workbench.catalogue.skeleton import numbered_mistakes, section_text
 from workbench.catalogue.source import Source, Unclear, read
 from workbench.core.card import Card
 
+# the folders of ``methods``, in the order of every list
 FAMILIES = {
     "supervised": "Supervised",
     "reward": "Reward models",
-    "offline": "Offline preference optimisation",
-    "online": "Online policy gradients",
+    "direct": "Direct preference optimisation",
+    "policy_gradient": "Policy gradients",
+    "iterative": "Rounds of own responses",
     "games": "Games and self-play",
     "values": "Values and planning",
     "decoding": "Decoding",
+}
+# the folders within them, where there are any
+GROUPS = {
+    "direct/links": "pairs: links",
+    "direct/pessimism": "pairs: pessimism",
+    "direct/noise": "pairs: noisy labels",
+    "direct/length": "pairs: length",
+    "direct/unpaired": "single responses",
+    "direct/lists": "lists of scored responses",
+    "direct/weighted": "weighted responses",
+    "direct/tokens": "tokens and steps",
+    "direct/data": "data of their own",
+    "policy_gradient/reinforce": "one step per batch",
+    "policy_gradient/ppo": "clipped ratios",
+    "policy_gradient/group": "groups of responses",
+    "reward/pairwise": "one score",
+    "reward/ensemble": "several models",
+    "reward/personal": "many users",
 }
 
 
@@ -45,6 +65,16 @@ class Entry:
     def section(self, heading: str) -> str:
         """The text below one heading of the docstring, on one line."""
         return section_text(self.doc, heading)
+
+    @property
+    def family(self) -> str:
+        """Its folder below ``methods``, such as ``direct/links``."""
+        return family_of(self.module)
+
+    @property
+    def loop(self) -> str:
+        """The name of the loop that trains it; empty where nothing is trained."""
+        return loop_name(self.card)
 
     @property
     def objective(self) -> str:
@@ -70,11 +100,30 @@ class Entry:
         return tuple(dict.fromkeys((*names, first) if colon else names))
 
 
-def place(card: Card, module: str) -> tuple[int, str, str]:
-    """Where a method stands in every list: by family, lesson and file."""
+def family_of(module: str) -> str:
+    """The folder of a module below ``methods``, such as ``direct/links``."""
+    *_, path = module.split(".methods.", 1)
+    return "/".join(path.split(".")[:-1])
+
+
+def loop_name(card: Card) -> str:
+    """The last name of the loop that a card names; empty if it names none."""
+    # in a card that was read off its file the loop is a dotted name
+    named = card.loop if isinstance(card.loop, str | None) else card.loop.__name__
+    return (named or "").rpartition(".")[2]
+
+
+def place(card: Card, module: str) -> tuple[int, int, str, str]:
+    """Where a method stands in every list: by family, group, lesson and file."""
+    family = family_of(module)
+    top, groups = family.partition("/")[0], list(GROUPS)
     order = list(FAMILIES)
-    rank = order.index(card.family) if card.family in order else len(order)
-    return rank, card.notebook, module
+    return (
+        order.index(top) if top in order else len(order),
+        groups.index(family) if family in groups else len(groups),
+        card.notebook,
+        module,
+    )
 
 
 def plain(name: str) -> str:

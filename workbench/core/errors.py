@@ -113,3 +113,7 @@ class NonFiniteGradient(WorkbenchError, ArithmeticError):
 
 class BadOption(WorkbenchError, ValueError):
     """A setting has an unknown name or a value that it cannot take."""
+
+
+class BadCall(WorkbenchError, ValueError):
+    """Parts that were given to a loop do not fit together; nothing has been trained."""

@@ -59,3 +59,12 @@ def sequence_logps(
     if reduce == "mean":
         return total / mask.sum(-1).clamp(min=1)
     raise ValueError(f"reduce is 'sum' or 'mean', not {reduce!r}")
+
+
+def last_token(mask: Bool[Tensor, "*batch time"]) -> Bool[Tensor, "*batch time"]:
+    """True on the last response token of each row, and nowhere else.
+
+    A response of several turns has several stretches of True; its end is one place.
+    """
+    left = mask.flip(-1).cumsum(-1).flip(-1)
+    return mask & (left == 1)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.errors import BadFile, BadRecord, WorkbenchWarning
-from workbench.feedback.forms import FORMS, detect, parse
-from workbench.feedback.problems import Problem
+from workbench.feedback.formats import FORMS, detect, parse
 from workbench.feedback.records import Record
+from workbench.feedback.row_errors import Problem
 from workbench.feedback.rows import Row, rows
 
 MAX_CHARACTERS = 100_000

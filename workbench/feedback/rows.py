@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.errors import BadFile
-from workbench.feedback.problems import Problem, Unreadable
+from workbench.feedback.row_errors import Problem, Unreadable
 
 Row = Mapping[str, Any]
 JSONL, PARQUET = (".jsonl", ".ndjson"), (".parquet",)

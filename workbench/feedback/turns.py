@@ -3,8 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 
-from workbench.feedback.problems import Problem
 from workbench.feedback.records import Message
+from workbench.feedback.row_errors import Problem
 
 SYSTEM = ("system", "developer")
 TOOLS = ("tool", "function", "ipython")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.errors import BadFile, BadRecord
-from workbench.feedback.forms import FORMS, unparse
-from workbench.feedback.problems import Problem
+from workbench.feedback.formats import FORMS, unparse
 from workbench.feedback.reading import MAX_CHARACTERS, Reader
 from workbench.feedback.records import Message, PreferenceRecord, Record, ThumbRecord
+from workbench.feedback.row_errors import Problem
 from workbench.feedback.rows import PARQUET, check_extension, jsonl, parquet
 
 

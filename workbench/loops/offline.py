@@ -1,34 +1,48 @@
-"""Learning from a fixed data set: pairs, responses, scored responses."""
+"""Learning from a fixed data set: pairs, responses, scored responses, lists …
 
+Adding a kind of feedback changes nothing here: a data set makes the batches.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from torch import nn
+
+from workbench.core.contracts import Method
+from workbench.core.errors import BadCall
+from workbench.core.fields import freeze
+from workbench.feedback.kind import DataSet
+from workbench.loops.checks import check_batch, check_method, check_rows
 from workbench.loops.run import Run, describe
+from workbench.loops.schedule import Schedule, Settings
 from workbench.loops.session import Session
+
+NAME, TRAINS, ASKS, STEPS = "offline", "policy", (), 200
+HOOKS = {"implicit_reward": False, "optimum": False, "prepare": False}
 
 
 def fit(
-    policy, reference, data, method, cfg, *, steps, batch_size=32, lr=1e-3, seed=0,
-    measures=(), every=50, out=None, resume=False, decay=False, seeds=None,
-) -> Run:  # fmt: skip
+    policy: nn.Module,
+    reference: Any,
+    data: DataSet | Sequence[DataSet],
+    method: Method,
+    cfg: Any,
+    *,
+    seeds: int | None = None,
+    **settings: Unpack[Settings],
+) -> Run:
     """Train a policy (or a critic) on a data set.
 
     Args:
         policy: what is trained; a stack trains all its seeds at once.
         reference: π_ref, read once before the first step; None if the data need none.
-        data: a data set with ``reference_logps`` and ``batch``; for a stack the rows
-            of each member lie side by side.
+        data: a data set; for a stack the rows of each member lie side by side.
         method: a module with ``loss(batch, cfg)``.
         cfg: the method's Config.
-        steps: optimiser steps.
-        batch_size: examples a step and member.
-        lr: Adam's step size.
-        seed: order of the data; member m uses ``seed + m``.
-        measures: called on the policy on a schedule.
-        every: steps between measures.
-        out: run folder.
-        resume: continue the run in ``out``.
-        decay: shrink the step size linearly to 0.
         seeds: train so many copies of the policy as one batched model, which costs
             less than one after the other (``benchmarks/speed.py``); ``data`` is then
             a list with a data set for each.
+        settings: the attributes of ``loops.schedule.Schedule``; ``steps`` is required.
 
     Returns:
         the run; ``run.policy`` is the policy that was given, trained (with ``seeds`` a
@@ -36,20 +50,29 @@ def fit(
 
     Raises:
         NonFiniteLoss: a loss is NaN or infinite.
-        ValueError: not one data set for each of the ``seeds``.
+        BadCall: the parts do not fit together; the sentence says which.
     """
     if seeds is not None:
         if len(data) != seeds:
-            raise ValueError(f"{seeds} seeds need {seeds} data sets, not {len(data)}")
+            raise BadCall(f"{seeds} seeds need {seeds} data sets, not {len(data)}")
         policy, data = policy.copies(seeds), type(data[0]).cat(data)
-    session = Session(
-        policy, steps=steps, lr=lr, seed=seed, measures=measures, every=every, out=out,
-        resume=resume, decay=decay,
-        config=describe(method, cfg) | {"loop": "offline", "batch_size": batch_size},
-    )  # fmt: skip
+    check_method(method, cfg, reference)
+    check_rows(method.card.key, len(data), policy.members)
+    plan = Schedule(**settings)
+    more = {"loop": NAME, "batch_size": plan.batch_size}
+    session = Session(policy, plan, config=describe(method, cfg) | more)
     ref = data.reference_logps(reference)
     for step in session:
-        rows = session.draw(step, len(data), batch_size)
-        batch = data.batch(policy, rows, ref)
+        rows = session.draw(step, len(data), plan.batch_size)
+        batch = freeze(data.batch(policy, rows, ref))
+        check_batch(method, batch)
         session.step(method.loss(batch, cfg), data.weight[rows])
     return session.finish()
+
+
+def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:
+    """Train a method on a problem: see ``core.contracts.Loop``."""
+    prepared = problem.prepared(method, cfg)
+    return fit(
+        prepared.policy, prepared.reference, prepared.data, method, cfg, **schedule
+    )

@@ -1,74 +1,78 @@
 """Learning from responses that the policy writes itself."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Unpack
 
 import torch
+from torch import Tensor, nn
 
-from workbench.core.batches import Rollouts, Tokens
+from workbench.core.contracts import Method, Policy, World
+from workbench.core.errors import BadCall
+from workbench.core.fields import freeze
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.loops import order
+from workbench.loops.checks import check_batch, check_method, hook
 from workbench.loops.run import Run, describe
+from workbench.loops.schedule import Schedule, Settings
 from workbench.loops.session import Session
+from workbench.models.heads import ValueModel
+from workbench.models.table_reward import TableReward as TableReward
+
+NAME, TRAINS, ASKS, STEPS = "online", "policy", ("reward",), 100
+HOOKS = {"advantages": True, "returns": False, "after_step": False}
+HOOKS |= {"implicit_reward": False, "optimum": False}
+EVERY = 10  # steps between measures unless told
 
 
-class TableReward:
-    """A reward given for every response: a gold or learned table of an exact world.
-
-    Args:
-        table: reward units, [prompt, response]; [member, prompt, response] gives each
-            member of a stack its own reward.
-    """
-
-    def __init__(self, table: torch.Tensor):
-        self.table = table
-
-    def __call__(self, tokens: Tokens) -> torch.Tensor:
-        """Reward of each row; rows are member-major."""
-        if self.table.dim() == 2:
-            return self.table[tokens.prompt, tokens.response]
-        member = torch.arange(len(tokens)) // (len(tokens) // len(self.table))
-        return self.table[member, tokens.prompt, tokens.response]
-
-
-def fit(policy, reference, world, reward, method, cfg, *, steps, prompts=8, group=4,
-        critic=None, epochs=1, minibatches=1, lr=1e-3, seed=0, measures=(), every=10,
-        out=None, resume=False, decay=False) -> Run:  # fmt: skip
+def fit(
+    policy: nn.Module,
+    reference: Policy,
+    world: World,
+    reward: Callable[[Tokens], Tensor],
+    method: Method,
+    cfg: Any,
+    *,
+    prompts: int = 8,
+    group: int = 4,
+    critic: nn.Module | None = None,
+    epochs: int = 1,
+    minibatches: int = 1,
+    **settings: Unpack[Settings],
+) -> Run:
     """Sample, score, estimate advantages, update; again.
 
     Args:
         policy: what is trained; a stack trains all its seeds at once.
         reference: π_ref, frozen.
         world: where prompts come from.
-        reward: ``tokens -> [batch]`` reward units.
+        reward: of each response, [batch], or of each token, [batch, time].
         method: a module with ``advantages(rollouts, cfg)`` and ``loss(rollouts, cfg)``;
             with a critic also ``returns(rollouts, cfg)``.
         cfg: the method's Config.
-        steps: batches of rollouts.
-        prompts: prompts a batch and member, taken in turn.
-        group: responses a prompt.
+        prompts: prompts per batch and member, taken in turn.
+        group: responses per prompt.
         critic: a ValueModel trained beside the policy.
         epochs: passes over each batch of rollouts.
-        minibatches: optimiser steps a pass.
-        lr: Adam's step size.
-        seed: of sampling and order.
-        measures: called on the policy on a schedule.
-        every: steps between measures.
-        out: run folder.
-        resume: continue the run in ``out``.
-        decay: shrink the step size linearly to 0.
+        minibatches: optimiser steps per pass.
+        settings: the attributes of ``loops.schedule.Schedule``; ``steps``, the batches
+            of rollouts, is required, and ``batch_size`` is prompts × group.
 
     Returns:
         the run.
 
     Raises:
         NonFiniteLoss: a loss is NaN or infinite.
+        BadCall: the parts do not fit together; the sentence says which.
     """
-    session = Session(
-        policy, critic, steps=steps, lr=lr, seed=seed, measures=measures, every=every,
-        out=out, resume=resume, decay=decay,
-        config=describe(method, cfg)
-        | {"loop": "online", "prompts": prompts, "group": group, "epochs": epochs,
-           "minibatches": minibatches},
-    )  # fmt: skip
+    check_method(method, cfg, reference)
+    _check_critic(method, critic)
+    after_step = hook(method, "after_step")
+    plan = Schedule(**({"every": EVERY} | settings))
+    more = {"loop": NAME, "prompts": prompts, "group": group, "epochs": epochs}
+    more["minibatches"] = minibatches
+    session = Session(policy, plan, critic, config=describe(method, cfg) | more)
     for step in session:
         asked = torch.arange(step * prompts, (step + 1) * prompts) % world.n_prompts
         asked = asked.repeat_interleave(group)
@@ -84,34 +88,64 @@ def fit(policy, reference, world, reward, method, cfg, *, steps, prompts=8, grou
                 now = replace(rollouts[rows], policy=policy.token_logps(part))
                 if critic is not None:
                     now = replace(now, values=critic.values(part))
-                session.step(method.loss(now, cfg))
+                check_batch(method, now)
+                session.step(method.loss(freeze(now), cfg))
+                if after_step is not None:
+                    after_step(policy, cfg)
     return session.finish()
 
 
 @torch.no_grad()
-def collect(policy, reference, critic, tokens: Tokens, reward, group: int) -> Rollouts:
+def collect(
+    policy: Policy, reference: Policy, critic: Any, tokens: Tokens, reward, group: int
+) -> Rollouts:
     """What is known of the responses when they are sampled."""
-    old = policy.token_logps(tokens)
+    old, paid = policy.token_logps(tokens), reward(tokens)
+    dense = paid.dim() == 2
+    total = torch.where(tokens.mask, paid, 0.0).sum(-1) if dense else paid
     return Rollouts(
         policy=old,
         old=old,
         ref=reference.token_logps(tokens).to(old.dtype),
         mask=tokens.mask,
-        scores=reward(tokens).to(old.dtype),
+        scores=total.to(old.dtype),
         group=group,
         old_values=None if critic is None else critic.values(tokens),
+        token_scores=paid.to(old.dtype) if dense else None,
     )
 
 
-def judge(rollouts: Rollouts, method, cfg, members: int) -> Rollouts:
+def judge(rollouts: Rollouts, method: Method, cfg: Any, members: int) -> Rollouts:
     """Advantages (and the critic's targets), each member of a stack on its own."""
     parts = [
         rollouts[rows]
         for rows in torch.arange(len(rollouts.scores)).unflatten(0, (members, -1))
     ]
+    advantages = hook(method, "advantages", must=True)
     judged = replace(
-        rollouts, advantages=torch.cat([method.advantages(p, cfg) for p in parts])
+        rollouts, advantages=torch.cat([advantages(p, cfg) for p in parts])
     )
     if rollouts.old_values is None:
         return judged
-    return replace(judged, returns=torch.cat([method.returns(p, cfg) for p in parts]))
+    returns = hook(method, "returns", must=True)
+    return replace(judged, returns=torch.cat([returns(p, cfg) for p in parts]))
+
+
+def _check_critic(method: Method, critic: Any) -> None:
+    if critic is None and hook(method, "returns") is not None:
+        raise BadCall(f"{method.card.key} learns with a critic; give critic=ValueModel")
+
+
+def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:
+    """Train a method on a problem: see ``core.contracts.Loop``."""
+    critic = None
+    if hook(method, "returns") is not None:
+        made = [ValueModel.tiny(problem.vocab, seed=seed) for seed in problem.seeds]
+        critic = problem.place(made[0] if len(made) == 1 else ValueModel.stack(made))
+    # a clipped ratio has something to clip from the second pass on
+    epochs = problem.epochs or (2 if critic is not None else 1)
+    return fit(
+        problem.start(), problem.reference, problem.world, problem.reward, method, cfg,
+        prompts=max(1, schedule["batch_size"] // problem.group), group=problem.group,
+        critic=critic, epochs=epochs, **schedule,
+    )  # fmt: skip

@@ -1,25 +1,50 @@
 """Learning a reward model from comparisons."""
 
-from workbench.loops.run import Run, describe
-from workbench.loops.session import Session
+from typing import Any, Unpack
+
+from torch import nn
+
+from workbench.core.contracts import Method
+from workbench.feedback.kind import DataSet
+from workbench.feedback.kinds.pair_scores import ScoredPairs
+from workbench.feedback.kinds.pairs import Pairs
+from workbench.loops.model import built, learn
+from workbench.loops.run import Run
+from workbench.loops.schedule import Schedule, Settings
+from workbench.models.heads import ScoreModel
+
+NAME, TRAINS, ASKS, STEPS = "reward", "reward model", (), 200
+HOOKS = {"build": False, "reward": False, "after_step": False}
 
 
 def fit(
-    model, pairs, method, cfg, *, steps, batch_size=32, lr=1e-3, seed=0,
-    measures=(), every=50, out=None, resume=False, decay=False,
-) -> Run:  # fmt: skip
-    """Train a reward model on pairs; arguments as in ``offline.fit``.
+    model: nn.Module,
+    data: DataSet | Pairs,
+    method: Method,
+    cfg: Any,
+    **settings: Unpack[Settings],
+) -> Run:
+    """Train a reward model on pairs, or on another data set whose batches it fills.
+
+    Args:
+        model: what is trained; a stack trains all its seeds at once.
+        data: pairs, which are read as ``PairScores``, or any data set.
+        method: a module with ``loss(batch, cfg)``.
+        cfg: the method's Config.
+        settings: the attributes of ``loops.schedule.Schedule``; ``steps`` is required.
 
     Returns:
         the run; ``run.policy`` is the reward model.
+
+    Raises:
+        NonFiniteLoss: a loss is NaN or infinite.
+        BadCall: the parts do not fit together; the sentence says which.
     """
-    session = Session(
-        model, steps=steps, lr=lr, seed=seed, measures=measures, every=every, out=out,
-        resume=resume, decay=decay,
-        config=describe(method, cfg) | {"loop": "reward", "batch_size": batch_size},
-    )  # fmt: skip
-    for step in session:
-        rows = session.draw(step, len(pairs), batch_size)
-        scores = pairs.scores(model, rows)
-        session.step(method.loss(scores, cfg), pairs.weight[rows])
-    return session.finish()
+    made = ScoredPairs(data) if isinstance(data, Pairs) else data
+    return learn(NAME, model, made, method, cfg, Schedule(**settings))
+
+
+def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:
+    """Train a method on a problem: see ``core.contracts.Loop``."""
+    model = built(problem, method, cfg, ScoreModel.tiny)
+    return fit(model, problem.data(method), method, cfg, **schedule)

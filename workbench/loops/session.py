@@ -5,21 +5,19 @@ from ``(seed, step)`` alone, so a resumed run continues bit for bit.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.core import progress
-from workbench.core.errors import NonFiniteLoss
+from workbench.core.errors import BadCall, NonFiniteLoss
 from workbench.core.seeds import generator
-from workbench.loops.checkpoint import Checkpoint
 from workbench.loops.order import batch
 from workbench.loops.run import Run
-
-Measure = Callable[[nn.Module], "pandas.DataFrame"]
+from workbench.loops.schedule import Schedule
+from workbench.loops.snapshots import Checkpoint
 
 
 class Session:
@@ -27,51 +25,45 @@ class Session:
 
     Args:
         policy: what is trained and measured; may be a stack of seeds.
+        schedule: steps, step size, seed, measures, folder.
         critic: trained beside it, or None.
-        steps: optimiser schedule length, in loop steps.
-        lr: Adam's step size.
-        seed: member m of a stack uses ``seed + m``.
-        measures: called on the policy at step 0, every ``every`` steps and at the end;
-            each returns a frame with one row a seed.
-        every: steps between measures, and between checkpoints.
-        out: run folder, or None to keep nothing.
-        resume: continue from the last checkpoint in ``out``.
-        decay: shrink the step size linearly to 0.
         config: what to write into run.json.
+
+    Raises:
+        BadCall: nothing can be trained: all parameters are frozen.
     """
 
     def __init__(
         self,
         policy: nn.Module,
+        schedule: Schedule,
         critic: nn.Module | None = None,
         *,
-        steps: int,
-        lr: float,
-        seed: int,
-        measures: Sequence[Measure] = (),
-        every: int = 50,
-        out: str | Path | None = None,
-        resume: bool = False,
-        decay: bool = False,
         config: dict | None = None,
     ):
-        self.policy, self.critic = policy, critic
-        self.steps, self.lr, self.seed, self.decay = steps, lr, seed, decay
-        self.measures, self.every = measures, max(1, every)
+        self.policy, self.critic, self.schedule = policy, critic, schedule
+        self.steps, self.seed, self.every = (
+            schedule.steps, schedule.seed, max(1, schedule.every)
+        )  # fmt: skip
         self.members = policy.members
         modules = {"policy": policy} | ({"critic": critic} if critic else {})
         trained = [p for m in modules.values() for p in m.parameters()]
         trained = [p for p in trained if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=lr)
+        if not trained:
+            raise BadCall(
+                "nothing can be trained: all parameters of the policy are frozen; "
+                "start from policy.copies(1) or requires_grad_(True)"
+            )
+        self.optimizer = torch.optim.Adam(trained, lr=schedule.lr)
         self.config = (config or {}) | {
-            "steps": steps, "lr": lr, "seed": seed, "members": self.members,
-            "every": self.every, "decay": decay,
+            "steps": self.steps, "lr": schedule.lr, "seed": self.seed,
+            "members": self.members, "every": self.every, "decay": schedule.decay,
         }  # fmt: skip
         self.rows: list[dict] = []
         self.losses: list[Tensor] = []
         self.at, self.seconds = 0, 0.0
-        self.checkpoint = Checkpoint(out, modules, self.optimizer, self.config)
-        if resume:
+        self.checkpoint = Checkpoint(schedule.out, modules, self.optimizer, self.config)
+        if schedule.resume:
             self.at, self.rows = self.checkpoint.restore()
 
     def __iter__(self) -> Iterator[int]:
@@ -81,8 +73,8 @@ class Session:
             while self.at < self.steps:
                 if self.at % self.every == 0:
                     self._record()
-                rest = 1 - self.at / self.steps if self.decay else 1
-                self.optimizer.param_groups[0]["lr"] = self.lr * rest
+                rest = 1 - self.at / self.steps if self.schedule.decay else 1
+                self.optimizer.param_groups[0]["lr"] = self.schedule.lr * rest
                 yield self.at
                 self.at += 1
                 bar.update()
@@ -136,7 +128,7 @@ class Session:
             for row, loss in zip(rows, means, strict=True):
                 row["loss"] = loss
         with torch.no_grad():
-            for measure in self.measures:
+            for measure in self.schedule.measures:
                 frame = measure(self.policy)
                 for row, (_, extra) in zip(rows, frame.iterrows(), strict=True):
                     row.update(extra.drop("seed", errors="ignore").to_dict())

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.core.batches import Tokens
-from workbench.feedback.pairs import Pairs
-from workbench.feedback.responses import rows_at_once
+from workbench.core.memory import rows_at_once
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.pairs import Pairs
 from workbench.measure.exact import law
 from workbench.measure.pair_values import logratios, pair_values
 from workbench.models.policy import Policy

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core import kl
-from workbench.core.batches import Tokens
 from workbench.core.statistics import interval
+from workbench.core.tokens import Tokens
 from workbench.measure.exact import law
 from workbench.models.policy import Policy
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 _ESTIMATORS = {"k1": kl.k1, "k2": kl.k2, "k3": kl.k3}
 
@@ -76,7 +76,7 @@ def estimates(policy, reference, tokens: Tokens, *, world=None):
     values = sequence_values(policy, reference, tokens, world)
     if world is not None:
         ref = law(reference, world)[0]
-        truth = exact.kl(law(policy, world), ref).mean(-1).tolist()
+        truth = solutions.kl(law(policy, world), ref).mean(-1).tolist()
     rows = []
     for seed in range(policy.members):
         for name, value in values.items():

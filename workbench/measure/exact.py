@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.measure.frontier import Frontier
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 Logps = Float[Tensor, "prompt response"]
 
@@ -56,26 +56,26 @@ def evaluate(
     """
     logps = law(policy, world)
     ref = ref_logps.detach().double()
-    kl = exact.kl(logps, ref)
+    kl = solutions.kl(logps, ref)
     columns = {
         "kl": kl,
-        "kl_reverse": exact.kl(ref.expand_as(logps), logps),
-        "chi2": exact.chi2(logps, ref),
-        "entropy": exact.entropy(logps),
-        "length": exact.expectation(logps, world.n_words.double().expand_as(ref)),
+        "kl_reverse": solutions.kl(ref.expand_as(logps), logps),
+        "chi2": solutions.chi2(logps, ref),
+        "entropy": solutions.entropy(logps),
+        "length": solutions.expectation(logps, world.n_words.double().expand_as(ref)),
     }
     if gold is not None:
-        columns["gold"] = exact.expectation(logps, gold.double())
+        columns["gold"] = solutions.expectation(logps, gold.double())
     if proxy is not None:
-        columns["proxy"] = exact.expectation(logps, proxy.double())
+        columns["proxy"] = solutions.expectation(logps, proxy.double())
     if beta is not None:
         reward = gold if proxy is None else proxy
         if reward is None:
             raise ValueError(
                 "beta asks for the optimum of a reward: give gold or proxy"
             )
-        optimum = exact.optimal_policy(ref, reward.double(), beta)
-        columns["kl_to_optimum"] = exact.kl(logps, optimum)
+        optimum = solutions.optimal_policy(ref, reward.double(), beta)
+        columns["kl_to_optimum"] = solutions.kl(logps, optimum)
     columns = {name: value.mean(-1) for name, value in columns.items()}
     if gold is not None:
         frontier = frontier or Frontier(ref, gold)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 _PER_DECADE = 20
 
@@ -31,14 +31,14 @@ class Frontier:
         gold: Float[Tensor, "prompt response"],
     ):
         ref, gold = ref.detach().double(), gold.double()
-        variance = exact.covariance(ref, gold, gold).mean().item()
+        variance = solutions.covariance(ref, gold, gold).mean().item()
         scale = variance**0.5 or 1.0
         powers = torch.linspace(3, -5, 8 * _PER_DECADE + 1, dtype=torch.float64)
-        table = exact.frontier(ref, gold, gold, (scale * 10**powers).tolist())
+        table = solutions.frontier(ref, gold, gold, (scale * 10**powers).tolist())
         # β = ∞ is the reference; there gold grows as √(2 KL Var gold)
         nats = torch.tensor([0.0, *table["kl"]], dtype=torch.float64)
         self.root = nats.clamp(min=0).cummax(0).values.sqrt()
-        start = exact.expectation(ref, gold).mean().item()
+        start = solutions.expectation(ref, gold).mean().item()
         self.value = torch.tensor([start, *table["gold"]], dtype=torch.float64)
         slope = 2 * self.root[1:] * torch.tensor(table["beta"].tolist()).double()
         self.slope = torch.cat([torch.tensor([(2 * variance) ** 0.5]).double(), slope])

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from workbench.core.divergences import Divergence
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 from workbench.measure import calibration
 from workbench.measure.exact import law
-from workbench.methods.offline import orpo
+from workbench.methods.direct.links import orpo
 
 Laws = Float[Tensor, "*member prompt response"]
 Score = Callable[[Laws, Float[Tensor, "prompt response"]], Laws]

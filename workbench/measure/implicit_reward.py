@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core.batches import Tokens
-from workbench.feedback.pairs import Pairs
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.pairs import Pairs
 from workbench.measure.pair_values import logratios, pair_values
 
 

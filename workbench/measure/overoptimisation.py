@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.measure.laws import Fit, fit
+from workbench.measure.overoptimisation_fit import Fit, fit
 from workbench.methods.decoding import best_of_n
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 __all__ = ["Fit", "best_of_n_curve", "fit", "paths", "peak_beta", "tilt_curve"]
 
@@ -39,9 +39,9 @@ def best_of_n_curve(ref: Table, proxy: Table, gold: Table, ns: Sequence[int]):
     for n in ns:
         law = best_of_n.log_law(ref, proxy.double(), n)
         values = (
-            exact.kl(law, ref),
-            exact.expectation(law, gold.double()),
-            exact.expectation(law, proxy.double()),
+            solutions.kl(law, ref),
+            solutions.expectation(law, gold.double()),
+            solutions.expectation(law, proxy.double()),
         )
         means = (value.mean().item() for value in values)
         rows.append((n, *means, best_of_n.kl_bound(n)))
@@ -49,8 +49,8 @@ def best_of_n_curve(ref: Table, proxy: Table, gold: Table, ns: Sequence[int]):
 
 
 def _covariance(ref: Table, proxy: Table, gold: Table, beta: float) -> float:
-    best = exact.optimal_policy(ref, proxy, beta)
-    return exact.covariance(best, gold, proxy).mean().item()
+    best = solutions.optimal_policy(ref, proxy, beta)
+    return solutions.covariance(best, gold, proxy).mean().item()
 
 
 def peak_beta(
@@ -77,8 +77,8 @@ def peak_beta(
         β in reward units per nat; None if gold never turns over in between.
     """
     ref, proxy, gold = ref.double(), proxy.double(), gold.double()
-    spread = exact.covariance(ref, proxy, proxy).mean().sqrt()
-    spread = spread * exact.covariance(ref, gold, gold).mean().sqrt()
+    spread = solutions.covariance(ref, proxy, proxy).mean().sqrt()
+    spread = spread * solutions.covariance(ref, gold, gold).mean().sqrt()
     noise = -1e-9 * spread.item()  # π*_β near one response: the rest is rounding
     steps = torch.linspace(0, 1, 161, dtype=torch.float64)
     grid = (high * (low / high) ** steps).tolist()
@@ -100,7 +100,7 @@ def tilt_curve(ref: Table, proxy: Table, gold: Table, betas: Sequence[float]):
     Returns:
         DataFrame[beta, kl, gold, proxy, covariance].
     """
-    return exact.frontier(ref.double(), proxy.double(), gold.double(), betas)
+    return solutions.frontier(ref.double(), proxy.double(), gold.double(), betas)
 
 
 def paths(

@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.core.batches import PairLogps
-from workbench.feedback.pairs import Pairs
-from workbench.feedback.responses import rows_at_once
+from workbench.core.memory import rows_at_once
+from workbench.feedback.kinds.pairs import PairLogps, Pairs
 
 
 def pair_values(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.feedback.pairs import Pairs
+from workbench.feedback.kinds.pairs import Pairs
 from workbench.measure.exact import law
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.core.batches import Tokens
+from workbench.core.tokens import Tokens
 from workbench.models import tiny
 from workbench.models.network import Network, Stacked
 

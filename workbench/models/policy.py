@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.core.batches import Tokens
 from workbench.core.logps import token_logps
+from workbench.core.tokens import Tokens
 from workbench.models.network import Network, Stacked
 from workbench.models.sampling import sample
 
@@ -55,7 +55,7 @@ class Policy(nn.Module):
         logps = token_logps(self.logits(ids), ids, mask).cpu()
         return nn.functional.pad(logps, (0, tokens.ids.shape[1] - width))
 
-    def token_laws(self, tokens: Tokens) -> Float[Tensor, "batch time vocab"]:
+    def next_token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time vocab"]:
         """The whole log-law that each token was drawn from; column 0 has none.
 
         Forbidden tokens have −inf. Columns outside the mask hold laws too.
@@ -66,7 +66,7 @@ class Policy(nn.Module):
 
     @staticmethod
     def pick(laws: Float[Tensor, "batch time vocab"], tokens: Tokens) -> Tensor:
-        """The log-probs of the tokens themselves out of ``token_laws``."""
+        """The log-probs of the tokens themselves out of ``next_token_logps``."""
         return laws.gather(-1, tokens.ids[..., None])[..., 0]
 
     def conditionals(self, world) -> Float[Tensor, "*lead node action"]:
@@ -209,7 +209,7 @@ class TabularPolicy(nn.Module):
         picked = torch.where(actions >= 0, picked, torch.zeros_like(picked))
         return nn.functional.pad(picked, (1, 0))
 
-    def token_laws(self, tokens: Tokens) -> Float[Tensor, "batch time action"]:
+    def next_token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time action"]:
         """The whole log-law that each token was drawn from; column 0 has none.
 
         Its axis counts the actions of the tree, not token ids.
@@ -219,7 +219,7 @@ class TabularPolicy(nn.Module):
         return nn.functional.pad(laws, (0, 0, 1, 0))
 
     def pick(self, laws: Float[Tensor, "batch time action"], tokens: Tokens) -> Tensor:
-        """The log-probs of the tokens themselves out of ``token_laws``."""
+        """The log-probs of the tokens themselves out of ``next_token_logps``."""
         _, actions = self.world.tree.paths(tokens.response)
         taken = nn.functional.pad(actions.clamp(min=0), (1, 0))
         return laws.gather(-1, taken[..., None])[..., 0]

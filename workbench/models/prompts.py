@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from workbench.core.batches import Tokens
+from workbench.core.tokens import Tokens
 from workbench.models.sampling import sample
 
 # Families have named the length of their position table differently over the years.

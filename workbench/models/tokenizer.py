@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from workbench.core.batches import Tokens
 from workbench.core.errors import BadCheckpoint, BadRecord, MissingInput, printable
-from workbench.feedback.pairs import Pairs
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.pairs import Pairs
 from workbench.feedback.records import (
     PreferenceRecord,
     Record,

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.core.fields import Declared, declared
 from workbench.core.suggest import suggest
+from workbench.feedback.kind import batch_class
 from workbench.teach.properties import (
-    FROZEN,
     Subject,
-    batch_class,
     gradients,
     leaves,
     padded,
@@ -260,7 +260,7 @@ def _diagnose(cases: list[_Case], student: list, right: list[_Answer]) -> None:
     if len(plain) == len(pairs):
         return  # more batches follow
     if any(not s.agrees(r) for s, r in plain):
-        raise _gradient_only(plain)
+        raise _gradient_only(plain, declared(cases[0].batch))
     if any(not s.agrees(r) for case, s, r in pairs if case.kind == "extreme"):
         finite = all(s.finite for case, s, _ in pairs if case.kind == "extreme")
         said = "it agrees until a token has log-prob 0 or −150; there its "
@@ -297,7 +297,9 @@ def _formula(plain: list[tuple[_Answer, _Answer]]) -> _Found:
     return _Found("wrong value", said)
 
 
-def _gradient_only(plain: list[tuple[_Answer, _Answer]]) -> _Found:
+def _gradient_only(
+    plain: list[tuple[_Answer, _Answer]], told: dict[str, Declared]
+) -> _Found:
     """The values agree and the gradients do not: something is or is not detached."""
     for mine, right in plain:
         for name, gradient in mine.gradient.items():
@@ -308,7 +310,7 @@ def _gradient_only(plain: list[tuple[_Answer, _Answer]]) -> _Found:
                 said = (
                     f"the value is right, and a gradient flows into {name}: detach it."
                 )
-                kind = "frozen" if name.startswith(FROZEN) else "constant"
+                kind = told[name].role
                 return _Found(f"gradient into a {kind} field", said)
             if not gradient.any():
                 said = f"the value is right, and no gradient reaches {name}: it is cut."

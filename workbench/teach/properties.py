@@ -4,17 +4,16 @@ Each property takes a subject and returns None, or a sentence on what is wrong. 
 test suite runs them on every method of the catalogue; ``teach.check`` on a student's.
 """
 
-import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any, get_type_hints
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from workbench.core.fields import declared, of_role, tensors
+
 Loss = Callable[[Any, Any], Tensor]
-FROZEN = ("ref", "old")
-LEARNED = ("policy", "values", "chosen", "rejected")
 # nats a token; four tokens of it still have a finite ratio e^600 in float64
 EXTREME = -150.0
 GARBAGE_COLUMNS = 3
@@ -47,9 +46,9 @@ class Subject:
         Where no log-probs are read, scores are 1,000 times as far apart.
         """
         batch = self.example(seed, batch=16)
-        far = {}
+        far, told = {}, declared(batch)
         for name, value, mask in _token_fields(batch):
-            if name.startswith(("policy", "ref", "old")) and name != "old_values":
+            if told[name].logps:
                 # the responses of a list differ: each begins the pattern elsewhere
                 place = torch.arange(16).reshape(16, *[1] * (mask.ndim - 1))
                 if mask.ndim == 3:
@@ -58,7 +57,7 @@ class Subject:
                 low = low.reshape(*low.shape, *[1] * (value.ndim - low.ndim))
                 far[name] = torch.where(low, EXTREME, 0.0).to(value).expand_as(value)
         if not far:
-            learned = [n for n in tensors(batch) if n.startswith(LEARNED)]
+            learned = of_role(batch, "learned")
             far = {name: 1e3 * getattr(batch, name) for name in learned}
         return replace(batch, **far)
 
@@ -67,46 +66,13 @@ class Subject:
         return self.loss(batch, self.cfg).detach()
 
 
-def batch_class(loss: Callable, default: type | None = None) -> type:
-    """The batch a loss reads: the annotation of its first argument.
-
-    Args:
-        loss: called as ``loss(batch, cfg)``.
-        default: what it reads if nothing is said.
-
-    Raises:
-        TypeError: it is no batch class.
-    """
-    plain = inspect.unwrap(loss)
-    first, *_ = inspect.signature(plain).parameters
-    # an annotation may be text: `from __future__ import annotations`
-    found = get_type_hints(plain).get(first, default)
-    if not hasattr(found, "example"):
-        raise TypeError(
-            f"{loss.__module__}.loss: the annotation of {first!r} must be a batch "
-            f"class with .example, not {found!r}"
-        )
-    return found
-
-
-def tensors(batch: Any) -> dict[str, Tensor]:
-    """The tensor fields of a batch by name."""
-    held = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    return {name: value for name, value in held.items() if isinstance(value, Tensor)}
-
-
 def mask_of(batch: Any, name: str) -> Tensor | None:
-    """The mask of a token field: ``chosen_mask`` for ``policy_chosen``, or ``mask``.
+    """The mask of a field, as its batch declares it; None for a value per example.
 
-    A law has the axes of its mask and the vocabulary behind them.
+    A distribution has the axes of its mask and the vocabulary behind them.
     """
-    held = tensors(batch)
-    for mask in (k for k in held if k.endswith("mask")):
-        kind = mask.removesuffix("mask").rstrip("_")
-        shape = held[mask].shape
-        if held[name].shape[: len(shape)] == shape and kind in name.split("_") + [""]:
-            return held[mask]
-    return None
+    told = declared(batch).get(name)
+    return None if told is None or told.mask is None else getattr(batch, told.mask)
 
 
 def _token_fields(batch: Any) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -137,12 +103,12 @@ def padded(batch: Any) -> Any:
     wide = {}
     for name, value in tensors(batch).items():
         mask = mask_of(batch, name)
-        if mask is None and value.dtype != torch.bool:
+        told = declared(batch)[name]
+        if mask is None and told.role != "mask":
             continue  # a value for the whole response, or for each of a list
-        if value.ndim > 1:
-            behind = value.ndim - (value if mask is None else mask).ndim
-            size = (0, 0) * behind + (0, GARBAGE_COLUMNS)
-            wide[name] = torch.nn.functional.pad(value, size)
+        behind = value.ndim - (value if mask is None else mask).ndim
+        size = (0, 0) * behind + (0, GARBAGE_COLUMNS)
+        wide[name] = torch.nn.functional.pad(value, size)
     return with_garbage(replace(batch, **wide))
 
 
@@ -252,8 +218,8 @@ def no_gradient_into_frozen(subject: Subject) -> str | None:
     """The reference and the sampling policy are constants."""
     batch = leaves(with_garbage(subject.example()))
     found = gradients(subject.loss(batch, subject.cfg), batch)
-    for name, gradient in found.items():
-        if name.startswith(FROZEN) and gradient.abs().max() > 0:
+    for name in of_role(batch, "frozen"):
+        if found[name].abs().max() > 0:
             return f"a gradient flows into {name}, which is a constant"
     return None
 
@@ -262,7 +228,7 @@ def learns(subject: Subject) -> str | None:
     """Some gradient reaches what is learned."""
     batch = leaves(subject.example())
     found = gradients(subject.loss(batch, subject.cfg), batch)
-    moved = [n for n, g in found.items() if n.startswith(LEARNED) and g.abs().max() > 0]
+    moved = any(found[n].abs().max() > 0 for n in of_role(batch, "learned"))
     return None if moved else "no gradient reaches the policy"
 
 

@@ -18,7 +18,7 @@ class Source:
     """A piece of source code and the place it stands.
 
     Attributes:
-        name: qualified name, e.g. ``workbench.methods.offline.dpo.loss``.
+        name: qualified name, e.g. ``workbench.methods.direct.links.dpo.loss``.
         place: file below the package's folder, with its lines.
         code: the text, unindented.
     """

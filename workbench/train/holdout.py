@@ -4,7 +4,7 @@ import torch
 
 from workbench.core.errors import MissingInput
 from workbench.core.seeds import generator
-from workbench.feedback.pairs import Pairs
+from workbench.feedback.kinds.pairs import Pairs
 
 SHARE, MOST = 0.1, 200  # of the pairs, and never more pairs than these
 WIDEST = 0.25  # a whole prompt may be held out up to this share of the pairs

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from workbench.feedback.pairs import Pairs
-from workbench.feedback.responses import rows_at_once
+from workbench.core.memory import rows_at_once
+from workbench.feedback.kinds.pairs import Pairs
 from workbench.measure import drift, exact, implicit_reward
 from workbench.train.sources import Source
 from workbench.worlds.stories import estimate

@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 
 from workbench.core.errors import BadFile, BadOption, MissingInput, printable
 from workbench.core.suggest import suggest
-from workbench.feedback.forms import FORMS
+from workbench.feedback.formats import FORMS
 
 WORLDS = ("reviews", "stories")
 MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import torch
 
-from workbench.core.batches import PairLogps, Tokens
 from workbench.core.errors import BadCheckpoint, BadOption, MissingInput
 from workbench.core.seeds import generator
+from workbench.core.tokens import Tokens
 from workbench.feedback import files
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.compare import compare
-from workbench.feedback.pairs import Pairs, sample_pairs
+from workbench.feedback.kinds.pairs import PairLogps, Pairs, label_pairs, sample_pairs
+from workbench.feedback.kinds.responses import Responses
+from workbench.feedback.labels import Supply, collect_labels
 from workbench.feedback.records import text_of
-from workbench.feedback.responses import Responses
-from workbench.feedback.supply import Supply, sample_supply
 from workbench.loops import offline
 from workbench.methods.supervised import sft
 from workbench.models import checkpoint, prompts, tiny, tokenizer
@@ -81,7 +80,7 @@ class Source:
         if self.world is None or batch_class is PairLogps:
             return Supply(self.pairs(seed)).data(batch_class)
         stream, n = generator(seed, "pairs"), self.settings.n_pairs
-        made = sample_supply(self.world, self.reference, n, Annotator(), stream)
+        made = collect_labels(self.world, self.reference, n, Annotator(), stream)
         return made.data(batch_class)
 
     def check_labels(self, batch_class: type) -> None:
@@ -96,7 +95,7 @@ class Source:
             # what a data set may lack does not depend on more pairs of a prompt
             n = min(self.settings.n_pairs, 4 * self.world.n_prompts)
             stream = generator(0, "trial")
-            made = sample_supply(self.world, self.reference, n, Annotator(), stream)
+            made = collect_labels(self.world, self.reference, n, Annotator(), stream)
             made.data(batch_class)
 
     def held_out(self, seed: int) -> Pairs:
@@ -124,7 +123,7 @@ class Source:
         prompt = torch.arange(n) % self.world.n_prompts
         sides = [self.reference.sample(self.world, prompt, stream) for _ in range(2)]
         rewards = tuple(map(self.world.gold_reward, sides))
-        return compare(*sides, rewards, Annotator(), stream)
+        return label_pairs(*sides, rewards, Annotator(), stream)
 
 
 def trains_reference(settings: Settings, learn: bool) -> bool:

@@ -11,14 +11,14 @@ import torch
 from workbench.core.errors import BadOption, MissingInput, WorkbenchError
 from workbench.core.suggest import suggest
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.responses import Responses
-from workbench.feedback.supply import kind
+from workbench.feedback.kind import batch_class
+from workbench.feedback.kinds.responses import Responses
+from workbench.feedback.labels import kind
 from workbench.loops import games, offline, online, reward
 from workbench.loops.run import Run
 from workbench.loops.session import Session
 from workbench.models.device import place
 from workbench.models.heads import ScoreModel, ValueModel
-from workbench.teach.properties import batch_class
 from workbench.train import measures
 from workbench.train.settings import Settings, temperature
 from workbench.train.sources import Source

@@ -1,11 +1,11 @@
 """DataFrame in, figure out: one `Fig` shown everywhere, one colour a role."""
 
 from workbench.views.bars import bars
-from workbench.views.calibration import reliability
 from workbench.views.chart import Chart, Panels
-from workbench.views.displacement import displacement
-from workbench.views.drift import kl_drift
+from workbench.views.curves import distribution, training_curves
+from workbench.views.displacement_curves import displacement
 from workbench.views.fig import Fig
+from workbench.views.kl_curves import kl_drift
 from workbench.views.layers import (
     Band,
     Bars,
@@ -16,15 +16,15 @@ from workbench.views.layers import (
     Text,
     VLine,
 )
-from workbench.views.links import links
-from workbench.views.mass import unseen_mass
-from workbench.views.overoptimisation import frontier, overoptimisation
-from workbench.views.plain import distribution, training_curves
-from workbench.views.points import points
+from workbench.views.loss_curves import links
+from workbench.views.overoptimisation_curves import frontier, overoptimisation
+from workbench.views.reliability_diagram import reliability
 from workbench.views.rewards import implicit_rewards, token_rewards
+from workbench.views.scatter import points
 from workbench.views.simplex import simplex
 from workbench.views.style import Style, method, role, series
 from workbench.views.sweep import sweep
+from workbench.views.unseen_mass import unseen_mass
 
 __all__ = [
     "Band",

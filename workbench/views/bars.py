@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from workbench.views.aggregate import SPREADS, need, seeds, summary
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Bars, HLine, Layer
-from workbench.views.spread import SPREADS, need, seeds, summary
 from workbench.views.style import looks, role
 
 

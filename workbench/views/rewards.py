@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from workbench.views.aggregate import curve, need, note
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Bars, Heat, HLine
-from workbench.views.spread import curve, need, note
 from workbench.views.style import role
 
 UNIT = "implicit reward (reward units)"

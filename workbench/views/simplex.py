@@ -5,10 +5,10 @@ from math import sqrt
 
 import pandas as pd
 
+from workbench.views.aggregate import need
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Layer, Line, Points, Text
-from workbench.views.spread import need
 from workbench.views.style import BLACK, GREY, METHODS, Style, method, role, series
 
 HEIGHT = sqrt(3) / 2

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from workbench.views.aggregate import curve, need, note
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import HLine, Layer, Line
-from workbench.views.spread import curve, need, note
 from workbench.views.style import GREY, Style, look, looks, role
 
 ROOM = 0.08  # of the axis, for one tick label

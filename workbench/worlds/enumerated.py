@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.core.batches import Tokens
+from workbench.core.tokens import Tokens
 from workbench.worlds.tree import PrefixTree
 from workbench.worlds.vocab import Vocab
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core.batches import Tokens
+from workbench.core.tokens import Tokens
 from workbench.worlds import gold
 from workbench.worlds.author import all_author_logps
 from workbench.worlds.enumerated import Enumerated

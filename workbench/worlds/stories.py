@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.core.batches import Tokens
 from workbench.core.statistics import interval
+from workbench.core.tokens import Tokens
 from workbench.worlds import story_gold
 from workbench.worlds.story_author import Author
 from workbench.worlds.story_words import GENRES, NAMES, lexicon

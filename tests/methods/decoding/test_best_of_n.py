@@ -9,8 +9,8 @@ from torch.testing import assert_close
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, law, random
 from workbench.methods.decoding import best_of_n
-from workbench.worlds.exact import expectation, kl
 from workbench.worlds.reviews import Reviews
+from workbench.worlds.solutions import expectation, kl
 
 N = 40
 SCORES = random(1, N).round(decimals=1)  # rounding makes ties

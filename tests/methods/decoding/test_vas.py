@@ -8,11 +8,11 @@ from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, node_values, random, token_logps
-from workbench.core.batches import ValueRollouts
+from workbench.feedback.kinds.values import ValueRollouts
 from workbench.methods.decoding import vas
 from workbench.methods.values import soft_backup
-from workbench.worlds.exact import expectation, kl, optimal_policy
 from workbench.worlds.reviews import Reviews
+from workbench.worlds.solutions import expectation, kl, optimal_policy
 
 CFG = vas.Config(lam=0.5)
 ALL = 10**6  # more candidates than any vocabulary

@@ -6,9 +6,9 @@ from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random, token_logps
-from workbench.core.batches import GameRollouts
+from workbench.feedback.kinds.games import GameRollouts
 from workbench.methods.games import nash_md
-from workbench.worlds.exact import kl
+from workbench.worlds.solutions import kl
 from workbench.worlds.tree import PrefixTree
 
 CFG = nash_md.Config(tau=0.2)

@@ -9,9 +9,9 @@ from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random, token_logps
-from workbench.core.batches import ResponseLogps
+from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.methods.supervised import sft
-from workbench.worlds.exact import kl
+from workbench.worlds.solutions import kl
 
 CFG = sft.Config()
 POLICY = torch.tensor([[-9.0, -1, -2, -7], [-9.0, -0.5, -0.25, -1.25]], dtype=F64)

@@ -9,8 +9,8 @@ from torch.testing import assert_close
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, random
 from workbench.methods.values import soft_backup
-from workbench.worlds.exact import expectation, kl, log_partition, optimal_policy
 from workbench.worlds.reviews import Reviews
+from workbench.worlds.solutions import expectation, kl, log_partition, optimal_policy
 from workbench.worlds.tree import PrefixTree
 
 WORLD = Reviews(max_words=2)

@@ -36,7 +36,6 @@ from workbench.core.card import Card
 card = Card(
     key="best_of_n",
     title="Best-of-n",
-    family="decoding",
     parents=("bt",),
     needs=("reward", "reference"),
     paper="Stiennon et al. 2020 (2009.01325); Gao et al. 2023 (2210.10760)",

@@ -33,14 +33,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core.advantages import gae
-from workbench.core.batches import ValueRollouts
 from workbench.core.card import Card
 from workbench.core.logps import Reduce, sequence_logps
+from workbench.feedback.kinds.values import ValueRollouts
 
 card = Card(
     key="vas",
     title="Value-augmented sampling",
-    family="decoding",
     parents=("soft_backup",),
     needs=("rollouts", "reward", "value head"),
     paper="Han et al. 2024 (2405.06639)",

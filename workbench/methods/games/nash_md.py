@@ -33,20 +33,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core.batches import GameRollouts, ResponseLogps
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
+from workbench.feedback.kinds.games import GameRollouts
+from workbench.feedback.kinds.responses import ResponseLogps
+from workbench.loops import games
 
 card = Card(
     key="nash_md",
     title="Nash mirror descent",
-    family="games",
     parents=("rloo",),
     needs=("rollouts", "preference oracle", "reference"),
     paper="Munos et al. 2023 (2312.00886)",
     check="KL(π*_τ‖π_t) ≤ 8/(τ²(t + 1)) at every step of the tabular game.",
     claim="A small mixture beats self-play and best response to the reference.",
     notebook="40",
+    loop=games,
+    scale="tau",
+    hooks=("opponent",),
 )
 
 Law = Float[Tensor, "*lead choice"]

@@ -29,20 +29,21 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from workbench.core.batches import ResponseLogps
 from workbench.core.card import Card
 from workbench.core.logps import Reduce
+from workbench.feedback.kinds.responses import ResponseLogps
+from workbench.loops import offline
 
 card = Card(
     key="sft",
     title="Supervised fine-tuning",
-    family="supervised",
     parents=(),
     needs=("responses",),
     paper="Ouyang et al. 2022 (2203.02155)",
     check="The population minimiser is the law of the data, over all responses.",
     claim="SFT on chosen responses raises the log-probability of rejected ones too.",
     notebook="03",
+    loop=offline,
 )
 
 

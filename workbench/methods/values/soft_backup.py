@@ -38,7 +38,6 @@ from workbench.worlds.tree import PrefixTree
 card = Card(
     key="soft_backup",
     title="Soft values on the prefix tree",
-    family="values",
     parents=(),
     needs=("reward", "reference"),
     paper="Ziebart 2010; Rafailov et al. 2024 (2404.12358)",

@@ -11,7 +11,7 @@ from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Bars, Line, Points, VLine
 from workbench.views.style import role
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 BETAS = 10 ** np.linspace(-1.5, 1.5, 61)  # 20 a decade, β = 1 among them
 TOP = 10
@@ -58,7 +58,7 @@ def beta_state(
     """
     row = world.prompts.index(prompt)
     ref, reward, gold = ref_logps[row].double(), proxy[row].double(), world.gold[row]
-    best = exact.optimal_policy(ref, reward, beta)
+    best = solutions.optimal_policy(ref, reward, beta)
     likeliest = best.topk(min(top, len(best))).indices
     frame = pd.DataFrame(
         {
@@ -71,10 +71,10 @@ def beta_state(
     )
     return BetaState(
         beta=float(beta),
-        kl=exact.kl(best, ref).item(),
-        gold=exact.expectation(best, gold).item(),
-        proxy=exact.expectation(best, reward).item(),
-        covariance=exact.covariance(best, gold, reward).item(),
+        kl=solutions.kl(best, ref).item(),
+        gold=solutions.expectation(best, gold).item(),
+        proxy=solutions.expectation(best, reward).item(),
+        covariance=solutions.covariance(best, gold, reward).item(),
         top=frame,
     )
 
@@ -88,7 +88,7 @@ def beta_path(
     """`worlds.exact.frontier` of one prompt over the explorer's whole range of β."""
     one = slice(row := world.prompts.index(prompt), row + 1)
     ref, reward = ref_logps[one].double(), proxy[one].double()
-    return exact.frontier(ref, reward, world.gold[one], BETAS)
+    return solutions.frontier(ref, reward, world.gold[one], BETAS)
 
 
 def beta_caption(state: BetaState, path: pd.DataFrame) -> str:

@@ -6,12 +6,12 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.views.aggregate import need
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Bars, HLine
-from workbench.views.spread import need
 from workbench.views.style import role
-from workbench.worlds import exact
+from workbench.worlds import solutions
 
 SIDES = ("chosen", "rejected")
 END = "⟨end⟩"
@@ -49,7 +49,7 @@ def token_frame(
         rewards in reward units; a side's rows sum to β·log π/π_ref of the response.
     """
     tree = world.tree
-    best = exact.optimal_policy(ref_logps.double(), reward.double(), beta)
+    best = solutions.optimal_policy(ref_logps.double(), reward.double(), beta)
     laws = {"before": before, "after": after, "advantage": best}
     ref = tree.conditionals(ref_logps.double())
     tables = {k: beta * (tree.conditionals(v.double()) - ref) for k, v in laws.items()}

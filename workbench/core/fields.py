@@ -1,0 +1,84 @@
+"""What each field of a batch is: declared once, where the field stands.
+
+A batch is a frozen dataclass. Its tensors are learned by the model that is trained,
+frozen (another model's: the reference, the policy that sampled), constants (scores,
+labels, weights) or masks. Loops, generic checks and ``teach.check`` read the
+declaration; none of them looks at the name of a field.
+"""
+
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+Role = Literal["learned", "frozen", "constant", "mask"]
+_KEY = "workbench"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One field of a batch.
+
+    Attributes:
+        role: what it is.
+        mask: name of the mask that says which of its entries count; None for one value
+            per example.
+        logps: whether it holds log-probabilities of tokens, in nats.
+    """
+
+    role: Role
+    mask: str | None = None
+    logps: bool = False
+
+
+def _declare(declared: Declared, default: Any) -> Any:
+    return field(default=default, metadata={_KEY: declared})
+
+
+def learned(mask: str | None = None, *, logps: bool = True, default=MISSING) -> Any:
+    """An output of the model that is trained; log-probs of tokens if it has a mask."""
+    return _declare(Declared("learned", mask, logps and mask is not None), default)
+
+
+def frozen(mask: str | None = None, *, logps: bool = True, default=MISSING) -> Any:
+    """An output of a model that does not learn; log-probs of tokens if it has a mask."""
+    return _declare(Declared("frozen", mask, logps and mask is not None), default)
+
+
+def constant(mask: str | None = None, *, default=MISSING) -> Any:
+    """A number that no model makes: a score, a label, an advantage."""
+    return _declare(Declared("constant", mask), default)
+
+
+def masks(of: str | None = None, *, default=MISSING) -> Any:
+    """True where something counts; ``of`` names the mask that it is part of."""
+    return _declare(Declared("mask", of), default)
+
+
+def declared(batch: Any) -> dict[str, Declared]:
+    """The declaration of each field that has one, of a batch or of its class."""
+    held = {each.name: each.metadata.get(_KEY) for each in fields(batch)}
+    return {name: found for name, found in held.items() if found is not None}
+
+
+def tensors(batch: Any) -> dict[str, Tensor]:
+    """The tensors of a batch by name."""
+    held = {each.name: getattr(batch, each.name) for each in fields(batch)}
+    return {name: value for name, value in held.items() if isinstance(value, Tensor)}
+
+
+def of_role(batch: Any, *roles: Role) -> list[str]:
+    """Names of the tensors of a batch that have one of these roles."""
+    known, held = declared(batch), tensors(batch)
+    return [name for name, one in known.items() if one.role in roles and name in held]
+
+
+def freeze(batch: Any) -> Any:
+    """The same batch with its frozen and constant fields cut from any gradient.
+
+    Every loop calls this on what it gives to a loss, so that no data set, reward or
+    critic need remember to.
+    """
+    held = tensors(batch)
+    cut = {name: held[name].detach() for name in of_role(batch, "frozen", "constant")}
+    return replace(batch, **cut)

@@ -1,0 +1,48 @@
+"""Scores of the two responses of a comparison: what a reward model learns from."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.core.fields import learned
+from workbench.feedback.kind import Kind
+from workbench.feedback.kinds.pairs import AroundPairs, Pairs
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """Scores of a chosen and a rejected response, in reward units."""
+
+    chosen: Float[Tensor, " batch"] = learned()
+    rejected: Float[Tensor, " batch"] = learned()
+
+    @classmethod
+    def example(cls, generator, batch=8, time=5, dtype=torch.float64):
+        """Random valid values, for generic tests and ``teach.check``."""
+        scores = torch.randn(2, batch, generator=generator, dtype=dtype)
+        return cls(chosen=scores[0], rejected=scores[1])
+
+
+@dataclass(frozen=True)
+class ScoredPairs(AroundPairs):
+    """Pairs whose responses a reward model scores; there is no reference."""
+
+    @staticmethod
+    def cat(parts: "list[ScoredPairs]") -> "ScoredPairs":
+        """Data sets below each other; for a stack of seeds, member-major."""
+        return ScoredPairs(Pairs.cat([part.pairs for part in parts]))
+
+    def reference_logps(self, reference) -> None:
+        """Nothing: a reward model has no reference."""
+
+    def batch(self, model, rows: Tensor, ref=None) -> PairScores:
+        """What a loss of scores reads, for some of the rows."""
+        batch = self.pairs[rows]
+        values = model.scores(batch.both_member_major(model.members))
+        halves = values.unflatten(0, (model.members, 2, -1))
+        return PairScores(halves[:, 0].flatten(), halves[:, 1].flatten())
+
+
+kind = Kind("pairs", PairScores, {("pairs",): lambda labels: ScoredPairs(labels.pairs)})

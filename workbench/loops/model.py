@@ -1,0 +1,64 @@
+"""Learning a model beside the policy from a data set: rewards, values."""
+
+from typing import Any
+
+from torch import nn
+
+from workbench.core.contracts import Method
+from workbench.core.fields import freeze
+from workbench.feedback.kind import DataSet
+from workbench.loops.checks import check_batch, check_method, check_rows, hook
+from workbench.loops.run import Run, describe
+from workbench.loops.schedule import Schedule
+from workbench.loops.session import Session
+
+
+def learn(
+    name: str, model: nn.Module, data: DataSet, method: Method, cfg: Any, plan: Schedule
+) -> Run:
+    """Train a model on a data set whose batches it fills.
+
+    Args:
+        name: of the loop, for run.json.
+        model: what is trained; a stack trains all its seeds at once.
+        data: a data set; for a stack the rows of each member lie side by side.
+        method: a module with ``loss(batch, cfg)``, and perhaps ``after_step``.
+        cfg: the method's Config.
+        plan: steps, step size, seed, measures, folder.
+
+    Raises:
+        NonFiniteLoss: a loss is NaN or infinite.
+        BadCall: the parts do not fit together; the sentence says which.
+    """
+    check_method(method, cfg, model)
+    check_rows(method.card.key, len(data), model.members)
+    after_step = hook(method, "after_step")
+    more = {"loop": name, "batch_size": plan.batch_size}
+    session = Session(model, plan, config=describe(method, cfg) | more)
+    for step in session:
+        rows = session.draw(step, len(data), plan.batch_size)
+        batch = freeze(data.batch(model, rows, None))
+        check_batch(method, batch)
+        session.step(method.loss(batch, cfg), data.weight[rows])
+        if after_step is not None:
+            after_step(model, cfg)
+    return session.finish()
+
+
+def built(problem: Any, method: Method, cfg: Any, default: Any) -> nn.Module:
+    """A fresh model for each seed of a problem, as a stack where there are several.
+
+    Args:
+        problem: for its vocabulary, seeds and device.
+        method: its hook ``build`` makes a model, if it has one.
+        cfg: the method's Config.
+        default: ``(vocab, seed) -> model``, where it has none.
+    """
+    build = hook(method, "build")
+    made = [
+        default(problem.vocab, seed=seed)
+        if build is None
+        else build(problem.vocab, cfg, seed)
+        for seed in problem.seeds
+    ]
+    return problem.place(made[0] if len(made) == 1 else type(made[0]).stack(made))

@@ -1,0 +1,1 @@
+"""Methods whose own data make the difference; the loss is known."""

@@ -1,0 +1,1 @@
+"""Pairs: what the length of a response counts."""

@@ -1,0 +1,1 @@
+"""Several scored responses to each prompt."""

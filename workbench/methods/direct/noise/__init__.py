@@ -1,0 +1,1 @@
+"""Pairs whose labels may be wrong."""

@@ -1,0 +1,1 @@
+"""Pairs: links and terms that hold back where the data say little."""

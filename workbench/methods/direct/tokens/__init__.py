@@ -1,0 +1,1 @@
+"""Pairs of which more is known than a label: steps, rewards of tokens."""

@@ -1,0 +1,149 @@
+"""Token-level DPO, first form: the score of a response counts the KL along its way.
+
+Objective:
+    L = −log σ(β·(D − (K(y_r) − K(y_c)))),
+    K(y) = Σ_t KL(π_ref(·|s_t) ‖ π(·|s_t)) over the states of y, reference first, with
+    gradient. A response is scored β·(d(y) + K(y)), d(y) = log π(y|x)/π_ref(y|x).
+
+Compared with DPO:
+    K, the sequential KL, is added to the log-ratio of each response, in β and with
+    gradient on both sides. The whole next-token laws are read, not the tokens' alone.
+
+Valid only if:
+    that of DPO; the laws are those of temperature 1, and K reads the same tokens as d:
+    the end of sequence counts, the prompt does not.
+
+Minimiser:
+    π(a|s) ∝ π_ref(a|s) exp(V^ref(s·a)/β) for Bradley–Terry labels of r and any pairs
+    that connect all responses; V^ref(s) = E_ref[r | s]. One step of improvement over
+    π_ref, and not π*_β, whose exponent holds V*. Derived here: E_ref of
+    log π/π_ref(a|s) + KL(s) is 0 in every state, so the score is a martingale under
+    π_ref; the only one that ends at r − E_ref[r] has the steps V^ref(s·a) − V^ref(s).
+    At depth 1 both policies are the same.
+
+Known mistakes:
+    (1) chosen and rejected swapped.
+    (2) the KL the other way round, π first: the score is no martingale any more.
+    (3) K subtracted instead of added.
+    (4) K detached on both sides: the value agrees, the training does not.
+    (5) K outside β.
+    (6) K averaged over tokens.
+    (7) prompt or padding counted in K: the mask ignored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from workbench.core.card import Card
+from workbench.core.kl import categorical_kl
+from workbench.core.logps import sequence_logps
+from workbench.feedback.kinds.distribution_pairs import PairDistributions
+from workbench.loops import offline
+from workbench.methods.direct.links import dpo
+
+card = Card(
+    key="tdpo1",
+    title="Token-level DPO, first form",
+    parents=("dpo",),
+    needs=("pairs", "reference", "token distributions"),
+    paper="Zeng et al. 2024 (2404.11999)",
+    check="Its population minimiser is ∝ π_ref(a|s) exp(V^ref(s·a)/β), not π*_β.",
+    claim="At equal sequential KL it earns more reward than DPO.",
+    notebook="29",
+    loop=offline,
+    scale="beta",
+)
+
+
+@dataclass(frozen=True)
+class Config(dpo.Config):
+    """Settings of TDPO1.
+
+    Attributes:
+        beta: reward units per nat.
+    """
+
+    beta: float = 0.1  # official code, README
+
+
+def sequential_kl(
+    ref_law: Float[Tensor, "batch time vocab"],
+    law: Float[Tensor, "batch time vocab"],
+    mask: Bool[Tensor, "batch time"],
+) -> Float[Tensor, " batch"]:
+    """K(y) = Σ_t KL(π_ref(·|s_t) ‖ π(·|s_t)) in nats, no gradient into π_ref."""
+    return sequence_logps(categorical_kl(ref_law.detach(), law), mask)
+
+
+def kls(
+    batch: PairDistributions,
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """K(y_c) and K(y_r), in nats."""
+    return (
+        sequential_kl(batch.ref_chosen_law, batch.policy_chosen_law, batch.chosen_mask),
+        sequential_kl(
+            batch.ref_rejected_law, batch.policy_rejected_law, batch.rejected_mask
+        ),
+    )
+
+
+def loss(batch: PairDistributions, cfg: Config) -> Float[Tensor, " batch"]:
+    """−log σ(β·(D + K(y_c) − K(y_r))) of each pair, in nats."""
+    chosen, rejected = kls(batch)
+    return dpo.link(batch.margin() + chosen - rejected, cfg)
+
+
+def _swapped(batch: PairDistributions, cfg: Config) -> Tensor:
+    chosen, rejected = kls(batch)
+    return dpo.link(-(batch.margin() + chosen - rejected), cfg)
+
+
+def _policy_first(batch: PairDistributions, cfg: Config) -> Tensor:
+    chosen = categorical_kl(batch.policy_chosen_law, batch.ref_chosen_law)
+    rejected = categorical_kl(batch.policy_rejected_law, batch.ref_rejected_law)
+    gap = sequence_logps(chosen, batch.chosen_mask)
+    gap = gap - sequence_logps(rejected, batch.rejected_mask)
+    return dpo.link(batch.margin() + gap, cfg)
+
+
+def _subtracted(batch: PairDistributions, cfg: Config) -> Tensor:
+    chosen, rejected = kls(batch)
+    return dpo.link(batch.margin() - chosen + rejected, cfg)
+
+
+def _detached(batch: PairDistributions, cfg: Config) -> Tensor:
+    chosen, rejected = kls(batch)
+    return dpo.link(batch.margin() + (chosen - rejected).detach(), cfg)
+
+
+def _outside_beta(batch: PairDistributions, cfg: Config) -> Tensor:
+    chosen, rejected = kls(batch)
+    return dpo.link(batch.margin() + (chosen - rejected) / cfg.beta, cfg)
+
+
+def _averaged(batch: PairDistributions, cfg: Config) -> Tensor:
+    chosen, rejected = kls(batch)
+    gap = chosen / batch.chosen_mask.sum(-1) - rejected / batch.rejected_mask.sum(-1)
+    return dpo.link(batch.margin() + gap, cfg)
+
+
+def _mask_ignored(batch: PairDistributions, cfg: Config) -> Tensor:
+    every = batch.chosen_mask | ~batch.chosen_mask
+    ref, law = batch.ref_chosen_law, batch.policy_chosen_law
+    chosen = sequential_kl(ref, law, every)
+    ref, law = batch.ref_rejected_law, batch.policy_rejected_law
+    return dpo.link(batch.margin() + chosen - sequential_kl(ref, law, every), cfg)
+
+
+mistakes: dict[str, Callable[[PairDistributions, Config], Tensor]] = {
+    "1 swapped pair": _swapped,
+    "2 policy first in the KL": _policy_first,
+    "3 KL subtracted": _subtracted,
+    "4 KL detached on both sides": _detached,
+    "5 KL outside beta": _outside_beta,
+    "6 KL averaged over tokens": _averaged,
+    "7 prompt or padding counted": _mask_ignored,
+}

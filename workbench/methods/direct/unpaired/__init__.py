@@ -1,0 +1,1 @@
+"""Single responses, with a thumb or with nothing."""

@@ -1,0 +1,1 @@
+"""Single responses or pairs, each with a weight of its own."""

@@ -1,1 +1,0 @@
-"""Methods that learn a policy from preference pairs, without sampling."""

@@ -1,1 +1,0 @@
-"""Methods that learn a policy from its own samples and a reward."""

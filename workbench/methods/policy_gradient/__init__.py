@@ -1,0 +1,1 @@
+"""Methods that learn from rewards of responses that the policy writes itself."""

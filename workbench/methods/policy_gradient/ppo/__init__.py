@@ -1,0 +1,1 @@
+"""Several steps on each batch of responses, with clipped ratios."""

@@ -1,0 +1,1 @@
+"""One score a response, learned from comparisons."""
