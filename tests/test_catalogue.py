@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import inspect
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -15,9 +16,12 @@ import pytest
 from workbench import catalogue
 from workbench.catalogue import pages
 from workbench.catalogue.__main__ import main
+from workbench.catalogue.index import plain
 from workbench.catalogue.lessons import lessons, owners
+from workbench.catalogue.markdown import cell
 from workbench.catalogue.settings import settings
-from workbench.core.card import Card
+from workbench.core.card import HOOKS, Card
+from workbench.loops import online, reward, values
 from workbench.teach import claim
 
 METHODS = catalogue.methods()
@@ -25,15 +29,38 @@ ENTRIES = catalogue.cards()
 
 
 def test_every_method_file_is_found():
-    files = (catalogue.ROOT / "workbench/methods").glob("*/*.py")
+    files = (catalogue.ROOT / "workbench/methods").rglob("*.py")
     names = {path.stem for path in files if not path.stem.startswith("_")}
     assert set(METHODS) == names
 
 
-def test_methods_stand_by_family():
-    families = [module.card.family for module in METHODS.values()]
-    ranks = [list(catalogue.FAMILIES).index(family) for family in families]
+def test_methods_stand_by_family_and_group():
+    families = [catalogue.family_of(module.__name__) for module in METHODS.values()]
+    tops = [family.partition("/")[0] for family in families]
+    ranks = [list(catalogue.FAMILIES).index(top) for top in tops]
     assert ranks == sorted(ranks)
+    groups = [family for family in families if "/" in family]
+    ranks = [list(catalogue.GROUPS).index(group) for group in groups]
+    assert ranks == sorted(ranks)
+
+
+def test_no_name_of_a_family_or_group_means_two():
+    meant: dict[str, set[str]] = {}
+    for folder, title in (catalogue.FAMILIES | catalogue.GROUPS).items():
+        for name in (folder, folder.rpartition("/")[2], title):
+            meant.setdefault(plain(name), set()).add(folder)
+            # the command line parts families by commas
+            assert "," not in name
+    assert [name for name, folders in meant.items() if len(folders) > 1] == []
+
+
+def test_a_family_is_the_folder_below_methods():
+    assert catalogue.family_of("workbench.methods.direct.links.dpo") == "direct/links"
+    assert catalogue.family_of("workbench.methods.games.nash_md") == "games"
+    assert catalogue.family_title("games") == "Games and self-play"
+    title = "Direct preference optimisation · pairs: links"
+    assert catalogue.family_title("direct/links") == title
+    assert catalogue.family_title("odd/even") == "odd · even"
 
 
 def test_nothing_is_missing():
@@ -51,6 +78,12 @@ def test_table_has_a_row_a_method():
     dpo = next(row for row in rows if row["key"] == "dpo")
     assert dpo["needs"] == "pairs, reference"
     assert dpo["module"] == "workbench.methods.direct.links.dpo"
+    assert (dpo["family"], dpo["loop"]) == ("direct/links", "offline")
+    assert all(isinstance(value, str) for row in rows for value in row.values())
+
+
+def test_table_is_the_same_read_or_imported():
+    assert catalogue.table() == catalogue.table(METHODS)
 
 
 def test_known_mistakes_are_read_from_the_docstring():
@@ -99,12 +132,136 @@ CARD = vars(METHODS["dpo"].card)
         ({"Config": object}, "Config"),
         ({"loss": None}, "it defines none of loss"),
         ({"card": Card(**CARD | {"key": "odd"})}, "key 'odd'"),
-        ({"card": Card(**CARD | {"family": "odd"})}, "family 'odd'"),
         ({"card": Card(**CARD | {"paper": ""})}, "paper is empty"),
     ],
 )
 def test_what_is_missing_is_named(changes, problem):
     assert any(problem in found for found in catalogue.problems(copy_of_dpo(**changes)))
+
+
+def hook(*arguments):
+    """Stands for any hook of a module."""
+
+
+def changed(fields: dict, **names) -> list[str]:
+    """The problems of DPO with some fields of its card and names of its file changed.
+
+    A name is as it would be found in the module; DPO has no problem of its own.
+    """
+    return catalogue.problems(copy_of_dpo(card=Card(**CARD | fields), **names))
+
+
+@pytest.mark.parametrize(
+    ("fields", "names", "problem"),
+    [
+        ({"hooks": ("prepare",)}, {}, "names the hook prepare, which the module does"),
+        ({}, {"prepare": hook}, "it has the hook prepare, which its card does not"),
+        (
+            {"hooks": ("decode",)},
+            {"decode": hook},
+            "offline does not know the hook dec",
+        ),
+        ({"loop": online}, {}, "the loop online cannot do without the hook advantages"),
+        ({"loop": values}, {}, "the loop values cannot do without the hook decode"),
+        ({"loop": "offline"}, {}, "the card's loop 'offline' is no module"),
+        ({"loop": inspect}, {}, "is no module of workbench.loops"),
+        ({"scale": "gamma"}, {}, "the card's scale 'gamma' is no field of Config"),
+        ({"optimum": "gamma"}, {}, "the card's optimum 'gamma' is no field of Config"),
+        (
+            {"hooks": ("implicit_reward",)},
+            {"implicit_reward": hook},
+            "the field scale and the hook implicit_reward: leave one out",
+        ),
+        (
+            {"hooks": ("optimum",)},
+            {"optimum": hook},
+            "the field optimum and the hook optimum: leave one out",
+        ),
+    ],
+)
+def test_a_card_that_disagrees_with_its_module_or_loop_is_named(fields, names, problem):
+    [found] = changed(fields, **names)
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({}, {}),
+        ({"hooks": ("prepare",)}, {"prepare": hook}),
+        ({"loop": online, "hooks": ("advantages",)}, {"advantages": hook}),
+        ({"loop": None}, {}),
+        ({"loop": None, "hooks": ("optimum",), "optimum": None}, {"optimum": hook}),
+        # the loop that is called as a hook is: a module is no function
+        ({"loop": reward}, {"reward": reward}),
+        ({"scale": None, "optimum": None}, {}),
+    ],
+)
+def test_a_card_that_agrees_has_no_problem(fields, names):
+    assert changed(fields, **names) == []
+
+
+def test_what_has_no_loss_needs_no_runnable_mistakes():
+    law = copy_of_dpo(loss=None, mistakes=None, log_law=hook)
+    assert catalogue.problems(law) == []
+    assert catalogue.problems(copy_of_dpo(mistakes=None)) != []
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_must_be_declared(name):
+    assert any(f"has the hook {name}, which" in p for p in changed({}, **{name: hook}))
+
+
+@pytest.mark.parametrize(
+    ("paper", "problem"),
+    [
+        ("Bradley & Terry 1952", "no identifier"),
+        ("Rafailov et al. 2023", "no identifier"),
+        ("Rafailov et al. 2023 (a note)", "no identifier"),
+        ("Rafailov et al. 2023 (2399.18290)", "no identifier"),  # no month is 99
+        ("Rafailov et al. 2023 (23.18290)", "no identifier"),
+        ("Rafailov et al. 2023 (in 2023)", "no identifier"),
+        ("Rafailov et al. (2305.18290)", "no year"),
+        ("2305.18290", "no year"),
+    ],
+)
+def test_a_paper_that_cannot_be_found_is_a_problem(paper, problem):
+    [found] = changed({"paper": paper})
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [
+        "Rafailov et al. 2023 (2305.18290)",
+        "Bradley & Terry 1952 (10.2307/2334029)",
+        "Ng & Russell 2000 (ICML 2000)",
+        "Mitchell 2023 (note, ericmitchell.ai/cdpo.pdf)",
+        "Bradley & Terry 1952; Ouyang et al. 2022 (2203.02155)",
+    ],
+)
+def test_a_paper_is_found_by_number_doi_venue_or_address(paper):
+    assert changed({"paper": paper}) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "number", "found"),
+    [
+        ("20_dpo.py", "20", False),
+        ("20_dpo.py", "21", True),
+        ("20_dpo.ipynb", "20", True),
+        ("22a_bco.py", "22a", False),
+        ("22a_bco.py", "22", True),
+        (None, "20", False),  # an installed package has no lessons to ask
+    ],
+)
+def test_a_card_whose_lesson_does_not_exist_is_a_problem(tmp_path, made, number, found):
+    if made is not None:
+        (tmp_path / "notebooks/src").mkdir(parents=True)
+        (tmp_path / "notebooks/src" / made).touch()
+    module = copy_of_dpo(card=Card(**CARD | {"notebook": number, "parents": ()}))
+    said = [f"dpo: notebooks/src has no lesson '{number}' of its card"] if found else []
+    assert catalogue.all_problems({"dpo": module}, tmp_path) == said
 
 
 def test_headings_out_of_order_are_a_problem():
@@ -164,8 +321,8 @@ def test_claims_are_counted_by_notebook(results):
 
 
 def test_text_brings_no_markup_of_its_own():
-    assert pages._cell("π*_β a|b <i>") == "π\\*\\_β a\\|b &lt;i&gt;"
-    assert pages._cell("as ``a_b`` in c_d") == "as ``a_b`` in c\\_d"
+    assert cell("π*_β a|b <i>") == "π\\*\\_β a\\|b &lt;i&gt;"
+    assert cell("as ``a_b`` in c_d") == "as ``a_b`` in c\\_d"
 
 
 def test_no_claims_is_said():
@@ -191,12 +348,109 @@ def test_a_changed_readme_is_stale(tmp_path):
     assert [path.name for path in catalogue.stale(root)] == ["METHODS.md"]
 
 
-def test_links_in_the_pages_lead_somewhere():
-    anchors = set(re.findall(r"^### (\S+)$", catalogue.methods_page(), re.MULTILINE))
-    assert set(re.findall(r"\]\(#(\w+)\)", catalogue.methods_page())) <= anchors
-    readme = (catalogue.ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"METHODS\.md#(\w+)", readme)) == anchors
-    assert set(METHODS) == anchors
+@pytest.fixture(scope="module")
+def methods_page() -> str:
+    """METHODS.md as it would be written now."""
+    return catalogue.methods_page(METHODS)
+
+
+def part(page: str, key: str) -> str:
+    """What a page says of one method."""
+    return re.search(rf"^####? {key}\n(.*?)(?=^#|\Z)", page, re.M | re.S).group(1)
+
+
+def test_links_in_the_pages_lead_somewhere(methods_page):
+    anchors = set(re.findall(r"^####? (\w+)$", methods_page, re.MULTILINE))
+    assert set(METHODS) <= anchors
+    assert set(re.findall(r"\]\(#(\w+)\)", methods_page)) <= set(METHODS)
+    table = catalogue.methods_markdown()
+    assert sorted(re.findall(r"METHODS\.md#(\w+)", table)) == sorted(METHODS)
+    links = set(re.findall(r"\]\(([^)#:]+)\)", methods_page))
+    assert [link for link in links if not (catalogue.ROOT / link).exists()] == []
+
+
+def test_no_two_headings_have_one_address(methods_page):
+    titles = re.findall(r"^#+ (.*)$", methods_page, re.MULTILINE)
+    slugs = [re.sub(r"[^\w -]", "", t.casefold()).replace(" ", "-") for t in titles]
+    assert len(slugs) == len(set(slugs))
+
+
+def test_headings_are_families_then_groups_then_methods(methods_page):
+    lines = [line for line in methods_page.splitlines() if line.startswith("#")][1:]
+    stands, seen = {}, []
+    for line in lines:
+        marks, _, title = line.partition(" ")
+        stands = {n: t for n, t in stands.items() if n < len(marks)}
+        assert sorted(stands) == list(range(2, len(marks)))  # no level is left out
+        stands[len(marks)] = title
+        if title in METHODS:
+            family = catalogue.family_of(METHODS[title].__name__)
+            assert " · ".join(stands[n] for n in sorted(stands)) == (
+                f"{catalogue.family_title(family)} · {title}"
+            )
+            seen.append(title)
+    assert seen == list(METHODS)
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_the_page_tells_all_of_a_method(key, methods_page):
+    said, entry = part(methods_page, key), ENTRIES[key]
+    lines = said.splitlines()
+    card = entry.card
+    rests = re.findall(r"- \*(Minimiser|Fixed point)\*: (.+)", said)
+    assert rests == [(entry.rests_at, cell(entry.section(entry.rests_at)))]
+    texts = (card.title, card.paper, card.check, card.claim, entry.objective)
+    for text in (*texts, entry.section("Valid only if"), ", ".join(card.needs)):
+        assert cell(text) in said
+    mistakes = [f"  {n}. {cell(text)}" for n, text in entry.mistakes.items()]
+    assert [line for line in lines if re.match(r" +\d+\. ", line)] == mistakes
+    told = [line for line in lines if line.startswith("  - `")]
+    for line, setting in zip(told, settings(entry.module), strict=True):
+        assert line.startswith(f"  - `{setting.name}` = {cell(setting.default)} (")
+        assert cell(setting.source) in line
+        assert cell(setting.meaning) in line
+    loop = f"[`{entry.loop}`](workbench/loops/{entry.loop}.py)" if entry.loop else "no"
+    assert f"- *Trained by*: {loop}" in said
+    assert ("- *Learns from*: " in said) == ("loss" in vars(METHODS[key]))
+    assert f"](notebooks/{card.notebook}_" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("kto", "- *Learns from*: thumbs"),
+        ("dpo", "- *Compared with* [`bt`](#bt): the score r(x, y) is replaced"),
+        ("rloo", "- *Compared with* REINFORCE: the baseline is the mean"),
+        ("dpo", "  - `beta` = 0.1 (paper, appendix B): reward units per nat;"),
+        ("dpo", "- *Lesson*: [20 dpo](notebooks/20_dpo.ipynb)"),
+        ("chi2_direct", "- *Trained by*: nothing is trained"),
+    ],
+)
+def test_a_line_of_the_page(key, line, methods_page):
+    assert f"\n{line}" in part(methods_page, key)
+
+
+def test_without_its_lesson_a_page_has_its_number_and_no_link(tmp_path):
+    said = part(catalogue.methods_page({"dpo": METHODS["dpo"]}, tmp_path), "dpo")
+    assert said.splitlines()[-1] == "- *Lesson*: 20"
+
+
+def test_the_table_of_the_readme_has_a_row_per_group():
+    _, _, *rows = catalogue.methods_markdown().splitlines()
+    cells = [[part.strip() for part in row.strip("|").split(" | ")] for row in rows]
+    groups = dict.fromkeys(entry.family for entry in ENTRIES.values())
+    assert len(rows) == len(groups)
+    links = [re.findall(r"\[`(\w+)`\]\(METHODS.md#\1\)", row[2]) for row in cells]
+    for family, row, keys in zip(groups, cells, links, strict=True):
+        assert keys == [key for key, e in ENTRIES.items() if e.family == family]
+        group = catalogue.GROUPS.get(family)
+        assert row[1] == (f"{group} ({len(keys)})" if group else "")
+    top = [row[0] for row in cells if row[0]]
+    assert top == [
+        f"{title} ({len(held)})"
+        for folder, title in catalogue.FAMILIES.items()
+        if (held := [e for e in ENTRIES.values() if f"{e.family}/".startswith(folder)])
+    ]
 
 
 def test_local_links_of_the_readme_exist():
@@ -232,8 +486,11 @@ def test_command_lists_the_methods(capsys):
 def test_the_cards_as_read_are_the_cards_as_imported():
     assert list(ENTRIES) == list(METHODS)
     for key, module in METHODS.items():
-        entry = ENTRIES[key]
-        assert entry.card == module.card
+        entry, loop = ENTRIES[key], module.card.loop
+        assert entry.card == dataclasses.replace(
+            module.card, loop=None if loop is None else loop.__name__
+        )
+        assert entry.loop == catalogue.loop_name(module.card)
         assert entry.module == module.__name__
         assert entry.doc == inspect.getdoc(module)
         assert entry.mistakes == catalogue.known_mistakes(module)
@@ -265,22 +522,40 @@ from dataclasses import replace
 import workbench.core.card as cards
 from workbench.core.card import Card
 from workbench.core.card import Card as Entry
-from workbench.methods.offline import dpo
+from workbench import loops
+from workbench.loops import offline
+from workbench.loops import offline as other
+from workbench.loops.offline import fit
+from workbench.methods.direct.links import dpo
 
 LESSON = "20"
-FIELDS = dict(key="odd", title="Odd", family="offline", parents=("dpo",),
+FIELDS = dict(key="odd", title="Odd", parents=("dpo",),
     needs=("pairs",), paper="A 2020", check="c", claim="d", notebook="20")
 """
-WORDS = """key="odd", title="Odd", family="offline", parents=("dpo",),
+WORDS = """key="odd", title="Odd", parents=("dpo",),
     needs=("pairs",), paper="A 2020", check="c", claim="d", notebook="20"
 """
 CARDS = {
     "literal": f"card = Card({WORDS})",
     "annotated": f"card: Card = Card({WORDS})",
     "renamed import": f"card = Entry({WORDS})",
-    "by position": 'card = Card("odd", "Odd", "offline", ("dpo",), ("pairs",), '
-    '"A 2020", "c", "d", "20")',
+    "by position": 'card = Card("odd", "Odd", ("dpo",), ("pairs",), "A 2020", '
+    '"c", "d", "20")',
     "module of Card": f"card = cards.Card({WORDS})",
+    "a loop by name": f"card = Card({WORDS}, loop=offline)",
+    "a loop by another name": f"card = Card({WORDS}, loop=other)",
+    "a loop of its package": f"card = Card({WORDS}, loop=loops.offline)",
+    "a loop of the whole": f"import workbench.loops.games\n"
+    f"card = Card({WORDS}, loop=workbench.loops.games)",
+    "a loop by position": 'card = Card("odd", "Odd", ("dpo",), ("pairs",), "A 2020", '
+    '"c", "d", "20", offline)',
+    "no loop": f"card = Card({WORDS}, loop=None)",
+    "hooks": f'card = Card({WORDS}, loop=offline, hooks=("prepare",), scale="beta")',
+    "a loop as text": f'card = Card({WORDS}, loop="offline")',
+    "a loop bound here": f"mine = loops.games\ncard = Card({WORDS}, loop=mine)",
+    "a loop bound twice": f"offline = loops.games\ncard = Card({WORDS}, loop=offline)",
+    "a loop of two": f"card = Card({WORDS}, loop=offline if LESSON else other)",
+    "a loop that is none": f"card = Card({WORDS}, loop=fit)",
     "a sum": f"card = Card({WORDS})".replace('"Odd"', '"O" + "dd"'),
     "an f-string": f"card = Card({WORDS})".replace('"Odd"', 'f"{LESSON} Odd"'),
     "a constant": f"card = Card({WORDS})".replace('"20"', "LESSON"),
@@ -297,7 +572,21 @@ CARDS = {
     "a loop": f"for card in [Card({WORDS})]:\n    pass",
     "a new docstring": f"__doc__ = 'Other.'\ncard = Card({WORDS})",
 }
-READABLE = ("literal", "annotated", "renamed import", "by position", "module of Card")
+READABLE = (
+    "literal",
+    "annotated",
+    "renamed import",
+    "by position",
+    "module of Card",
+    "a loop by name",
+    "a loop by another name",
+    "a loop of its package",
+    "a loop of the whole",
+    "a loop by position",
+    "no loop",
+    "hooks",
+    "a loop as text",
+)
 NO_CARDS = {
     "no card": "",
     "a word": "# this card = Card(nothing)",
@@ -332,8 +621,22 @@ def test_a_card_built_in_any_way_is_found(package, form):
     read = catalogue.cards(made)
     assert ("strange.odd" in sys.modules) == (form not in READABLE)
     [(key, module)] = catalogue.methods(made).items()
-    doc = inspect.getdoc(module)
-    assert read == {key: catalogue.Entry(module.card, "strange.odd", doc)}
+    loop, card = module.card.loop, module.card
+    if form in READABLE and isinstance(loop, ModuleType):
+        card = dataclasses.replace(card, loop=loop.__name__)
+    assert read == {key: catalogue.Entry(card, "strange.odd", inspect.getdoc(module))}
+    assert read[key].loop == catalogue.loop_name(module.card)
+
+
+def test_fields_of_any_card_can_be_json(package):
+    for form in ("a loop by name", "a loop bound here", "no loop"):
+        made = package(f"{TEXT}\n{CARDS[form]}\n")
+        [entry] = catalogue.cards(made).values()
+        told = json.loads(json.dumps(catalogue.card_fields(entry)))
+        right = {"a loop by name": "offline", "a loop bound here": "games"}
+        assert told["loop"] == right.get(form)
+        assert (told["family"], told["module"]) == ("strange", "strange.odd")
+        sys.modules.pop("strange.odd", None)
 
 
 def test_a_card_that_is_imported_from_another_file_is_found(package):
@@ -362,7 +665,9 @@ from dataclasses import KW_ONLY, dataclass, field
 from math import inf
 from typing import ClassVar
 
-from workbench.methods.offline import dpo, nca, rpo
+from workbench.methods.direct.links import dpo
+from workbench.methods.direct.lists import nca
+from workbench.methods.direct.pessimism import rpo
 from workbench.methods.direct.links.dpo import Config as Base
 from workbench.methods.direct.pessimism.rpo import Config as Wide
 

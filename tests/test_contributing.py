@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-import workbench.methods.offline as offline
+import workbench.methods.direct.links as links
 from tests import test_house_rules as rules
 from tests.methods.test_every_method import mistake_problems, property_problem
 from workbench import catalogue
@@ -18,20 +18,20 @@ TEXT = (catalogue.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = dict(
     re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```\n", TEXT, re.DOTALL)
 )
-METHOD = "workbench/methods/offline/squared_hinge.py"
-TEST = "tests/methods/offline/test_squared_hinge.py"
-NAME = "workbench.methods.offline.squared_hinge"
+METHOD = "workbench/methods/direct/links/squared_hinge.py"
+TEST = "tests/methods/direct/links/test_squared_hinge.py"
+NAME = "workbench.methods.direct.links.squared_hinge"
 
 
 @pytest.fixture
 def squared_hinge(tmp_path, monkeypatch):
     """The example, importable under the name it would have."""
     (tmp_path / "squared_hinge.py").write_text(EXAMPLES[METHOD], encoding="utf-8")
-    monkeypatch.setattr(offline, "__path__", [*offline.__path__, str(tmp_path)])
+    monkeypatch.setattr(links, "__path__", [*links.__path__, str(tmp_path)])
     importlib.invalidate_caches()
     yield importlib.import_module(NAME)
     del sys.modules[NAME]
-    del offline.squared_hinge
+    del links.squared_hinge
 
 
 @pytest.fixture

@@ -24,19 +24,20 @@ LAYERS = (
     ("worlds",),
     ("feedback",),
     ("models",),
+    ("loops",),
     ("methods",),
     ("measure",),
-    ("loops",),
     ("views",),
     ("catalogue",),
     ("teach",),
-    ("runner", "train", "arena", "cli"),
+    ("experiment",),
+    ("runner", "cli"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 METHOD_KEYS = {
-    p.stem for p in PACKAGE.glob("methods/*/*.py") if not p.stem.startswith("_")
+    p.stem for p in PACKAGE.glob("methods/**/*.py") if not p.stem.startswith("_")
 }
 
 
@@ -327,7 +328,7 @@ def tracked() -> list[Path]:
 
 
 LIBRARY = sorted(p for p in PACKAGE.rglob("*.py"))
-METHODS = [p for p in LIBRARY if p.parent.parent.name == "methods"]
+METHODS = [p for p in LIBRARY if PACKAGE / "methods" in p.parents]
 METHODS = [p for p in METHODS if not p.stem.startswith("_")]
 LOOPS = [p for p in LIBRARY if p.parent.name == "loops"]
 TEXTS = [p for p in tracked() if b"\0" not in p.read_bytes()]
@@ -351,6 +352,28 @@ RULES: dict[Rule, list[Path]] = {
     loop_names_no_method: LOOPS,
     no_machine_paths: TEXTS,
 }
+
+
+def rooms_that_share_a_name(paths: list[Path]) -> list[str]:
+    """Names of files that lie in two rooms: `from a import x` then says little.
+
+    Each package has an ``__init__``, and a program may have a ``__main__``.
+    """
+    rooms: dict[str, set[str]] = {}
+    for path in paths:
+        room = path.relative_to(PACKAGE).parts[0]
+        rooms.setdefault(path.stem, set()).add(room)
+    return [
+        f"{name}: {', '.join(sorted(found))}"
+        for name, found in sorted(rooms.items())
+        if len(found) > 1 and not name.startswith("__")
+    ]
+
+
+def test_no_name_of_a_file_lies_in_two_rooms():
+    assert rooms_that_share_a_name(LIBRARY) == []
+    twice = [PACKAGE / "core" / "exact.py", PACKAGE / "views" / "exact.py"]
+    assert rooms_that_share_a_name(twice) == ["exact: core, views"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -378,7 +401,7 @@ LONG = "def f(x):\n" + "    x = x + 1\n" * 41
 BAD = [
     (imports_point_one_way, "workbench/core/a.py", "import workbench.worlds.reviews"),
     (imports_point_one_way, "workbench/core/a.py", "from workbench import loops"),
-    (imports_point_one_way, "workbench/methods/a.py", "from workbench.loops import x"),
+    (imports_point_one_way, "workbench/methods/a.py", "from workbench.views import x"),
     (imports_point_one_way, "workbench/core/a.py", "from ..worlds import reviews"),
     (
         imports_point_one_way,
@@ -433,7 +456,7 @@ BAD = [
     (no_machine_paths, "a.json", '"in /' + 'work/main"'),
 ]
 GOOD = [
-    (imports_point_one_way, "workbench/loops/a.py", "from workbench.methods import x"),
+    (imports_point_one_way, "workbench/methods/a.py", "from workbench.loops import x"),
     (imports_point_one_way, "workbench/core/a.py", "from workbench.core import kl"),
     (every_module_has_a_layer, "workbench/core/a.py", ""),
     (arguments_are_few, "a.py", "def f(self, a, b, c, *, d, e, f, g, h): ..."),

@@ -41,7 +41,7 @@ import torch
 
 from workbench import teach, views
 from workbench.core.logps import sequence_logps
-from workbench.feedback.kinds.games import GameRollouts
+from workbench.feedback.kinds.game_rollouts import GameRollouts
 from workbench.loops import games as loop
 
 # %%

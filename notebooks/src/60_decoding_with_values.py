@@ -47,7 +47,7 @@ from workbench import teach, views
 from workbench.core.logps import sequence_logps
 from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
-from workbench.feedback.kinds.values import ScoredResponses
+from workbench.feedback.kinds.scored_prefixes import ScoredResponses
 from workbench.loops import offline
 from workbench.measure import prefix_values, token_advantages
 

@@ -37,7 +37,8 @@ import pandas as pd
 import torch
 from torch.nn.functional import logsigmoid
 
-from workbench import arena, teach, views
+from workbench import experiment as arena
+from workbench import teach, views
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.feedback.kinds.scored import ScoredLogps
 from workbench.feedback.kinds.thumbs import ThumbLogps
@@ -49,7 +50,7 @@ seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
 steps = {"ci": 2, "lecture": 60, "figure": 400}[PROFILE]
 story_seeds = {"ci": 1, "lecture": 3, "figure": 5}[PROFILE]
 story_steps = {"ci": 1, "lecture": 12, "figure": 200}[PROFILE]
-few = {"held": 32, "samples": 48}  # what stands for a policy in stories
+few = {"held_out_pairs": 32, "samples": 48}  # what stands for a policy in stories
 n_pairs = {"ci": 64, "lecture": 256, "figure": 1024}[PROFILE]
 BETA = 0.1  # of the optimum that regret is measured to
 # a first look used seeds 0, 1 and 2: the claims are judged on others
@@ -76,14 +77,14 @@ block = range(SEED + 10, SEED + 10 + seeds)
 # same utilities, about the same responses.
 
 # %%
-ground = arena.of_reviews(block, n=n_pairs, beta=BETA)
-world, supply = ground.world, ground.supplies[0]
+problem = arena.of_reviews(block, n_pairs=n_pairs, beta=BETA)
+world, labels = problem.world, problem.labels[0]
 rows = []
 for i in range(3):
-    x = int(supply.pairs.chosen.prompt[i])
-    sides = supply.pairs.chosen, supply.pairs.rejected
+    x = int(labels.pairs.chosen.prompt[i])
+    sides = labels.pairs.chosen, labels.pairs.rejected
     said = [world.text(int(side.response[i])) for side in sides]
-    felt = [utility[i].item() for utility in supply.utilities]
+    felt = [utility[i].item() for utility in labels.utilities]
     true = [world.gold[x, int(side.response[i])].item() for side in sides]
     rows.append((world.prompts[x], *said, *felt, *true))
 names = "prompt,better,worse,felt (b),felt (w),gold (b),gold (w)"
@@ -95,15 +96,15 @@ pd.DataFrame(rows, columns=names.split(",")).round(2)
 # score keeps one. The same labelling, with less and less thrown away:
 
 # %%
-lists, thumbs = supply.data(ListLogps), supply.data(ThumbLogps)
-scored = supply.data(ScoredLogps)
+lists, thumbs = labels.data(ListLogps), labels.data(ThumbLogps)
+scored = labels.data(ScoredLogps)
 sizes = {
-    "pairs": len(supply.pairs),
+    "pairs": len(labels.pairs),
     "thumbs": len(thumbs),
     "lists of 4": len(lists),
     "scored responses": len(scored),
 }
-pd.DataFrame({"examples": sizes, "responses": 2 * len(supply.pairs)})
+pd.DataFrame({"examples": sizes, "responses": 2 * len(labels.pairs)})
 
 # %% [markdown]
 # The number of *responses* is equal in every row, and a training step reads
@@ -147,16 +148,16 @@ print(f"beta KL      {ruler:.6f}")
 # %% [markdown]
 # ## Who takes part
 #
-# Every module of the offline family with a loss, at its published defaults.
+# Every module of the direct family with a loss, at its published defaults.
 # Two of the defaults' meanings differ between papers, so a method with a
 # small number in the table is not thereby refuted: it ran *as published*, on
 # small models, for few steps.
 
 # %%
-entrants, left_out = arena.entrants("offline")
-listed = pd.DataFrame({"method": [e.key for e in entrants]})
-listed["reads"] = [e.batch_class.__name__ for e in entrants]
-print(len(entrants), "objectives;", *left_out.items())
+candidates, left_out = arena.candidates("direct")
+listed = pd.DataFrame({"method": [e.key for e in candidates]})
+listed["reads"] = [e.reads.__name__ for e in candidates]
+print(len(candidates), "objectives;", *left_out.items())
 listed.groupby("reads")["method"].agg(["count", ", ".join])
 
 # %% [markdown]
@@ -169,8 +170,8 @@ teach.show(arena.compare)
 # ## Reviews, where everything is exact
 
 # %%
-budget = arena.Budget(steps=steps, batch_size=32, lr=1e-3)
-reviews = arena.compare(entrants, ground, budget)
+budget = arena.Schedule(steps=steps, batch_size=32, lr=1e-3)
+reviews = arena.compare(candidates, problem, budget)
 done = reviews[reviews.problem == ""]
 mean = done.groupby("method").mean(numeric_only=True)
 mean["data"] = done.groupby("method")["data"].first()
@@ -182,7 +183,7 @@ far = mean[mean.kl > mean.kl.median()]
 closest = far.frontier_gap.idxmin()
 arena.picture(
     reviews,
-    ground,
+    problem,
     caption=f"{first} has the highest mean gold, {mean.gold[first]:.2f} at "
     f"{mean.kl[first]:.2f} nats; of the half that drifts more {closest} "
     f"stays nearest the frontier, {mean.frontier_gap[closest]:.2f} below.",
@@ -203,9 +204,9 @@ arena.picture(
 arena.sorter(reviews)
 
 # %%
-by_gold = arena.standings(done, "gold")["method"].tolist()
-by_regret = arena.standings(done, "regret")["method"].tolist()
-by_gap = arena.standings(done, "frontier_gap")["method"].tolist()
+by_gold = arena.leaderboard(done, "gold")["method"].tolist()
+by_regret = arena.leaderboard(done, "regret")["method"].tolist()
+by_gap = arena.leaderboard(done, "frontier_gap")["method"].tolist()
 pd.DataFrame({"gold": by_gold, "regret": by_regret, "gap": by_gap}).head(8)
 
 # %% [markdown]
@@ -238,12 +239,13 @@ views.bars(
 # response became likelier than it was under the reference.
 
 # %%
-fell = mean[(mean.chosen < 0) & (mean.rejected < mean.chosen)]
+up, down = mean.chosen_logratio, mean.rejected_logratio
+fell = mean[(up < 0) & (down < up)]
 look = views.Points(
-    mean.chosen.tolist(), mean.rejected.tolist(), "a method",
+    up.tolist(), down.tolist(), "a method",
     views.role("policy"), hover=mean.index.tolist(),
 )  # fmt: skip
-low = float(mean.rejected.min())
+low = float(down.min())
 even = views.Line([low, 0.5], [low, 0.5], "equal", views.role("reference"))
 
 # %%
@@ -252,7 +254,7 @@ chart = views.Chart("Both fall, the rejected further", *axes, [even, look])
 said = (
     f"In {len(fell)} of {len(mean)} methods both fall and the rejected more."
 )
-views.Fig(views.Panels([chart]), said, mean[["chosen", "rejected"]])
+views.Fig(views.Panels([chart]), said, mean[["chosen_logratio", "rejected_logratio"]])
 
 # %% [markdown]
 # ## Does accuracy tell who is best?
@@ -281,9 +283,9 @@ views.Fig(views.Panels([chart]), said, mean[["accuracy", "gold"]])
 
 # %%
 stories_block = range(SEED, SEED + story_seeds)
-plot = arena.of_stories(stories_block, n=n_pairs // 2, **few)
-short = arena.Budget(steps=story_steps, batch_size=16, lr=2e-4)
-stories = arena.compare(entrants, plot, short)
+plot = arena.of_stories(stories_block, n_pairs=n_pairs // 2, **few)
+short = arena.Schedule(steps=story_steps, batch_size=16, lr=2e-4)
+stories = arena.compare(candidates, plot, short)
 heard = stories[stories.problem == ""]
 there = heard.groupby("method").mean(numeric_only=True)
 lost = stories.loc[stories.problem != "", "method"].unique()
@@ -332,7 +334,7 @@ def loss(batch, cfg):
     return softplus(0.1 * batch.margin())
 """)
 guest = arena.from_file(wrong)
-broken = arena.compare([guest], ground, budget)
+broken = arena.compare([guest], problem, budget)
 worst = broken.gold.mean()
 print(f"gold {worst:.2f}, DPO's is {mean.gold['dpo']:.2f}")
 
@@ -356,7 +358,7 @@ except arena.BadMethod as error:
 # %% [markdown]
 # The same from a shell, against the whole family:
 #
-#     workbench compare --family offline
+#     workbench compare --family direct
 #     workbench compare --method my_method.py --out build/compare
 #
 # ## Claims
@@ -389,7 +391,7 @@ claim(
     ours,
 )
 said = "DPO lowers the log-prob of the chosen training responses."
-claim("chosen-falls", said, wide.chosen.dpo, "negative", "nats", daa)
+claim("chosen-falls", said, wide.chosen_logratio.dpo, "negative", "nats", daa)
 
 # %%
 free = ["cpo", "simpo", "orpo", "slic"]
@@ -429,18 +431,18 @@ mine = folder / "square.py"
 mine.write_text(
     "def loss(batch, cfg):\n    return (batch.margin() - 2) ** 2\n"
 )
-entered = arena.compare([arena.from_file(mine)], ground, budget)
-table = arena.standings(pd.concat([done, entered]), "gold")
+entered = arena.compare([arena.from_file(mine)], problem, budget)
+table = arena.leaderboard(pd.concat([done, entered]), "gold")
 table.loc[table.method == "square", ["rank", "gold", "kl", "regret"]].round(2)
 
 # %% [markdown]
 # **2 · Equal β** (●●○, 10 minutes). Defaults differ. Run five methods with
-# β = 0.3 for all (`arena.entrants("offline", beta=0.3)`): who changes place?
+# β = 0.3 for all (`arena.candidates("direct", beta=0.3)`): who changes place?
 
 # %% tags=["solution"]
 five = {"dpo", "bco", "kto", "chipo", "hinge"}
-even = [e for e in arena.entrants("offline", beta=0.3)[0] if e.key in five]
-again = arena.compare(even, ground, budget)
+even = [e for e in arena.candidates("direct", beta=0.3)[0] if e.key in five]
+again = arena.compare(even, problem, budget)
 after = again.groupby("method").gold.mean()
 pd.DataFrame(
     {"default β": mean.gold[list(after.index)], "β = 0.3": after}
@@ -457,7 +459,7 @@ pd.DataFrame(
 # %%
 assert abs(gap - ruler) < 1e-12
 assert set(left_out) == {"chi2_direct"}
-assert set(reviews.method) == {e.key for e in entrants}
+assert set(reviews.method) == {e.key for e in candidates}
 assert len(done) == len(reviews), "a method failed in the exact world"
 assert (done.frontier_gap > -1e-6).all()
 assert (done.regret - BETA * done.kl_to_optimum).abs().max() < 1e-12

@@ -34,7 +34,7 @@ microscope
 """
 SORTER = """
 import pandas as pd
-from workbench import arena
+from workbench import experiment
 
 rows = [("first", 0, 0.9, 3.0), ("second", 0, 0.4, 0.2), ("third", 0, 0.1, 1.0)]
 table = pd.DataFrame(rows, columns=["method", "seed", "gold", "kl"])

@@ -32,7 +32,7 @@ from workbench.feedback.annotator import Annotator
 from workbench.feedback.pairs import sample_pairs
 from workbench.core.seeds import generator
 from workbench.loops import offline
-from workbench.methods.offline import dpo
+from workbench.methods.direct.links import dpo
 from workbench.models import tiny
 from workbench.worlds.reviews import Reviews
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from workbench import catalogue
 from workbench.cli import methods
-from workbench.methods import offline
+from workbench.methods.direct import links
 
 APP = typer.Typer()
 APP.command()(methods.methods)
@@ -57,7 +57,7 @@ def listed(*arguments: str) -> list[str]:
         ["f_dpo"],  # a default that is a call
         ["a_lol_seq"],  # a Config by way of two other files
         ["nosuch"],
-        ["--family", "offline", "--needs", "pairs", "--text", "margin"],
+        ["--family", "direct", "--needs", "pairs", "--text", "margin"],
     ],
     ids=" ".join,
 )
@@ -70,8 +70,9 @@ try:
 except SystemExit:
     pass
 slow = [name for name in {SLOW!r} if name in sys.modules]
-methods = [n for n in sys.modules if n.startswith("workbench.methods.")]
-print(slow, [name for name in methods if name.count(".") > 2], file=sys.stderr)
+below = [m for n, m in sys.modules.items() if n.startswith("workbench.methods.")]
+# a folder's __init__ is imported to look into it; no method's file is
+print(slow, [m.__name__ for m in below if "__path__" not in vars(m)], file=sys.stderr)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -90,34 +91,31 @@ def test_every_method_is_a_line_of_its_own_without_tabs():
 
 def test_columns_are_aligned():
     lines = run("--lesson", "28").stdout.splitlines()
-    held = [e.card for e in ENTRIES.values() if e.card.notebook == "28"]
-    for cut in ("family", "title"):
-        places = zip(lines, held, strict=True)
-        assert len({line.index(f"  {getattr(c, cut)}  ") for line, c in places}) == 1
+    held = [e for e in ENTRIES.values() if e.card.notebook == "28"]
+    assert len({entry.family for entry in held}) > 1
+    for column in ([e.family for e in held], [e.card.title for e in held]):
+        places = zip(lines, column, strict=True)
+        assert len({line.index(f"  {cell}  ") for line, cell in places}) == 1
 
 
 def test_json_holds_every_field_of_every_card():
     rows = json.loads(run("--json").stdout)
-    fields = ("key", "title", "family", "paper", "check", "claim", "notebook")
+    fields = ("key", "title", "paper", "check", "claim", "notebook", "scale", "optimum")
     for row, entry in zip(rows, ENTRIES.values(), strict=True):
         assert [row[name] for name in fields] == [
             getattr(entry.card, name) for name in fields
         ]
         assert tuple(row["parents"]) == entry.card.parents
         assert tuple(row["needs"]) == entry.card.needs
+        assert tuple(row["hooks"]) == entry.card.hooks
+        assert row["family"] == entry.family
+        assert row["loop"] == (entry.loop or None)
+        assert row.keys() == set(vars(entry.card)) | {"family", "module"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "belongs"),
     [
-        (["--family", "online"], lambda c: c.family == "online"),
-        (["--family", "ONLINE"], lambda c: c.family == "online"),
-        (["--family", "Games and self-play"], lambda c: c.family == "games"),
-        (
-            ["--family", "online", "--family", "games"],
-            lambda c: c.family in ("online", "games"),
-        ),
-        (["--family", "online,games"], lambda c: c.family in ("online", "games")),
         (["--needs", "pairs"], lambda c: "pairs" in c.needs),
         (["--needs", "Value-Head"], lambda c: "value head" in c.needs),
         (
@@ -135,8 +133,8 @@ def test_json_holds_every_field_of_every_card():
         (["21"], lambda c: c.notebook == "21"),
         (["links"], lambda c: c.notebook == "21"),
         (
-            ["28", "--needs", "pairs", "--family", "offline"],
-            lambda c: c.notebook == "28" and "pairs" in c.needs,
+            ["28", "--needs", "pairs", "--needs", "reward"],
+            lambda c: c.notebook == "28" and {"pairs", "reward"} <= set(c.needs),
         ),
         (["--text", "2309.06657"], lambda c: "2309.06657" in c.paper),
         (["--text", "dPo UnDer"], lambda c: c.key == "list_mle"),
@@ -147,6 +145,55 @@ def test_filters_keep_the_methods_that_fit(arguments, belongs):
     right = [key for key, entry in ENTRIES.items() if belongs(entry.card)]
     assert right
     assert listed(*arguments) == right
+
+
+@pytest.mark.parametrize(
+    ("arguments", "families"),
+    [
+        (["direct"], "direct"),
+        (["DIRECT"], "direct"),
+        (["Policy-Gradient"], "policy_gradient"),
+        (["policy gradients"], "policy_gradient"),
+        (["Games and self-play"], "games"),
+        (["games"], "games"),
+        (["direct/links"], "direct/links"),
+        (["Direct/Links"], "direct/links"),
+        (["links"], "direct/links"),
+        (["pairs: links"], "direct/links"),
+        (["Pairs: noisy labels"], "direct/noise"),
+        (["policy_gradient/ppo"], "policy_gradient/ppo"),
+        (["direct", "games"], "direct games"),
+        (["links,noise,games"], "direct/links direct/noise games"),
+        (["direct", "links"], "direct"),  # the whole holds the part
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_family_is_its_folder_with_all_within(arguments, families):
+    options = [word for name in arguments for word in ("--family", name)]
+    right = [
+        key
+        for key, entry in ENTRIES.items()
+        if any(f"{entry.family}/".startswith(f"{f}/") for f in families.split())
+    ]
+    assert right
+    assert listed(*options) == right
+
+
+def test_a_family_joins_with_other_filters():
+    right = [
+        key
+        for key, e in ENTRIES.items()
+        if e.family == "direct/weighted" and e.card.notebook == "28"
+    ]
+    assert right
+    assert listed("28", "--family", "weighted") == right
+
+
+def test_a_group_is_not_a_folder_that_begins_like_it():
+    held = {"a": catalogue.Entry(ENTRIES["dpo"].card, "w.methods.direct.link.a", "")}
+    held |= {"b": catalogue.Entry(ENTRIES["dpo"].card, "w.methods.direct.links.b", "")}
+    asked = catalogue.wanted(held, families=["link"])
+    assert list(catalogue.chosen(held, asked)) == ["a"]
 
 
 def test_text_is_looked_for_in_the_objective_too():
@@ -177,7 +224,11 @@ def test_an_empty_result_is_a_sentence_and_status_1(arguments, said, form):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--family", "ofline"], "no family 'ofline'; did you mean offline or online?"),
+        (["--family", "dirct"], "no family 'dirct'; did you mean direct or"),
+        (["--family", "lnks"], "no family 'lnks'; did you mean links?"),
+        (["--family", "direct/lnks"], "no family 'direct/lnks'; did you mean direct/l"),
+        (["--family", "directs/links"], "no family 'directs/links'; did you mean dire"),
+        (["--family", "offline"], "no family 'offline'; there are supervised, reward"),
         (["--family", "zebra"], "no family 'zebra'; there are supervised, reward"),
         (["--family", ""], "no family ''; there are supervised"),
         (["--needs", "pair"], "no need 'pair'; did you mean pairs?"),
@@ -239,7 +290,14 @@ def test_every_title_leads_to_its_method():
             "token-level DPO",
             "no method or lesson 'token-level DPO'; did you mean tdpo1",
         ),
-        ("offline", "no method or lesson 'offline'; did you mean --family offline? "),
+        ("offline", "no method or lesson 'offline'; did you mean vpo_offline? work"),
+        ("Direct", "no method or lesson 'Direct'; did you mean --family direct? "),
+        ("noise", "no method or lesson 'noise'; did you mean --family direct/noise? "),
+        (
+            "direct/links",
+            "no method or lesson 'direct/links'; did you mean --family di",
+        ),
+        ("one score", "no method or lesson 'one score'; did you mean --family reward"),
         ("99", "no method or lesson '99'; workbench methods lists all"),
         ("", "no method or lesson ''; workbench methods lists all"),
         (
@@ -260,7 +318,7 @@ def test_an_unknown_method_is_one_line_with_what_was_meant(word, said):
 
 
 def test_filters_beside_a_method_are_refused():
-    done = run("dpo", "--family", "online")
+    done = run("dpo", "--family", "games")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "leave out the filters" in done.stderr
 
@@ -274,6 +332,8 @@ def test_the_card_of_every_method_is_complete(key):
     for part in (entry.card.title, entry.card.paper, entry.card.check, entry.objective):
         assert " ".join(part.split()) in flat
     assert entry.card.claim in flat
+    assert f"Family {entry.family}: {catalogue.family_title(entry.family)}" in flat
+    assert f"Trained by {entry.loop or 'no loop'} Objective" in flat
     assert told["rests_at"]["text"] in flat
     assert told["valid_only_if"] in flat
     lines = [line.strip() for line in text.splitlines()]
@@ -322,11 +382,21 @@ def test_json_is_ascii_where_the_output_cannot_hold_greek_letters():
     [
         (
             "card = Card(",
-            "'(' was never closed (workbench.methods.offline.mine, line 1)",
+            "'(' was never closed (workbench.methods.direct.links.mine, line 1)",
         ),
         (
             "from workbench.methods.direct.links.dpo import card",
             "key dpo is in workbench",
+        ),
+        (
+            "from workbench.core.card import Card\n"
+            'card = Card("mine", "M", (), ("pears",), "P", "C", "D", "20")',
+            "mine: no hook or need is called pears",
+        ),
+        (
+            "from workbench.core.card import Card\n"
+            'card = Card("mine", "M", (), (), "P", "C", "D", "20", hooks=("looss",))',
+            "mine: no hook or need is called looss",
         ),
     ],
 )
@@ -334,11 +404,11 @@ def test_a_file_that_cannot_be_a_method_is_named_in_one_line(
     monkeypatch, tmp_path, text, said
 ):
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(offline, "__path__", [*offline.__path__, str(tmp_path)])
+    monkeypatch.setattr(links, "__path__", [*links.__path__, str(tmp_path)])
     monkeypatch.setattr(methods, "cards", catalogue.cards)
     done = run()
-    sys.modules.pop("workbench.methods.offline.mine", None)
-    vars(offline).pop("mine", None)
+    sys.modules.pop("workbench.methods.direct.links.mine", None)
+    vars(links).pop("mine", None)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"the methods cannot be listed: {said}")
     assert len(done.stderr.splitlines()) == 1
@@ -389,6 +459,13 @@ def test_the_table_has_a_heading_for_each_family():
     assert "Games and self-play" in text
     assert "Values and planning" in text
     assert "Supervised" not in text
+
+
+def test_the_table_has_a_heading_for_each_group():
+    text = uncoloured(on_terminal("--family", "links,noise", columns=80))
+    assert "Direct preference optimisation · pairs: links" in text
+    assert "Direct preference optimisation · pairs: noisy labels" in text
+    assert "pessimism" not in text
 
 
 def test_no_colour_is_respected():

@@ -233,8 +233,8 @@ def test_valued_responses_hold_reward_and_baseline(table):
 
 def test_a_stack_as_reference_reads_each_member_s_own_rows(reference, monkeypatch):
     """A snapshot of several seeds may be the anchor; parts must not mix members."""
-    from workbench.feedback import pairs as module
-    from workbench.feedback import responses
+    from workbench.feedback.kinds import pairs as module
+    from workbench.feedback.kinds import responses
 
     stack = reference.copies(2)
     with torch.no_grad():

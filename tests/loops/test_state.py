@@ -16,6 +16,7 @@ from torch import nn
 
 from workbench.core.errors import BadRun
 from workbench.loops import run
+from workbench.loops.schedule import Schedule
 from workbench.loops.session import Session
 
 NESTED = "[" * 200_000 + "]" * 200_000
@@ -35,7 +36,7 @@ def train(out, resume=False, stop=None, lr=0.1, width=3):
     """Six steps with a state every second; ``stop`` ends it as a kill would."""
     torch.manual_seed(0)
     session = Session(
-        Toy(width, 2), steps=6, lr=lr, seed=0, every=2, out=out, resume=resume
+        Toy(width, 2), Schedule(steps=6, lr=lr, every=2, out=out, resume=resume)
     )
     for step in session:
         if step == stop:

@@ -1,11 +1,11 @@
 """Components of the pair graph, the mass outside it, and what a loss cannot see."""
 
-import importlib
 import math
 
 import pytest
 import torch
 
+from workbench.catalogue import methods
 from workbench.core.seeds import generator
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.feedback.kinds.pairs import Pairs
@@ -191,7 +191,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("key", OTHERS)
 def test_losses_with_an_anchor_or_a_bent_score_see_it(world, ref, twins, key):
-    method = importlib.import_module(f"workbench.methods.offline.{key}")
+    method = methods()[key]
     assert changes(method, method.Config(), world, ref, twins, OTHERS[key]) > 1e-4
 
 

@@ -27,7 +27,7 @@ from workbench.cli import lab as command_line
 from workbench.core.claimed import claimed
 from workbench.core.errors import BadRun
 from workbench.core.progress import MARK
-from workbench.runner import build, lab, workspace
+from workbench.runner import build, lab_server as lab, workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = typer.Typer()

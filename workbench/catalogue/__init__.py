@@ -7,35 +7,50 @@ README.md and the claims that the package ships; ``--check`` tells whether they 
 to date.
 """
 
+from workbench.catalogue.clone import ROOT
 from workbench.catalogue.collect import (
     ENTRY_POINTS,
-    all_problems,
     entry_point,
     known_mistakes,
     methods,
-    problems,
     section,
     table,
 )
-from workbench.catalogue.describe import card_fields, describe
-from workbench.catalogue.index import FAMILIES, Entry, cards
+from workbench.catalogue.describe import describe
+from workbench.catalogue.index import (
+    FAMILIES,
+    GROUPS,
+    Entry,
+    card_fields,
+    cards,
+    family_of,
+    family_title,
+    loop_name,
+)
+from workbench.catalogue.method_pages import methods_markdown, methods_page
+from workbench.catalogue.missing import all_problems, problems
 from workbench.catalogue.pages import (
-    ROOT,
     between,
     claims,
     claims_markdown,
     claims_page,
     generated,
-    methods_markdown,
-    methods_page,
     seen,
     stale,
 )
-from workbench.catalogue.select import Wanted, chosen, method, near_methods, wanted
+from workbench.catalogue.select import (
+    Wanted,
+    chosen,
+    family_names,
+    method,
+    near_methods,
+    wanted,
+)
 
 __all__ = [
     "ENTRY_POINTS",
     "FAMILIES",
+    "GROUPS",
     "ROOT",
     "Entry",
     "Wanted",
@@ -49,8 +64,12 @@ __all__ = [
     "claims_page",
     "describe",
     "entry_point",
+    "family_names",
+    "family_of",
+    "family_title",
     "generated",
     "known_mistakes",
+    "loop_name",
     "method",
     "methods",
     "methods_markdown",

@@ -4,7 +4,9 @@ import argparse
 import sys
 
 from workbench.catalogue import pages
-from workbench.catalogue.collect import all_problems, table
+from workbench.catalogue.clone import is_clone
+from workbench.catalogue.collect import table
+from workbench.catalogue.missing import all_problems
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,9 +17,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if not (asked.write or asked.check):
         for row in table():
-            print(f"{row['key']:14} {row['family']:11} {row['title']}")
+            print(f"{row['key']:14} {row['family']:24} {row['title']}")
         return 0
-    if not pages.is_clone(pages.ROOT):
+    if not is_clone(pages.ROOT):
         print("the generated pages lie in a clone of workbench", file=sys.stderr)
         return 1
     listed = all_problems()

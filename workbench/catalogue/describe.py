@@ -5,16 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from workbench.catalogue.index import Entry
+from workbench.catalogue.index import Entry, card_fields
 from workbench.catalogue.lessons import notebook, owners
 from workbench.catalogue.pages import claims, seen
 from workbench.catalogue.select import known_lessons
 from workbench.catalogue.settings import settings
-
-
-def card_fields(entry: Entry) -> dict[str, Any]:
-    """The fields of a method's card, and its module."""
-    return {**asdict(entry.card), "module": entry.module}
 
 
 def describe(entry: Entry, entries: Mapping[str, Entry]) -> dict[str, Any]:
@@ -32,7 +27,7 @@ def describe(entry: Entry, entries: Mapping[str, Entry]) -> dict[str, Any]:
     judged = [r for r in claims() if r["notebook"].partition("_")[0] == number]
     path = notebook(number)
     names = [n for n in known_lessons(entries) if n.partition("_")[0] == number]
-    rest = "Fixed point" if entry.section("Fixed point") else "Minimiser"
+    rest = entry.rests_at
     return {
         **card_fields(entry),
         "summary": entry.doc.partition("\n")[0],

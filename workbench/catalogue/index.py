@@ -1,7 +1,8 @@
 """The cards as they stand in the files: listing methods imports none of them.
 
-A card that is more than a call of ``Card`` with literals cannot be read off the text;
-then that one module is imported.
+A card that is more than a call of ``Card`` with literals and the name of a loop cannot
+be read off the text; then that one module is imported. A card that was read holds its
+loop as a dotted name, one that was imported holds the module.
 """
 
 import ast
@@ -10,13 +11,15 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from types import ModuleType
+from typing import Any
 
-from workbench.catalogue.skeleton import numbered_mistakes, section_text
+from workbench.catalogue.skeleton import compared, numbered_mistakes, section_text
 from workbench.catalogue.source import Source, Unclear, read
 from workbench.core.card import Card
 
+LOOPS = "workbench.loops"
 # the folders of ``methods``, in the order of every list
 FAMILIES = {
     "supervised": "Supervised",
@@ -28,8 +31,11 @@ FAMILIES = {
     "values": "Values and planning",
     "decoding": "Decoding",
 }
-# the folders within them, where there are any
+# the folders within them, where there are any, in the same order
 GROUPS = {
+    "reward/pairwise": "one score",
+    "reward/ensemble": "several models",
+    "reward/personal": "many users",
     "direct/links": "pairs: links",
     "direct/pessimism": "pairs: pessimism",
     "direct/noise": "pairs: noisy labels",
@@ -42,9 +48,6 @@ GROUPS = {
     "policy_gradient/reinforce": "one step per batch",
     "policy_gradient/ppo": "clipped ratios",
     "policy_gradient/group": "groups of responses",
-    "reward/pairwise": "one score",
-    "reward/ensemble": "several models",
-    "reward/personal": "many users",
 }
 
 
@@ -82,6 +85,16 @@ class Entry:
         return self.section("Objective")
 
     @property
+    def compared(self) -> str:
+        """What the docstring compares it with, by name."""
+        return compared(self.doc)
+
+    @property
+    def rests_at(self) -> str:
+        """The heading below which its docstring says where it ends."""
+        return "Fixed point" if self.section("Fixed point") else "Minimiser"
+
+    @property
     def mistakes(self) -> dict[int, str]:
         """The known mistakes by number."""
         return numbered_mistakes(self.doc)
@@ -111,6 +124,26 @@ def loop_name(card: Card) -> str:
     # in a card that was read off its file the loop is a dotted name
     named = card.loop if isinstance(card.loop, str | None) else card.loop.__name__
     return (named or "").rpartition(".")[2]
+
+
+def group_title(family: str) -> str:
+    """What a group is called; empty for a family that has none."""
+    return GROUPS.get(family, family.partition("/")[2])
+
+
+def family_title(family: str) -> str:
+    """What a folder is called: its family, and its group if it is one."""
+    top = family.partition("/")[0]
+    return " · ".join(filter(None, (FAMILIES.get(top, top), group_title(family))))
+
+
+def card_fields(entry: Entry) -> dict[str, Any]:
+    """The fields of a method's card, its family and its module, as JSON can hold them.
+
+    ``loop`` is the loop's name, None where nothing is trained.
+    """
+    card = asdict(replace(entry.card, loop=entry.loop or None))
+    return card | {"family": entry.family, "module": entry.module}
 
 
 def place(card: Card, module: str) -> tuple[int, int, str, str]:
@@ -177,7 +210,7 @@ def _read(source: Source) -> Entry | None:
 
 
 def _literal_card(source: Source, statement: ast.stmt) -> Card:
-    """``card = Card(...)`` with literals only."""
+    """``card = Card(...)`` with literals, and a loop by its name."""
     match statement:
         case ast.Assign(targets=[ast.Name("card")], value=ast.Call() as call):
             pass
@@ -190,9 +223,20 @@ def _literal_card(source: Source, statement: ast.stmt) -> Card:
     named = zip((field.name for field in fields(Card)), call.args, strict=False)
     values = dict(named) | {word.arg: word.value for word in call.keywords}
     try:
-        return Card(**{name: ast.literal_eval(node) for name, node in values.items()})
+        return Card(**{n: _value(source, n, node) for n, node in values.items()})
     except (TypeError, ValueError) as error:
         raise Unclear("no literals") from error
+
+
+def _value(source: Source, name: str | None, node: ast.expr) -> Any:
+    """A literal, or the dotted name of a loop."""
+    if name != "loop" or isinstance(node, ast.Constant):
+        return ast.literal_eval(node)
+    loop = source.full(node)
+    # only of these is it known without an import that the name is the module's own
+    if loop.rpartition(".")[0] != LOOPS:
+        raise Unclear(loop)
+    return loop
 
 
 def _imported(name: str) -> Entry | None:

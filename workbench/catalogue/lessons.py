@@ -4,14 +4,15 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from workbench.catalogue.clone import ROOT, sources
 from workbench.catalogue.index import Entry, plain
-from workbench.catalogue.pages import ROOT, claims
+from workbench.catalogue.pages import claims
 
 
 def lessons() -> tuple[str, ...]:
     """The names of all lessons, as ``20_dpo``: of the clone, or as shipped."""
-    sources = (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")
-    names = {path.stem for path in sources} or {row["notebook"] for row in claims()}
+    names = {path.stem for path in sources(ROOT)}
+    names = names or {row["notebook"] for row in claims()}
     return tuple(sorted(names))
 
 
@@ -36,8 +37,8 @@ def lesson_number(word: str, known: Iterable[str]) -> str | None:
 def notebook(number: str) -> Path | None:
     """The notebook of a lesson; None outside a clone, or if there is none yet."""
     built = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
-    sources = sorted((ROOT / "notebooks" / "src").glob(f"{number}_*.py"))
-    return next(iter((*built, *sources)), None)
+    written = [p for p in sources(ROOT) if p.stem.partition("_")[0] == number]
+    return next(iter((*built, *written)), None)
 
 
 def owners(rows: Iterable[dict[str, str]], entries: Iterable[Entry]) -> list[list[str]]:

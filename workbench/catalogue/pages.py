@@ -1,26 +1,17 @@
 """METHODS.md, CLAIMS.md and the tables of README.md, made from cards and verdicts."""
 
 import csv
-import html
 import io
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import workbench
-from workbench.catalogue.collect import methods, section, table
-from workbench.catalogue.index import FAMILIES
+from workbench.catalogue.clone import ROOT
+from workbench.catalogue.markdown import cell, grid
+from workbench.catalogue.method_pages import methods_markdown, methods_page
 
-ROOT = Path(workbench.__file__).resolve().parent.parent
 SHIPPED = files("workbench") / "data" / "claims.csv"
-
-
-def is_clone(root: Path) -> bool:
-    """Whether a folder is a clone, which has lessons beside the package."""
-    return (root / "notebooks" / "src").is_dir()
 
 
 def claims(results: Path | None = None) -> list[dict[str, str]]:
@@ -52,34 +43,6 @@ def claims_csv(rows: list[dict[str, str]]) -> str:
     return text.getvalue()
 
 
-def _cell(text: object) -> str:
-    """Text that cannot break a Markdown table or bring markup of its own."""
-    flat = html.escape(" ".join(str(text).split()), quote=False)
-    parts = re.split(r"(`+[^`]+`+)", flat.replace("|", "\\|"))
-    # inside a code span a backslash would be shown
-    plain = [re.sub(r"([*_])", r"\\\1", part) for part in parts[::2]]
-    parts[::2] = plain
-    return "".join(parts)
-
-
-def _markdown(header: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def methods_markdown(rows: list[dict[str, str]] | None = None) -> str:
-    """The methods of the README: a row a family, each method a link to its entry."""
-    families: dict[str, list[str]] = {}
-    for row in table() if rows is None else rows:
-        link = f"[`{row['key']}`](METHODS.md#{row['key']})"
-        families.setdefault(row["family"], []).append(link)
-    body = (
-        (f"{FAMILIES.get(family, family)} ({len(links)})", ", ".join(links))
-        for family, links in families.items()
-    )
-    return _markdown(("Family", "Methods"), body)
-
-
 def claims_markdown(rows: list[dict[str, str]] | None = None) -> str:
     """The claims of the README: how many of each verdict, notebook by notebook."""
     rows = claims() if rows is None else rows
@@ -94,7 +57,7 @@ def claims_markdown(rows: list[dict[str, str]] | None = None) -> str:
         (name.replace("_", " "), *(told.count(verdict) or "" for verdict in verdicts))
         for name, told in notebooks.items()
     )
-    return f"{_counts(rows)}\n\n{_markdown(header, body)}"
+    return f"{_counts(rows)}\n\n{grid(header, body)}"
 
 
 def _counts(rows: list[dict[str, str]]) -> str:
@@ -109,10 +72,10 @@ def claims_page(rows: list[dict[str, str]] | None = None) -> str:
     header = ("Notebook", "Claim", "Expected", "Seen (95 % interval)", "Verdict")
     body = (
         [
-            _cell(row["notebook"][:2]),
-            _cell(f"{row['statement']} ({row['paper']})"),
-            _cell(row["expected"]),
-            _cell(seen(row)),
+            cell(row["notebook"].partition("_")[0]),
+            cell(f"{row['statement']} ({row['paper']})"),
+            cell(row["expected"]),
+            cell(seen(row)),
             f"*{row['verdict']}*",
         ]
         for row in rows
@@ -125,7 +88,7 @@ def claims_page(rows: list[dict[str, str]] | None = None) -> str:
         "",
         _counts(rows),
         "",
-        _markdown(header, body),
+        grid(header, body),
     )
     return "\n".join(lines) + "\n"
 
@@ -139,44 +102,6 @@ def seen(row: Mapping[str, Any]) -> str:
     if int(row["seeds"]) < 2:
         return f"{number}, one seed"
     return f"{number} [{low:.3g}, {high:.3g}], {row['seeds']} seeds"
-
-
-def methods_page(found: dict[str, ModuleType] | None = None) -> str:
-    """The text of METHODS.md."""
-    found = methods() if found is None else found
-    lines = [
-        "# Methods",
-        "",
-        "Generated from the cards by `python -m workbench.catalogue --write`; "
-        "edit the cards.",
-    ]
-    family = None
-    for module in found.values():
-        if module.card.family != family:
-            family = module.card.family
-            lines += ["", f"## {FAMILIES.get(family, family)}"]
-        lines += ["", *_entry(module)]
-    return "\n".join(lines) + "\n"
-
-
-def _entry(module: ModuleType) -> Iterator[str]:
-    """The lines of one method in METHODS.md."""
-    card = module.card
-    path = module.__name__.replace(".", "/") + ".py"
-    parents = ", ".join(f"[`{p}`](#{p})" for p in card.parents)
-    change = section(module, "Compared with") or "—"
-    yield f"### {card.key}"
-    yield ""
-    yield f"**{_cell(card.title)}** · {_cell(card.paper)} · [`{path}`]({path})"
-    yield ""
-    yield f"- *Objective*: {_cell(section(module, 'Objective'))}"
-    if parents:
-        yield f"- *Compared with* {parents}: {_cell(change)}"
-    yield f"- *Needs*: {_cell(', '.join(card.needs))}"
-    yield f"- *Valid only if*: {_cell(section(module, 'Valid only if'))}"
-    yield f"- *Exact check*: {_cell(card.check)}"
-    yield f"- *Claim*: {_cell(card.claim)}"
-    yield f"- *Notebook*: {_cell(card.notebook)}"
 
 
 def between(text: str, name: str, body: str) -> str:
@@ -201,7 +126,7 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
     readme = between(readme, "claims", claims_markdown(judged))
     return {
         root / "README.md": readme,
-        root / "METHODS.md": methods_page(),
+        root / "METHODS.md": methods_page(root=root),
         root / "CLAIMS.md": claims_page(judged),
         root / "workbench" / "data" / "claims.csv": claims_csv(judged),
     }

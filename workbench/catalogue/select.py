@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.catalogue.index import FAMILIES, Entry, plain
+from workbench.catalogue.index import FAMILIES, GROUPS, Entry, plain
 from workbench.catalogue.lessons import lesson_number, lessons
 from workbench.core.errors import BadOption, printable
 from workbench.core.suggest import suggest
@@ -14,7 +14,8 @@ class Wanted:
     """What methods must have; an empty field asks for nothing.
 
     Attributes:
-        families: one of these families.
+        families: one of these families, by folder; ``direct`` holds all of
+            ``direct/links`` and its other groups.
         needs: all of these needs.
         lessons: one of these lessons.
         text: this text in key, title, objective or paper.
@@ -58,6 +59,20 @@ def near_methods(word: str, entries: Mapping[str, Entry]) -> str:
     return suggest(word, entries) or suggest(word, names)
 
 
+def family_names(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """What families and groups are called, as ``plain`` text, and their folders.
+
+    ``direct/links`` is also called ``links``, and by its title.
+    """
+    held = dict.fromkeys(entry.family for entry in entries.values())
+    folders = dict.fromkeys(f for each in held for f in (each.partition("/")[0], each))
+    titles = FAMILIES | GROUPS
+    names = {plain(titles.get(folder, folder)): folder for folder in folders}
+    # a folder's own name is the surest, so it comes last
+    names |= {plain(folder.rpartition("/")[2]): folder for folder in reversed(folders)}
+    return names | {plain(folder): folder for folder in folders}
+
+
 def wanted(
     entries: Mapping[str, Entry],
     families: Iterable[str] = (),
@@ -69,7 +84,8 @@ def wanted(
 
     Args:
         entries: the methods there are.
-        families: families by key or title; several in one word by commas.
+        families: families or groups by folder or title; several in one word by
+            commas.
         needs: needs, likewise.
         lessons: lessons by number, name or path.
         text: any text.
@@ -78,8 +94,7 @@ def wanted(
         BadOption: there is no such family, need or lesson.
     """
     held = [entry.card for entry in entries.values()]
-    known = {plain(card.family): card.family for card in held}
-    known |= {plain(FAMILIES[f]): f for f in known.values() if f in FAMILIES}
+    known = family_names(entries)
     consumed = {plain(need): need for card in held for need in card.needs}
     return Wanted(
         families=tuple(_known(word, known, "family") for word in _split(families)),
@@ -106,11 +121,15 @@ def _fits(entry: Entry, wanted: Wanted) -> bool:
     card = entry.card
     texts = (card.key, card.title, entry.objective, card.paper)
     return (
-        (not wanted.families or card.family in wanted.families)
+        (not wanted.families or any(_within(entry, f) for f in wanted.families))
         and set(wanted.needs) <= set(card.needs)
         and (not wanted.lessons or card.notebook in wanted.lessons)
         and any(wanted.text.casefold() in text.casefold() for text in texts)
     )
+
+
+def _within(entry: Entry, folder: str) -> bool:
+    return f"{entry.family}/".startswith(f"{folder}/")
 
 
 def _split(words: Iterable[str]) -> Iterator[str]:
@@ -121,8 +140,9 @@ def _split(words: Iterable[str]) -> Iterator[str]:
 def _known(word: str, known: Mapping[str, str], what: str) -> str:
     if plain(word) in known:
         return known[plain(word)]
-    names = dict.fromkeys(known.values())
-    raise BadOption(_unknown(what, word, names, names))
+    full = dict.fromkeys(known.values())
+    short = (name.rpartition("/")[2] for name in full)
+    raise BadOption(_unknown(what, word, dict.fromkeys((*full, *short)), full))
 
 
 def _lesson(word: str, entries: Mapping[str, Entry]) -> str:

@@ -28,6 +28,12 @@ def section_text(doc: str, heading: str) -> str:
     return ""
 
 
+def compared(doc: str) -> str:
+    """What a docstring compares its method with, by name; empty if it does not."""
+    found = re.search(r"^Compared with ([^\n:]+):", doc, re.M)
+    return found.group(1) if found else ""
+
+
 def numbered_mistakes(doc: str) -> dict[int, str]:
     """The known mistakes of a docstring: number to sentence."""
     parts = _NUMBERED.split(section_text(doc, "Known mistakes"))

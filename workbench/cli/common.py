@@ -15,13 +15,6 @@ class Profile(StrEnum):
     figure = "figure"
 
 
-class WorldName(StrEnum):
-    """A synthetic world to train in."""
-
-    reviews = "reviews"
-    stories = "stories"
-
-
 def fail(message: str) -> NoReturn:
     """Say what is wrong on stderr, and exit with status 1."""
     typer.echo(message, err=True)

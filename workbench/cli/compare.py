@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import WorldName, fail
+from workbench.cli.common import fail
 
 
 def compare(
     *,
-    family: Annotated[str, typer.Option(help="A family of methods.")] = "offline",
+    family: Annotated[str, typer.Option(help="A family of methods.")] = "direct",
     method: Annotated[
         list[Path] | None,
         typer.Option(
@@ -29,7 +29,7 @@ def compare(
         list[str] | None,
         typer.Option(help="Only this method of the family; may be repeated."),
     ] = None,
-    world: Annotated[WorldName, typer.Option(help="Where.")] = WorldName.reviews,
+    world: Annotated[str, typer.Option(help="Where: reviews, stories.")] = "reviews",
     seeds: Annotated[int, typer.Option(min=1, help="Labellings and runs.")] = 3,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs a step.")] = None,
@@ -51,33 +51,35 @@ def compare(
         typer.Option(help="Folder of CSV and figure; it grows with every objective."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the contest in --out stopped.")
+        bool,
+        typer.Option("--resume", help="Go on where the comparison in --out stopped."),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Delete the earlier contest in --out.")
+        bool,
+        typer.Option("--overwrite", help="Delete the earlier comparison in --out."),
     ] = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="The standings as JSON; the rest goes to stderr."),
+        typer.Option("--json", help="The table as JSON; the rest goes to stderr."),
     ] = False,
 ) -> None:
     """Rank methods, and your own, on the same labels and budget."""
     import torch
 
-    from workbench.arena import command
     from workbench.core.errors import WorkbenchError
+    from workbench.experiment import comparison
 
     torch.set_num_threads(1)  # models so small run slower on two
     os.environ.setdefault("WORKBENCH_PROGRESS", "0")
-    settings = command.Settings(
+    settings = comparison.Settings(
         family=family, files=tuple(method or ()), only=tuple(only or ()),
-        world=world.value, seeds=seeds, steps=steps, batch_size=batch_size, lr=lr,
+        world=world, seeds=seeds, steps=steps, batch_size=batch_size, lr=lr,
         beta=beta, by=by, out=out, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     try:
         # a guest's own prints are no JSON either
         with redirect_stdout(sys.stderr if as_json else sys.stdout):
-            table = command.run(settings, partial(typer.echo, err=as_json))
+            table = comparison.run(settings, partial(typer.echo, err=as_json))
     except WorkbenchError as error:
         fail(str(error))
     if as_json:
@@ -87,7 +89,7 @@ def compare(
 
 
 def _json(table) -> str:
-    """The standings, an object a row; what is missing is null."""
+    """The table, an object a row; what is missing is null."""
     rows = table.to_dict("records")
     return json.dumps(
         [{name: _known(value) for name, value in row.items()} for row in rows],

@@ -33,7 +33,7 @@ def lab(
 ) -> None:
     """Open JupyterLab on your own copies of the lessons, in work/."""
     from workbench.core.errors import WorkbenchError
-    from workbench.runner import lab as jupyter
+    from workbench.runner import lab_server as jupyter
     from workbench.runner import workspace
 
     root = project()

@@ -15,16 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from workbench.catalogue import (
-    FAMILIES,
     Entry,
     card_fields,
     cards,
     chosen,
     describe,
+    family_names,
+    family_title,
     method,
     near_methods,
     wanted,
 )
+from workbench.catalogue.index import plain
 from workbench.catalogue.lessons import lesson_number
 from workbench.catalogue.select import known_lessons
 from workbench.cli.common import fail
@@ -43,7 +45,10 @@ def methods(
             help="Show one method in full, or list those of a lesson.",
         ),
     ] = None,
-    family: Annotated[Names, typer.Option(help="Of this family; repeatable.")] = None,
+    family: Annotated[
+        Names,
+        typer.Option(help="Of this family or group, e.g. direct or links; repeatable."),
+    ] = None,
     needs: Annotated[
         Names, typer.Option(help="That needs this, e.g. pairs; all if repeated.")
     ] = None,
@@ -85,11 +90,14 @@ def methods(
 
 
 def _lesson_asked(word: str, entries: Mapping[str, Entry]) -> str:
-    number = lesson_number(word, known_lessons(entries))
+    folder = family_names(entries).get(plain(word))
+    # the last part of a group may be a lesson's name, too
+    group = folder is not None and "/" in word
+    number = None if group else lesson_number(word, known_lessons(entries))
     if number is None:
         near = near_methods(word, entries)
-        if word.casefold() in FAMILIES:
-            near = f"; did you mean --family {word.casefold()}?"
+        if folder is not None:
+            near = f"; did you mean --family {folder}?"
         many = f"workbench methods lists all {len(entries)}"
         said = f"no method or lesson {printable(repr(word), 80)}{near}"
         fail(f"{said} {many}" if near else f"{said}; {many}")
@@ -110,12 +118,13 @@ def _list(rows: Mapping[str, Entry]) -> None:
     if sys.stdout.isatty():
         _table(rows)
         return
-    held = [entry.card for entry in rows.values()]
-    key = max(len(card.key) for card in held)
-    family = max(len(card.family) for card in held)
-    title = max(len(card.title) for card in held)
-    for card in held:
-        start = f"{card.key:<{key}}  {card.family:<{family}}  {card.notebook:<2}"
+    held = rows.values()
+    key = max(len(entry.card.key) for entry in held)
+    family = max(len(entry.family) for entry in held)
+    lesson = max(len(entry.card.notebook) for entry in held)
+    title = max(len(entry.card.title) for entry in held)
+    for card, folder in ((entry.card, entry.family) for entry in held):
+        start = f"{card.key:<{key}}  {folder:<{family}}  {card.notebook:<{lesson}}"
         typer.echo(f"{start}  {card.title:<{title}}  {', '.join(card.needs)}")
 
 
@@ -126,16 +135,16 @@ def _table(rows: Mapping[str, Entry]) -> None:
 
     console = Console()
     key = max(len(name) for name in rows)
-    families = dict.fromkeys(entry.card.family for entry in rows.values())
+    families = dict.fromkeys(entry.family for entry in rows.values())
     for number, family in enumerate(families):
-        title = Text(FAMILIES.get(family, family), style="bold")
+        title = Text(family_title(family), style="bold")
         table = Table(title=title, title_justify="left", box=None, expand=True)
         table.show_header = not number
         table.add_column("Method", style="cyan", width=key)
         table.add_column("Lesson", width=6)
         table.add_column("Title", ratio=3)
         table.add_column("Needs", ratio=2, style="green")
-        for card in (e.card for e in rows.values() if e.card.family == family):
+        for card in (e.card for e in rows.values() if e.family == family):
             needs = ", ".join(card.needs)
             table.add_row(*map(Text, (card.key, card.notebook, card.title, needs)))
         console.print(table, "")
@@ -174,9 +183,10 @@ def _facts(
         for key in told["parents"]
     ]
     compared = ": ".join(filter(None, (", ".join(parents), told["compared_with"])))
-    yield "Family", [_family(told["family"])]
+    yield "Family", [f"{told['family']}: {family_title(told['family'])}"]
     yield "Paper", [told["paper"]]
     yield "Needs", [", ".join(told["needs"])]
+    yield "Trained by", [told["loop"] or "no loop"]
     yield "Objective", [told["objective"]]
     yield "Compared with", [compared or "no other method"]
     yield "Valid only if", [told["valid_only_if"]]
@@ -190,10 +200,6 @@ def _facts(
     yield "Claim", [told["claim"]]
     yield "Lesson", _lesson(told["lesson"])
     yield "Judged claims", _claims(told)
-
-
-def _family(key: str) -> str:
-    return f"{key}: {FAMILIES[key]}" if key in FAMILIES else key
 
 
 def _setting(each: Mapping[str, Any]) -> str:

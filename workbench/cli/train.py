@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import Profile, WorldName, fail
+from workbench.cli.common import Profile, fail
 
 
 def train(
@@ -22,7 +22,8 @@ def train(
         ),
     ],
     world: Annotated[
-        WorldName | None, typer.Option(help="A synthetic world to train in.")
+        str | None,
+        typer.Option(help="A synthetic world to train in: reviews, stories."),
     ] = None,
     pairs: Annotated[
         Path | None, typer.Option(help="A preference file (JSONL or parquet).")
@@ -47,6 +48,21 @@ def train(
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 32,
+    users: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="So many users of different tastes label the pairs of a world; 0 is "
+            "one annotator. A file has its own column of users.",
+        ),
+    ] = 0,
+    group: Annotated[
+        int, typer.Option(min=1, help="Responses to a prompt, for own responses.")
+    ] = 4,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Passes over own responses, or over a round's pairs."),
+    ] = None,
     max_length: Annotated[
         int, typer.Option(min=8, help="Longest sequence of a file, tokens.")
     ] = 512,
@@ -78,14 +94,15 @@ def train(
     if any("=" not in text for text in setting or []):
         raise typer.BadParameter("--set takes name=value")
     from workbench.core.errors import WorkbenchError
-    from workbench.train import run_command, sizes
+    from workbench.experiment.training import run_command
+    from workbench.experiment.training_settings import sizes
 
     try:
         run_command(
-            method, world=None if world is None else world.value, pairs=pairs,
+            method, world=world, pairs=pairs,
             model=model, steps=steps, out=out, resume=resume,
             overwrite=overwrite, skip_bad=skip_bad, lr=lr, batch_size=batch_size,
-            max_length=max_length,
+            max_length=max_length, users=users, group=group, epochs=epochs,
             **sizes(profile.value, seeds, width, layers, device),
             options=dict(text.split("=", 1) for text in setting or []),
             echo=_echo, again=_again(sys.argv[1:]),

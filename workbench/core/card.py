@@ -17,6 +17,7 @@ HOOKS = {
     "prepare": "(labels, world, reference, cfg, seed): own data, model or way to write",
     "build": "(vocab, cfg, seed): the reward model or critic that it trains",
     "reward": "(model, cfg): what a trained model says of responses, to be optimised",
+    "margin": "(batch, cfg): by how much a reward model prefers the chosen response",
     "decode": "(model, reference, cfg): the policy that a trained critic steers",
     "advantages": "(rollouts, cfg): a value for each token of own responses",
     "returns": "(rollouts, cfg): what a critic is to predict",

@@ -68,7 +68,7 @@ class Policy(Protocol):
         """Seeds that train side by side."""
 
     def token_logps(self, tokens: Tokens) -> Tensor:
-        """log π(token | before) on response tokens, 0 elsewhere: [batch, time], nats."""
+        """log π(token | before), nats, [batch, time]; 0 outside the responses."""
 
     def response_logps(self, world: Any) -> Tensor:
         """log π(y|x) of every response of an exact world, nats per sequence."""
@@ -114,6 +114,7 @@ class Critic(Protocol):
         """V(s_t) before each response token, 0 elsewhere, [batch, time]."""
 
 
+@runtime_checkable
 class Method(Protocol):
     """A module of ``workbench.methods``, or any object with a card and a loss.
 
@@ -128,6 +129,7 @@ class Method(Protocol):
         """One value per example; ``batch`` is annotated with the class it reads."""
 
 
+@runtime_checkable
 class Loop(Protocol):
     """A module of ``workbench.loops`` that a card can name.
 

@@ -41,7 +41,7 @@ def learned(mask: str | None = None, *, logps: bool = True, default=MISSING) -> 
 
 
 def frozen(mask: str | None = None, *, logps: bool = True, default=MISSING) -> Any:
-    """An output of a model that does not learn; log-probs of tokens if it has a mask."""
+    """An output of a model that does not learn; with a mask, log-probs of tokens."""
     return _declare(Declared("frozen", mask, logps and mask is not None), default)
 
 

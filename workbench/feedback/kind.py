@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 from torch import Tensor
 
@@ -20,11 +20,12 @@ PARTS = {
     "utilities": "scores",
     "proposal": "log-probs of the policy that wrote the responses",
     "own": "responses of the reference that nobody judged",
-    "token_reward": "a reward of each token",
-    "users": "a column that says which user judged each pair",
+    "token_reward": "reward of each token",
+    "users": "column that says which user judged each pair",
 }
 
 
+@runtime_checkable
 class DataSet(Protocol):
     """Examples to train on; those of a stack's members lie side by side."""
 
@@ -64,7 +65,7 @@ class Kind:
         default_factory=lambda: MappingProxyType({})
     )
 
-    def maker(self, parts: Collection[str], source: str = "these data") -> Maker:
+    def maker(self, parts: Collection[str], source: str = "the labelling") -> Maker:
         """The way to make the data set of labels with these parts.
 
         Raises:
@@ -82,7 +83,7 @@ class Kind:
             " and ".join(PARTS[part] for part in needed if part not in parts)
             for needed in self.ways
         ]
-        raise MissingInput(f"{source} have no {', nor '.join(lacks)}")
+        raise MissingInput(f"{source} gives no {', nor '.join(lacks)}")
 
 
 @cache
@@ -107,6 +108,19 @@ def kind_of(batch_class: type) -> Kind:
         name = getattr(batch_class, "__name__", str(batch_class))
         raise MissingInput(f"no data set makes {name}; there are {known}")
     return kinds()[batch_class]
+
+
+def reads(method: Any, default: type | None = None) -> type:
+    """The batch that a method reads.
+
+    Args:
+        method: a module with ``loss``, or an object that says so in ``reads``.
+        default: what it reads if nothing is said.
+
+    Raises:
+        TypeError: its loss is annotated with no batch class.
+    """
+    return vars(method).get("reads") or batch_class(method.loss, default)
 
 
 def batch_class(loss: Callable, default: type | None = None) -> type:

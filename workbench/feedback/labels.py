@@ -41,7 +41,7 @@ class Labels:
     proposal: tuple[Tensor, Tensor] | None = None
     own: Tokens | None = None
     token_reward: Callable[[Tokens], Tensor] | None = None
-    source: str = "these data"
+    source: str = "the labelling"
 
     @property
     def parts(self) -> set[str]:
@@ -49,6 +49,21 @@ class Labels:
         names = "pairs thumbs utilities proposal own token_reward".split()
         held = {name for name in names if vars(self)[name] is not None}
         return held | (set(self.pairs.columns) if self.pairs is not None else set())
+
+    def __getitem__(self, rows: slice | Tensor) -> "Labels":
+        """Some of the pairs, or of the responses with thumbs; ``own`` is left out."""
+
+        def some(both: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor] | None:
+            return None if both is None else (both[0][rows], both[1][rows])
+
+        return Labels(
+            pairs=None if self.pairs is None else self.pairs[rows],
+            thumbs=None if self.thumbs is None else self.thumbs[rows],
+            utilities=some(self.utilities),
+            proposal=some(self.proposal),
+            token_reward=self.token_reward,
+            source=self.source,
+        )
 
     def data(self, batch_class: type) -> DataSet:
         """The data set whose batches are of this class.

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.core.contracts import Method
 from workbench.core.errors import BadCall
-from workbench.feedback.kind import batch_class, kinds
+from workbench.feedback.kind import kinds, reads
 
 
 def hook(method: Method, name: str, must: bool = False) -> Callable | None:
@@ -69,12 +69,12 @@ def check_batch(method: Method, batch: Any) -> None:
     Raises:
         BadCall: it makes others; the sentence says how to get the right ones.
     """
-    reads = batch_class(method.loss, type(batch))
-    if isinstance(batch, reads):
+    wanted = reads(method, type(batch))
+    if isinstance(batch, wanted):
         return
     known = kinds()
-    word = f" ({known[reads].name})" if reads in known else ""
+    word = f" ({known[wanted].name})" if wanted in known else ""
     raise BadCall(
-        f"{method.card.key} reads {reads.__name__}{word}, and these data make "
-        f"{type(batch).__name__}; Labels.data({reads.__name__}) makes what it reads"
+        f"{method.card.key} reads {wanted.__name__}{word}, and these data make "
+        f"{type(batch).__name__}; Labels.data({wanted.__name__}) makes what it reads"
     )

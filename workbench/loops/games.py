@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from workbench.core.contracts import ExactWorld, Method, Policy
 from workbench.core.fields import freeze
-from workbench.feedback.kinds.games import GameRollouts
+from workbench.feedback.kinds.game_rollouts import GameRollouts
 from workbench.loops.checks import check_batch, check_method, hook
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings

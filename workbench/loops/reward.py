@@ -14,7 +14,7 @@ from workbench.loops.schedule import Schedule, Settings
 from workbench.models.heads import ScoreModel
 
 NAME, TRAINS, ASKS, STEPS = "reward", "reward model", (), 200
-HOOKS = {"build": False, "reward": False, "after_step": False}
+HOOKS = {"build": False, "reward": False, "margin": False, "after_step": False}
 
 
 def fit(

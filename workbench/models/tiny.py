@@ -62,10 +62,18 @@ def reference(world, device: str = "cpu") -> Policy:
         MissingInput: no reference is shipped for this world.
     """
     name = f"{world.name}-{world.max_words}"
-    shipped = sorted(entry.name for entry in REFERENCES.iterdir())
-    if name not in shipped:
-        there = ", ".join(shipped)
+    if not is_shipped(world):
+        there = ", ".join(_shipped())
         raise MissingInput(f"no reference is shipped for {name}; there are {there}")
     with as_file(REFERENCES / name) as folder:
         policy = Policy.load(folder)
     return place(policy.requires_grad_(False).eval(), device)
+
+
+def is_shipped(world) -> bool:
+    """Whether a reference of this world and size comes with the package."""
+    return f"{world.name}-{world.max_words}" in _shipped()
+
+
+def _shipped() -> list[str]:
+    return sorted(entry.name for entry in REFERENCES.iterdir())

@@ -17,7 +17,10 @@ from torch import Tensor
 
 from workbench.core.errors import BadCheckpoint, BadRecord, MissingInput, printable
 from workbench.core.tokens import Tokens
+from workbench.feedback.columns import SCORES, columns_of
 from workbench.feedback.kinds.pairs import Pairs
+from workbench.feedback.kinds.thumbs import Thumbs
+from workbench.feedback.labels import Labels
 from workbench.feedback.records import (
     PreferenceRecord,
     Record,
@@ -105,23 +108,30 @@ class Encoded:
     """Preference records as tokens, and what had to be cut.
 
     Attributes:
-        pairs: chosen and rejected responses, one row a record that was kept.
+        labels: pairs, or responses with thumbs, one row per record that was kept. The
+            columns of the file that every record has travel with the pairs.
         kept: index of the record of each row.
         cut: number of prompts and responses that were shortened, and of pairs left out
             because both responses became the same tokens.
     """
 
-    pairs: Pairs
+    labels: Labels
     kept: tuple[int, ...]
     cut: Counter[str]
 
+    @property
+    def pairs(self) -> Pairs:
+        """The pairs, of records that are pairs."""
+        return self.labels.pairs
+
     def summary(self) -> str:
-        """One sentence: how many pairs, and what was cut."""
+        """One sentence: how many pairs or responses, and what was cut."""
         told = ", ".join(f"{n} {what}" for what, n in sorted(self.cut.items()))
-        return f"{len(self.kept)} pairs as tokens, {told or 'nothing cut'}"
+        what = "responses" if self.labels.pairs is None else "pairs"
+        return f"{len(self.kept)} {what} as tokens, {told or 'nothing cut'}"
 
 
-def encode_pairs(
+def encode(
     tokenizer,
     records: Sequence[Record],
     max_length: int = 512,
@@ -130,11 +140,11 @@ def encode_pairs(
     lines: Sequence[int] | None = None,
     skip_bad: bool = False,
 ) -> Encoded:
-    """Turn preference records into token pairs.
+    """Turn preference records into tokens: pairs, or single responses with thumbs.
 
     Args:
         tokenizer: of ``build`` or of a checkpoint.
-        records: preferences.
+        records: all of one form.
         max_length: longest sequence in tokens, prompt, response and end together. A
             response is shortened at its end only if it alone is longer, and then has
             no end of sequence; a prompt keeps its end.
@@ -144,7 +154,7 @@ def encode_pairs(
             them, instead of stopping.
 
     Raises:
-        MissingInput: the tokenizer has no end of sequence, or no pair is left.
+        MissingInput: the tokenizer has no end of sequence, or nothing is left.
         BadRecord: the chat template refuses a conversation, without ``skip_bad``.
         BadCheckpoint: the chat template refuses every conversation, or the tokenizer
             cannot write a text.
@@ -153,8 +163,9 @@ def encode_pairs(
         raise MissingInput("the tokenizer has no end-of-sequence token")
     if max_length < 4:
         raise ValueError(f"max_length is at least 4 tokens, not {max_length}")
-    if any(not isinstance(r, PreferenceRecord) for r in records):
-        raise MissingInput("pairs need chosen and rejected; these records are thumbs")
+    forms = {type(record) for record in records}
+    if len(forms) > 1:
+        raise MissingInput("records are pairs or thumbs, not both")
     prompts, refused = _prompt_ids(tokenizer, [r.prompt for r in records])
     cut: Counter[str] = Counter()
     if refused:
@@ -166,38 +177,63 @@ def encode_pairs(
         if not skip_bad:
             raise BadRecord(file, line, "chat template", f"it refuses this: {reason}")
         why = f"the chat template refuses them (first: line {line}: {reason})"
-        cut[f"pairs left out: {why}"] = len(refused)
-    sides = [
-        _response_ids(
-            tokenizer, [text_of(responses_of(records[i])[side]) for i in prompts]
-        )
-        for side in (0, 1)
-    ]
-    return _cut_to_fit(tokenizer, prompts, sides, max_length, cut)
+        what = "pairs" if forms == {PreferenceRecord} else "responses"
+        cut[f"{what} left out: {why}"] = len(refused)
+    sides = zip(*(responses_of(records[i]) for i in prompts), strict=True)
+    coded = [_response_ids(tokenizer, list(map(text_of, side))) for side in sides]
+    kept, rows = _cut_to_fit(tokenizer, prompts, coded, max_length, cut)
+    tokens = [_right_padded(side, pad_id(tokenizer)) for side in rows]
+    labels = _labels([records[i] for i in kept], tokens, Path(file).name)
+    return Encoded(labels, tuple(kept), Counter({k: n for k, n in cut.items() if n}))
+
+
+def encode_pairs(tokenizer, records: Sequence[Record], *more, **named) -> Encoded:
+    """``encode`` of records that have to be pairs.
+
+    Raises:
+        MissingInput: they are thumbs.
+    """
+    if any(not isinstance(r, PreferenceRecord) for r in records):
+        raise MissingInput("pairs need chosen and rejected; these records are thumbs")
+    return encode(tokenizer, records, *more, **named)
 
 
 def _cut_to_fit(
     tokenizer, prompts: dict[int, list[int]], sides, max_length: int, cut: Counter[str]
-) -> Encoded:
-    kept, rows = [], ([], [])
+) -> tuple[list[int], list[list]]:
+    """The records that are kept, and (prompt, response) of each, side by side."""
+    kept: list[int] = []
+    rows: list[list] = [[] for _ in sides]
     for (i, prompt), *whole in zip(prompts.items(), *sides, strict=True):
         # both responses see the same prompt: it is cut for the longer of them
-        pair = [response[: max_length - 2] for response in whole]
-        room = max_length - max(map(len, pair))
-        if pair[0] == pair[1]:
+        short = [response[: max_length - 2] for response in whole]
+        room = max_length - max(map(len, short))
+        if len(short) == 2 and short[0] == short[1]:
             cut["pairs left out: the same tokens on both sides"] += 1
             continue
-        short = _shorten(prompt, room, tokenizer.bos_token_id)
-        cut["prompts shortened"] += len(short) < len(prompt)
-        for side, response in enumerate(pair):
+        lead = _shorten(prompt, room, tokenizer.bos_token_id)
+        cut["prompts shortened"] += len(lead) < len(prompt)
+        for side, response in enumerate(short):
             cut["responses shortened"] += len(response) < len(whole[side])
-            rows[side].append((short, response))
+            rows[side].append((lead, response))
         kept.append(i)
     if not kept:
         raise MissingInput("no pair is left: both sides become the same tokens")
-    chosen, rejected = (_right_padded(side, pad_id(tokenizer)) for side in rows)
-    pairs = Pairs(chosen, rejected, torch.ones(len(kept), dtype=torch.float64))
-    return Encoded(pairs, tuple(kept), Counter({k: n for k, n in cut.items() if n}))
+    return kept, rows
+
+
+def _labels(records: Sequence[Record], tokens: list[Tokens], source: str) -> Labels:
+    weight = torch.ones(len(records), dtype=torch.float64)
+    if len(tokens) == 1:
+        up = torch.tensor([record.label for record in records])
+        return Labels(thumbs=Thumbs(tokens[0], up, weight), source=source)
+    columns = columns_of([record.extra for record in records])
+    pairs = Pairs(*tokens, weight, columns)
+    scores = [columns.get(name) for name in SCORES]
+    if any(score is None for score in scores):
+        return Labels(pairs, source=source)
+    utilities = (scores[0].double(), scores[1].double())
+    return Labels(pairs, utilities=utilities, source=source)
 
 
 def _shorten(prompt: list[int], room: int, bos: int | None) -> list[int]:

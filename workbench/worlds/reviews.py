@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core.tokens import Tokens
-from workbench.worlds import gold
+from workbench.worlds import gold, people
 from workbench.worlds.author import all_author_logps
 from workbench.worlds.enumerated import Enumerated
+from workbench.worlds.registry import WorldCard
 
 
 class Reviews(Enumerated):
@@ -63,3 +64,12 @@ class Reviews(Enumerated):
     def corpus(self, n: int, generator: torch.Generator) -> Tokens:
         """``n`` reviews of the hidden author, prompts in equal shares."""
         return self.draw(self.author, n, generator)
+
+
+# small models on short answers learn fast
+world_card = WorldCard(
+    "reviews",
+    lambda max_words: Reviews(3 if max_words is None else max_words),
+    {"steps": 100, "batch_size": 32, "lr": 1e-3},
+    tastes=people.rewards,
+)

@@ -15,6 +15,7 @@ from torch import Tensor
 from workbench.core.statistics import interval
 from workbench.core.tokens import Tokens
 from workbench.worlds import story_gold
+from workbench.worlds.registry import WorldCard
 from workbench.worlds.story_author import Author
 from workbench.worlds.story_words import GENRES, NAMES, lexicon
 
@@ -155,3 +156,14 @@ class Stories:
         author = Author(self.lexicon, self.min_words, self.max_words)
         words, length = author.write(lead[:, 0] - 2, lead[:, 1], generator)
         return self._as_tokens(prompt, words, length)
+
+
+# long answers need smaller steps, and cost more to measure
+world_card = WorldCard(
+    "stories",
+    lambda max_words: Stories(),
+    {
+        "steps": 24, "batch_size": 16, "lr": 2e-4,
+        "n_pairs": 192, "held_out_pairs": 64, "samples": 64,
+    },
+)  # fmt: skip

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, node_values, random, token_logps
-from workbench.feedback.kinds.values import ValueRollouts
+from workbench.feedback.kinds.scored_prefixes import ValueRollouts
 from workbench.methods.decoding import vas
 from workbench.methods.values import soft_backup
 from workbench.worlds.reviews import Reviews

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random, token_logps
-from workbench.feedback.kinds.games import GameRollouts
+from workbench.feedback.kinds.game_rollouts import GameRollouts
 from workbench.methods.games import nash_md
 from workbench.worlds.solutions import kl
 from workbench.worlds.tree import PrefixTree

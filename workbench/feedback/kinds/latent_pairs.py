@@ -9,7 +9,7 @@ from torch import Tensor
 from workbench.core.fields import learned, masks
 from workbench.core.logps import Reduce, sequence_logps
 from workbench.feedback.kind import Kind
-from workbench.feedback.kinds.pairs import AroundPairs
+from workbench.feedback.kinds.pairs import AroundPairs, exchanged
 from workbench.feedback.kinds.responses import example_logps
 
 
@@ -41,6 +41,10 @@ class LatentPairLogps:
             sequence_logps(self.policy_chosen, self.chosen_mask, reduce),
             sequence_logps(self.policy_rejected, self.rejected_mask, reduce),
         )
+
+    def swapped(self):
+        """The same pairs, chosen and rejected exchanged in every field."""
+        return exchanged(self)
 
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):

@@ -1,6 +1,6 @@
 """Lists of scored responses to the same prompt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -40,6 +40,10 @@ class ListLogps:
     def logratio(self, reduce: Reduce = "sum") -> Float[Tensor, "batch group"]:
         """log π(y|x) − log π_ref(y|x), no gradient into the reference."""
         return sequence_logps(self.policy - self.ref.detach(), self.mask, reduce)
+
+    def swapped(self):
+        """The same lists with the scores negated: the worst response is the best."""
+        return replace(self, scores=-self.scores)
 
     @property
     def win_rates(self) -> Float[Tensor, "batch group"]:

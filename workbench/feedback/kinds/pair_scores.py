@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core.fields import learned
 from workbench.feedback.kind import Kind
-from workbench.feedback.kinds.pairs import AroundPairs, Pairs
+from workbench.feedback.kinds.pairs import AroundPairs, Pairs, exchanged
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,14 @@ class PairScores:
 
     chosen: Float[Tensor, " batch"] = learned()
     rejected: Float[Tensor, " batch"] = learned()
+
+    def margin(self) -> Float[Tensor, " batch"]:
+        """Score of the chosen minus that of the rejected response, reward units."""
+        return self.chosen - self.rejected
+
+    def swapped(self):
+        """The same pairs, chosen and rejected exchanged."""
+        return exchanged(self)
 
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):

@@ -1,19 +1,35 @@
 """Comparisons: a chosen and a rejected response to the same prompt."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.core.fields import frozen, learned, masks
+from workbench.core.fields import frozen, learned, masks, tensors
 from workbench.core.logps import Reduce
 from workbench.core.memory import read_in_parts, rows_at_once
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kind import Kind
 from workbench.feedback.kinds.responses import ResponseLogps
+
+
+def exchanged(batch: Any) -> Any:
+    """The same batch; each field of a chosen response has its partner's tensor.
+
+    Partners are called alike but for the words chosen and rejected; a field without
+    these words stays as it is.
+    """
+    held = tensors(batch)
+    other = {"chosen": "rejected", "rejected": "chosen"}
+    partner = {
+        name: "_".join(other.get(word, word) for word in name.split("_"))
+        for name in held
+    }
+    return replace(batch, **{name: held[partner[name]] for name in held})
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,10 @@ class PairLogps:
     def margin(self, reduce: Reduce = "sum") -> Float[Tensor, " batch"]:
         """Log-ratio of the chosen minus that of the rejected response, in nats."""
         return self.chosen.logratio(reduce) - self.rejected.logratio(reduce)
+
+    def swapped(self):
+        """The same pairs, chosen and rejected exchanged in every field."""
+        return exchanged(self)
 
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):

@@ -10,7 +10,7 @@ from workbench.core.fields import constant
 from workbench.core.tokens import Tokens
 from workbench.feedback.kind import Kind
 from workbench.feedback.kinds.responses import ResponseLogps, Responses
-from workbench.feedback.kinds.values import ScoredResponses
+from workbench.feedback.kinds.scored_prefixes import ScoredResponses
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Thumbs up or down on single responses; no response need have a partner."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -30,6 +30,10 @@ class ThumbLogps(ResponseLogps):
     up: Bool[Tensor, " batch"] = constant()
     reference_point: Float[Tensor, " batch"] = constant()
     reference_mean: Float[Tensor, " batch"] = constant()
+
+    def swapped(self):
+        """The same responses; thumbs up are down and thumbs down are up."""
+        return replace(self, up=~self.up)
 
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):

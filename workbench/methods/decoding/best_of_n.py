@@ -1,9 +1,9 @@
 """Best-of-n: draw n responses, keep the one with the highest score.
 
 Objective:
-    y = argmax_i r(x, y_i) with y_1 … y_n from π_ref, ties broken evenly. Its law is
-    P(y) = π_ref(y) · (F≤(r_y)^n − F<(r_y)^n) / (F≤(r_y) − F<(r_y)), with F≤ and F< the
-    mass of π_ref at or below, and strictly below, a score.
+    y = argmax_i r(x, y_i) with y_1 … y_n from π_ref, ties broken evenly. Its
+    distribution is P(y) = π_ref(y) · (F≤(r_y)^n − F<(r_y)^n) / (F≤(r_y) − F<(r_y)),
+    with F≤ and F< the mass of π_ref at or below, and strictly below, a score.
 
 Compared with BT:
     the scores are used, not learned; no weight changes.
@@ -14,10 +14,10 @@ Valid only if:
 Fixed point:
     n → ∞ is π_ref restricted to the best score it can reach. At every n,
     KL(P‖π_ref) ≤ log n − (n − 1)/n, with equality for scores without atoms only. Any
-    increasing transform of the scores leaves the law as it is.
+    increasing transform of the scores leaves the distribution as it is.
 
 Known mistakes:
-    (1) the law of a score without atoms, n π_ref F≤^(n−1): sums to more than 1.
+    (1) the distribution of a score without atoms, n π_ref F≤^(n−1): its sum exceeds 1.
     (2) F<, the strict mass, in its place: sums to less than 1.
     (3) ties broken by the order of the responses.
     (4) the worst of n kept: scores are not losses.
@@ -124,18 +124,11 @@ def _strictly_below(ref_logps: Tensor, scores: Tensor, n: int) -> Tensor:
     return ref_logps + math.log(n) + (n - 1) * below.gather(-1, level)
 
 
-def _ties_by_order(ref_logps: Tensor, scores: Tensor, n: int) -> Tensor:
-    rank = scores.argsort(dim=-1, stable=True).argsort(-1)
-    return log_law(ref_logps, rank.to(ref_logps), n)
-
-
-def _worst(ref_logps: Tensor, scores: Tensor, n: int) -> Tensor:
-    return log_law(ref_logps, -scores, n)
-
-
 mistakes: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
     "1 law of a score without atoms": _without_atoms,
     "2 strict mass": _strictly_below,
-    "3 ties by order": _ties_by_order,
-    "4 worst of n": _worst,
+    "3 ties by order": lambda ref_logps, scores, n: log_law(
+        ref_logps, scores.argsort(stable=True).argsort().to(ref_logps), n
+    ),
+    "4 worst of n": lambda ref_logps, scores, n: log_law(ref_logps, -scores, n),
 }

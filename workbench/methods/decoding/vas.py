@@ -25,17 +25,17 @@ Known mistakes:
     (4) the score left out: V chases itself.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.advantages import gae
 from workbench.core.card import Card
 from workbench.core.logps import Reduce, sequence_logps
-from workbench.feedback.kinds.values import ValueRollouts
+from workbench.feedback.kinds.scored_prefixes import ValueRollouts
 
 card = Card(
     key="vas",
@@ -48,6 +48,8 @@ card = Card(
     notebook="60",
 )
 
+Actions = Float[Tensor, "*lead action"]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -56,7 +58,7 @@ class Config:
     Attributes:
         strength: b, nats per reward unit: 1/β of the other methods.
         top_k: candidates that are steered; at least the vocabulary for all of them.
-        gamma: discount a token.
+        gamma: discount per token.
         lam: λ of TD(λ), 1 for Monte Carlo.
         reduce: ``"sum"`` or ``"mean"`` over the tokens of a response.
     """
@@ -81,11 +83,7 @@ def loss(batch: ValueRollouts, cfg: Config) -> Float[Tensor, " batch"]:
     return sequence_logps(error, batch.mask, cfg.reduce)
 
 
-def next_token_logits(
-    base_logits: Float[Tensor, "*lead action"],
-    values: Float[Tensor, "*lead action"],
-    cfg: Config,
-) -> Float[Tensor, "*lead action"]:
+def next_token_logits(base_logits: Actions, values: Actions, cfg: Config) -> Actions:
     """Logits of the steered policy.
 
     Args:
@@ -107,22 +105,16 @@ def _paid_everywhere(batch: ValueRollouts, cfg: Config) -> Tensor:
     return sequence_logps(error, batch.mask, cfg.reduce)
 
 
-def _mask_ignored(batch: ValueRollouts, cfg: Config) -> Tensor:
-    return ((batch.values - targets(batch, cfg)) ** 2 / 2).sum(-1)
-
-
 def _own_target(batch: ValueRollouts, cfg: Config) -> Tensor:
     estimate = gae(batch.rewards, batch.values, batch.mask, cfg.gamma, cfg.lam)
     return sequence_logps(estimate**2 / 2, batch.mask, cfg.reduce)
 
 
-def _no_score(batch: ValueRollouts, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=torch.zeros_like(batch.scores)), cfg)
-
-
-mistakes: dict[str, Callable[[ValueRollouts, Config], Tensor]] = {
+mistakes = {
     "1 score paid at every prefix": _paid_everywhere,
-    "2 padding counted": _mask_ignored,
+    "2 padding counted": edits.instead(
+        loss, lambda batch, cfg: ((batch.values - targets(batch, cfg)) ** 2 / 2).sum(-1)
+    ),
     "3 gradient through the target": _own_target,
-    "4 score left out": _no_score,
+    "4 score left out": edits.with_batch(loss, scores=lambda batch: 0 * batch.scores),
 }

@@ -26,16 +26,15 @@ Known mistakes:
     (5) the preference of the opponent: p(y′ ≻ y).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
-from workbench.feedback.kinds.games import GameRollouts
+from workbench.feedback.kinds.game_rollouts import GameRollouts
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.loops import games
 
@@ -90,7 +89,7 @@ def opponent(
     ref: Float[Tensor, "*#lead response"],
     cfg: Config,
 ) -> Float[Tensor, "*lead response"]:
-    """The law whose samples the policy plays against: its mixture with π_ref."""
+    """The distribution that the policy plays against: its mixture with π_ref."""
     return mixture(logps, ref, cfg.mix)
 
 
@@ -133,22 +132,10 @@ def _not_stopped(batch: GameRollouts, cfg: Config) -> Tensor:
     return -(batch.preference - 0.5 - cfg.tau * inner.logratio()) * inner.logps()
 
 
-def _no_kl(batch: GameRollouts, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, tau=0.0))
-
-
-def _no_reference(batch: GameRollouts, cfg: Config) -> Tensor:
-    return loss(replace(batch, ref=torch.zeros_like(batch.ref)), cfg)
-
-
-def _opponent_preferred(batch: GameRollouts, cfg: Config) -> Tensor:
-    return loss(replace(batch, preference=1 - batch.preference), cfg)
-
-
-mistakes: dict[str, Callable[[GameRollouts, Config], Tensor]] = {
+mistakes = {
     "1 KL token by token": _token_by_token,
     "2 gradient into the bracket": _not_stopped,
-    "3 no KL": _no_kl,
-    "4 no reference": _no_reference,
-    "5 preference of the opponent": _opponent_preferred,
+    "3 no KL": edits.with_config(loss, tau=0.0),
+    "4 no reference": edits.no_reference(loss),
+    "5 preference of the opponent": edits.swapped(loss),
 }

@@ -10,25 +10,24 @@ Valid only if:
     the responses are answers one wants; SFT copies the mistakes of the author too.
 
 Minimiser:
-    the law of the data, π(y|x) = p_data(y|x), for ``reduce="sum"``. One mean over all
-    tokens of a batch (TRL) is the same gradient divided by the batch's token count. A
-    mean per response (``reduce="mean"``) is another method: its minimiser is
+    the distribution of the data, π(y|x) = p_data(y|x), for ``reduce="sum"``. One mean
+    over all tokens of a batch (TRL) is the same gradient divided by the batch's token
+    count. A mean per response (``reduce="mean"``) is another method: its minimiser is
     p_data(y|x) / |y|, normalised, so it writes shorter than its data.
 
 Known mistakes:
     (1) prompt or padding tokens counted: the mask ignored.
     (2) the end of sequence left out: the policy never learns to stop.
-    (3) a mean over each response's own tokens, where nats a response are meant.
+    (3) a mean over each response's own tokens, where nats per response are meant.
     (4) the sign: the data become unlikely.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import pad
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import Reduce
 from workbench.feedback.kinds.responses import ResponseLogps
@@ -52,10 +51,10 @@ class Config:
     """Settings of SFT.
 
     Attributes:
-        reduce: ``"sum"`` is nats a response, ``"mean"`` nats a token of the response.
+        reduce: ``"sum"`` is nats per response, ``"mean"`` nats per token of it.
     """
 
-    reduce: Reduce = "sum"  # ours: its minimiser is the data law; TRL: see Minimiser
+    reduce: Reduce = "sum"  # ours: ends at the data's distribution; TRL: see Minimiser
 
 
 def loss(batch: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
@@ -63,26 +62,9 @@ def loss(batch: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return -batch.logps(cfg.reduce)
 
 
-def _mask_ignored(batch: ResponseLogps, cfg: Config) -> Tensor:
-    return -batch.policy.sum(-1)
-
-
-def _end_left_out(batch: ResponseLogps, cfg: Config) -> Tensor:
-    followed = pad(batch.mask[:, 1:], (0, 1))
-    return loss(replace(batch, mask=batch.mask & followed), cfg)
-
-
-def _mean_over_tokens(batch: ResponseLogps, cfg: Config) -> Tensor:
-    return -batch.logps("mean")
-
-
-def _wrong_sign(batch: ResponseLogps, cfg: Config) -> Tensor:
-    return batch.logps(cfg.reduce)
-
-
-mistakes: dict[str, Callable[[ResponseLogps, Config], Tensor]] = {
-    "1 prompt or padding counted": _mask_ignored,
-    "2 end of sequence left out": _end_left_out,
-    "3 mean over tokens": _mean_over_tokens,
-    "4 wrong sign": _wrong_sign,
+mistakes = {
+    "1 prompt or padding counted": edits.mask_ignored(loss),
+    "2 end of sequence left out": edits.end_left_out(loss),
+    "3 mean over tokens": edits.with_config(loss, reduce="mean"),
+    "4 wrong sign": edits.wrong_sign(loss),
 }

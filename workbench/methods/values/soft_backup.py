@@ -55,7 +55,7 @@ Reward = Float[Tensor, "*lead response"]
 class Config:
     """Settings of the backup."""
 
-    beta: float = 0.3  # reward units a nat; ours: where a proxy's gold peaks on reviews
+    beta: float = 0.3  # reward units per nat; ours: a proxy's gold peak on reviews
 
 
 @dataclass(frozen=True)
@@ -121,27 +121,19 @@ def maximum(tree: PrefixTree, ref: Conditionals, reward: Reward) -> SoftValues:
     return SoftValues(V, Q, kept.log_softmax(-1))
 
 
-def _reference_twice(tree, ref, reward, beta) -> SoftValues:
-    return backup(tree, 2 * ref, reward, beta)
-
-
-def _mean(tree, ref, reward, beta) -> SoftValues:
-    return linear(tree, ref, reward)
-
-
 def _no_end(tree, ref, reward, beta) -> SoftValues:
     no_end = ref.clone()
     no_end[..., -1] = -torch.inf
     return backup(tree, no_end.log_softmax(-1), reward, beta)
 
 
-def _no_beta(tree, ref, reward, beta) -> SoftValues:
-    return backup(tree, ref, reward, 1.0)
-
-
 mistakes: dict[str, Callable[..., SoftValues]] = {
-    "1 reference counted twice": _reference_twice,
-    "2 mean instead of soft maximum": _mean,
+    "1 reference counted twice": lambda tree, ref, reward, beta: backup(
+        tree, 2 * ref, reward, beta
+    ),
+    "2 mean instead of soft maximum": lambda tree, ref, reward, beta: linear(
+        tree, ref, reward
+    ),
     "3 end of sequence left out": _no_end,
-    "4 beta forgotten": _no_beta,
+    "4 beta forgotten": lambda tree, ref, reward, beta: backup(tree, ref, reward, 1.0),
 }

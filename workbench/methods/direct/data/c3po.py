@@ -30,12 +30,12 @@ Known mistakes:
     (7) a mean over each response's own tokens: at π_ref it still pulls, to short ones.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.scoped_pairs import ScopedPairLogps
 from workbench.loops import offline
@@ -75,44 +75,25 @@ def loss(batch: ScopedPairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.loss(batch, cfg) - held
 
 
-def _swapped(batch: ScopedPairLogps, cfg: Config) -> Tensor:
-    return loss(batch, cfg) - dpo.loss(batch, cfg) + dpo.link(-batch.margin(), cfg)
-
-
-def _plus(batch: ScopedPairLogps, cfg: Config) -> Tensor:
-    return 2 * dpo.loss(batch, cfg) - loss(batch, cfg)
-
-
-def _exchanged(batch: ScopedPairLogps, cfg: Config) -> Tensor:
-    held = cfg.near * batch.outside.logps() + cfg.outside * batch.near.logps()
-    return dpo.loss(batch, cfg) - held
-
-
 def _chosen_held(batch: ScopedPairLogps, cfg: Config) -> Tensor:
     held = (cfg.outside + cfg.near) * batch.chosen.logps()
     return dpo.loss(batch, cfg) - held
 
 
-def _near_forgotten(batch: ScopedPairLogps, cfg: Config) -> Tensor:
-    return dpo.loss(batch, cfg) - cfg.outside * batch.outside.logps()
-
-
-def _mask_ignored(batch: ScopedPairLogps, cfg: Config) -> Tensor:
-    held = cfg.outside * batch.policy_outside.sum(-1)
-    return dpo.loss(batch, cfg) - held - cfg.near * batch.policy_near.sum(-1)
-
-
-def _mean_over_tokens(batch: ScopedPairLogps, cfg: Config) -> Tensor:
-    held = cfg.outside * batch.outside.logps("mean")
-    return dpo.loss(batch, cfg) - held - cfg.near * batch.near.logps("mean")
-
-
-mistakes: dict[str, Callable[[ScopedPairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 plus": _plus,
-    "3 strengths exchanged": _exchanged,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 plus": edits.with_config(
+        loss, outside=lambda cfg: -cfg.outside, near=lambda cfg: -cfg.near
+    ),
+    "3 strengths exchanged": edits.with_config(
+        loss, outside=lambda cfg: cfg.near, near=lambda cfg: cfg.outside
+    ),
     "4 chosen response held": _chosen_held,
-    "5 near prompts forgotten": _near_forgotten,
-    "6 prompt or padding counted": _mask_ignored,
-    "7 mean over own tokens": _mean_over_tokens,
+    "5 near prompts forgotten": edits.with_config(loss, near=0.0),
+    "6 prompt or padding counted": edits.mask_ignored(
+        loss, "outside_mask", "near_mask"
+    ),
+    "7 mean over own tokens": edits.mean_over_tokens(
+        loss, "policy_outside", "policy_near"
+    ),
 }

@@ -17,8 +17,9 @@ Valid only if:
 
 Minimiser:
     of the first line, for codes that take a few values: π(y|x, z) = p_data(y|x, z), the
-    law of the data that share the code, good or bad. At z* so trained it is that of
-    what lies nearest, no better. T is 0 if and only if the chosen code is nearer by m.
+    distribution of the data that share the code, good or bad. At z* so trained it is
+    that of what lies nearest, no better. T is 0 if and only if the chosen code is
+    nearer by m.
 
 Known mistakes:
     (1) chosen and rejected swapped.
@@ -29,13 +30,13 @@ Known mistakes:
     (6) no pull to norm 1: codes run apart until every margin holds.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.latent_pairs import LatentPairLogps, LatentPairs
 from workbench.feedback.labels import Labels
@@ -104,11 +105,6 @@ def prepare(labels: Labels, world, reference, cfg: Config, seed: int) -> Prepare
     return Prepared(data, policy, None, lambda it: it.at_ideal().response_logps(world))
 
 
-def _swapped(batch: LatentPairLogps, cfg: Config) -> Tensor:
-    codes = {"code_chosen": batch.code_rejected, "code_rejected": batch.code_chosen}
-    return loss(replace(batch, **codes), cfg)
-
-
 def _squared(batch: LatentPairLogps, cfg: Config) -> Tensor:
     def far(ideal: Tensor, chosen: Tensor, rejected: Tensor) -> Tensor:
         gap = ((ideal - chosen) ** 2).sum(-1) - ((ideal - rejected) ** 2).sum(-1)
@@ -137,15 +133,11 @@ def _chosen_only(batch: LatentPairLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) + batch.logps()[1]
 
 
-def _no_norm(batch: LatentPairLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, norm=0.0))
-
-
-mistakes: dict[str, Callable[[LatentPairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 squared distances": _squared,
     "3 ideal code moved twice": _ideal_twice,
     "4 codes moved twice": _codes_twice,
     "5 chosen response alone": _chosen_only,
-    "6 no norm": _no_norm,
+    "6 no norm": edits.with_config(loss, norm=0.0),
 }

@@ -30,13 +30,13 @@ Known mistakes:
     (5) β forgotten.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps, Pairs
 from workbench.feedback.labels import Labels
@@ -101,8 +101,8 @@ def prepare(labels: Labels, world, reference, cfg: Config, seed: int) -> Prepare
     shares = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
     goals = Goals(world, torch.cat([chosen, rejected]).quantile(shares).tolist())
     asked = conditioned(reference, world, goals)
-    data, top = augment(labels.pairs, chosen, rejected, goals), goals.at(-1)
-    policy = asked.copies(1)
+    data = augment(labels.pairs, chosen, rejected, goals)
+    policy, top = asked.copies(1), goals.at(-1)
     return Prepared(data, policy, asked, lambda it: it.response_logps(goals)[top])
 
 
@@ -111,12 +111,10 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.loss(batch, cfg)
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": dpo.mistakes["1 swapped pair"],
-    "2 no reference": dpo.mistakes["6 no reference"],
-    "3 mean over tokens": dpo.mistakes["2 mean over tokens"],
-    "4 gradient through the reference": dpo.mistakes[
-        "4 gradient through the reference"
-    ],
-    "5 no beta": dpo.mistakes["5 no beta"],
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 no reference": edits.no_reference(loss),
+    "3 mean over tokens": edits.mean_over_tokens(loss),
+    "4 gradient through the reference": edits.through_reference(loss),
+    "5 no beta": edits.with_config(loss, beta=1.0),
 }

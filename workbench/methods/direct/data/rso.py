@@ -17,9 +17,9 @@ Valid only if:
     published code, frequent responses lose their weight.
 
 Minimiser:
-    that of DPO at γ. With Bradley–Terry labels of r it is π_ref exp(r/γ)/Z whatever law
-    the pairs have: rejection sampling changes what finitely many pairs tell. With the
-    labels of a score, as here, the infimum lies at D = ∞.
+    that of DPO at γ. With Bradley–Terry labels of r it is π_ref exp(r/γ)/Z whatever
+    distribution the pairs have: rejection sampling changes what finitely many pairs
+    tell. With the labels of a score, as here, the infimum lies at D = ∞.
 
 Known mistakes:
     (1) the β of the sampling in the loss.
@@ -28,13 +28,13 @@ Known mistakes:
     (4) a mean over tokens.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.seeds import generator
 from workbench.feedback.kinds.lists import Lists, join
@@ -66,7 +66,7 @@ class Config:
     Attributes:
         beta: temperature of the rejection, reward units per nat.
         gamma: what multiplies D in the loss.
-        keep: responses kept of each list, two a pair.
+        keep: responses kept of each list, two per pair.
     """
 
     beta: float = 0.5  # paper
@@ -102,7 +102,7 @@ def select(
 
 
 def pairs(candidates: Lists, cfg: Config, generator: torch.Generator) -> Pairs:
-    """``keep // 2`` pairs a list, of responses kept and joined at random.
+    """``keep // 2`` pairs per list, of responses kept and joined at random.
 
     The higher score is chosen. Equal scores and twice the same text make no pair.
     """
@@ -134,18 +134,9 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.loss(batch, dpo.Config(beta=cfg.gamma))
 
 
-def _beta_in_loss(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.loss(batch, dpo.Config(beta=cfg.beta))
-
-
-def _of_dpo(name: str) -> Callable[[PairLogps, Config], Tensor]:
-    wrong = dpo.mistakes[name]
-    return lambda batch, cfg: wrong(batch, dpo.Config(beta=cfg.gamma))
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 beta of the sampling": _beta_in_loss,
-    "2 swapped pair": _of_dpo("1 swapped pair"),
-    "3 no reference": _of_dpo("6 no reference"),
-    "4 mean over tokens": _of_dpo("2 mean over tokens"),
+mistakes = {
+    "1 beta of the sampling": edits.with_config(loss, gamma=lambda cfg: cfg.beta),
+    "2 swapped pair": edits.swapped(loss),
+    "3 no reference": edits.no_reference(loss),
+    "4 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -20,8 +20,7 @@ Minimiser:
 
 Known mistakes:
     (1) chosen and rejected swapped.
-    (2) the reference left whole: only the policy's rest is scaled, and D_a ≠ 0 at the
-        start.
+    (2) the reference left whole: only the policy's rest is scaled; D_a ≠ 0 at first.
     (3) l counted from the first column: the prompt uses it up.
     (4) a on the first l tokens, not on the rest.
     (5) the rest detached: the value of DPO with the gradient of a = 0.
@@ -29,12 +28,13 @@ Known mistakes:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.pairs import PairLogps
@@ -91,62 +91,30 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.link(margin - sequence_logps(rejected, batch.rejected_mask), cfg)
 
 
-def _of_sides(batch: PairLogps, cfg: Config, ratio: Callable) -> Tensor:
-    shared = shared_length(batch)
-    first = sequence_logps(ratio(batch.chosen, shared), batch.chosen_mask)
-    second = sequence_logps(ratio(batch.rejected, shared), batch.rejected_mask)
-    return dpo.link(first - second, cfg)
+def _with(ratio: Callable[[ResponseLogps, Tensor, float], Tensor]) -> edits.Loss:
+    def wrong(batch: PairLogps, cfg: Config) -> Tensor:
+        shared = shared_length(batch)
+        both = (batch.chosen, batch.rejected)
+        first, second = (sequence_logps(ratio(y, shared, cfg.a), y.mask) for y in both)
+        return dpo.link(first - second, cfg)
+
+    return wrong
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return _of_sides(batch, cfg, lambda side, n: -scaled(side, n, cfg.a))
+def _rest_detached(side: ResponseLogps, shared: Tensor, a: float) -> Tensor:
+    rest = scaled(side, shared, 1.0) - scaled(side, shared, 0.0)
+    return scaled(side, shared, 0.0) + rest.detach()
 
 
-def _reference_whole(batch: PairLogps, cfg: Config) -> Tensor:
-    def ratio(side, shared):
-        free = replace(side, ref=torch.zeros_like(side.ref))
-        return scaled(free, shared, cfg.a) - side.ref.detach()
-
-    return _of_sides(batch, cfg, ratio)
-
-
-def _prompt_counted(batch: PairLogps, cfg: Config) -> Tensor:
-    def ratio(side, shared):
-        every = replace(side, mask=torch.ones_like(side.mask))
-        return scaled(every, shared, cfg.a)
-
-    return _of_sides(batch, cfg, ratio)
-
-
-def _first_scaled(batch: PairLogps, cfg: Config) -> Tensor:
-    def ratio(side, n):
-        return (1 + cfg.a) * scaled(side, n, 1.0) - scaled(side, n, cfg.a)
-
-    return _of_sides(batch, cfg, ratio)
-
-
-def _rest_detached(batch: PairLogps, cfg: Config) -> Tensor:
-    def ratio(side, n):
-        rest = scaled(side, n, 1.0) - scaled(side, n, 0.0)
-        return scaled(side, n, 0.0) + rest.detach()
-
-    return _of_sides(batch, cfg, ratio)
-
-
-def _through_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    def ratio(side, n):
-        moving = replace(side, ref=torch.zeros_like(side.ref))
-        frozen = replace(moving, policy=side.ref)
-        return scaled(moving, n, cfg.a) - scaled(frozen, n, cfg.a)
-
-    return _of_sides(batch, cfg, ratio)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 reference whole": _reference_whole,
-    "3 prompt counted": _prompt_counted,
-    "4 first tokens scaled": _first_scaled,
-    "5 rest detached": _rest_detached,
-    "6 gradient through the reference": _through_reference,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 reference whole": _with(
+        lambda y, n, a: scaled(edits.without_reference(y), n, a) - y.ref.detach()
+    ),
+    "3 prompt counted": _with(lambda y, n, a: scaled(edits.unmasked(y), n, a)),
+    "4 first tokens scaled": _with(
+        lambda y, n, a: (1 + a) * scaled(y, n, 1.0) - scaled(y, n, a)
+    ),
+    "5 rest detached": _with(_rest_detached),
+    "6 gradient through the reference": edits.through_reference(loss),
 }

@@ -9,12 +9,12 @@ Compared with DPO:
 
 Valid only if:
     both responses answer the same prompt; the reward is wanted without its part that is
-    linear in length, α reward units a token; |y| counts response tokens, the end of
+    linear in length, α reward units per token; |y| counts response tokens, the end of
     sequence included.
 
 Minimiser:
     π ∝ π_ref exp((r − α|y|)/β) for Bradley–Terry labels of reward r: π*_β of the reward
-    less its price. If annotators add α a token to r, this is π*_β of r itself.
+    less its price. If annotators add α per token to r, this is π*_β of r itself.
 
 Known mistakes:
     (1) chosen and rejected swapped.
@@ -25,15 +25,14 @@ Known mistakes:
     (6) a gradient through the reference: the values agree, the training does not.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
-from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.loops import offline
@@ -83,40 +82,18 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return -logsigmoid(cfg.beta * batch.margin() + cfg.alpha * longer(batch))
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return -logsigmoid(-cfg.beta * batch.margin() - cfg.alpha * longer(batch))
-
-
-def _bonus(batch: PairLogps, cfg: Config) -> Tensor:
-    return -logsigmoid(cfg.beta * batch.margin() - cfg.alpha * longer(batch))
-
-
-def _alpha_times_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.link(batch.margin() + cfg.alpha * longer(batch), cfg)
-
-
 def _no_sign(batch: PairLogps, cfg: Config) -> Tensor:
     return -logsigmoid(cfg.beta * batch.margin() + cfg.alpha * longer(batch).abs())
 
 
-def _padded_lengths(batch: PairLogps, cfg: Config) -> Tensor:
-    price = cfg.alpha * (batch.chosen_mask.shape[-1] - batch.rejected_mask.shape[-1])
-    return -logsigmoid(cfg.beta * batch.margin() + price)
-
-
-def _through_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.policy_chosen - batch.ref_chosen
-    rejected = batch.policy_rejected - batch.ref_rejected
-    margin = sequence_logps(chosen, batch.chosen_mask)
-    margin = margin - sequence_logps(rejected, batch.rejected_mask)
-    return -logsigmoid(cfg.beta * margin + cfg.alpha * longer(batch))
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 bonus on length": _bonus,
-    "3 alpha times beta": _alpha_times_beta,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 bonus on length": edits.with_config(loss, alpha=lambda cfg: -cfg.alpha),
+    "3 alpha times beta": edits.with_config(
+        loss, alpha=lambda cfg: cfg.alpha * cfg.beta
+    ),
     "4 length difference without its sign": _no_sign,
-    "5 lengths of padded rows": _padded_lengths,
-    "6 gradient through the reference": _through_reference,
+    # rows are padded to one width, so their difference is 0
+    "5 lengths of padded rows": edits.with_config(loss, alpha=0.0),
+    "6 gradient through the reference": edits.through_reference(loss),
 }

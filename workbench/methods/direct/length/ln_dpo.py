@@ -6,7 +6,7 @@ Objective:
 
 Compared with DPO:
     each log-ratio is divided by the tokens of its own response; β is then reward units
-    per nat a token, so it is about |y| times that of DPO.
+    per (nat per token), so it is about |y| times that of DPO.
 
 Valid only if:
     both responses answer the same prompt; |y| counts response tokens, the end of
@@ -26,14 +26,13 @@ Known mistakes:
     (5) a gradient through the reference: the values agree, the training does not.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
-from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.loops import offline
@@ -58,7 +57,7 @@ class Config(dpo.Config):
     """Settings of length-normalised DPO.
 
     Attributes:
-        beta: reward units per nat a token.
+        beta: reward units per (nat per token).
     """
 
     beta: float = 5.0  # Tülu 3's training scripts; TRL leaves DPO's 0.1
@@ -70,16 +69,8 @@ def implicit_reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " ba
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
-    """−log σ(β·D) of each pair, D a difference of nats a token."""
+    """−log σ(β·D) of each pair, D a difference of nats per token."""
     return dpo.link(batch.margin("mean"), cfg)
-
-
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.link(-batch.margin("mean"), cfg)
-
-
-def _sums(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.loss(batch, cfg)
 
 
 def _one_length(batch: PairLogps, cfg: Config) -> Tensor:
@@ -90,17 +81,10 @@ def _columns_counted(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.link(batch.margin() / batch.chosen_mask.shape[-1], cfg)
 
 
-def _through_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.policy_chosen - batch.ref_chosen
-    rejected = batch.policy_rejected - batch.ref_rejected
-    first = sequence_logps(chosen, batch.chosen_mask, "mean")
-    return dpo.link(first - sequence_logps(rejected, batch.rejected_mask, "mean"), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 sums over tokens": _sums,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 sums over tokens": dpo.loss,
     "3 one length for both": _one_length,
     "4 columns counted": _columns_counted,
-    "5 gradient through the reference": _through_reference,
+    "5 gradient through the reference": edits.through_reference(loss),
 }

@@ -8,7 +8,7 @@ Compared with CPO:
 
 Valid only if:
     both responses answer the same prompt; |y| counts response tokens, the end of
-    sequence included. Units: γ in reward units, the gap in nats a token.
+    sequence included. Units: γ in reward units, the gap in nats per token.
 
 Minimiser:
     γ = 0, Bradley–Terry labels of reward r: π(y) = exp(|y|·(r(y) + c)/β) with the c
@@ -27,13 +27,13 @@ Known mistakes:
     (6) the reference kept: length-normalised DPO with a target.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.feedback.kinds.responses import ResponseLogps
@@ -59,7 +59,7 @@ class Config:
     """Settings of SimPO.
 
     Attributes:
-        beta: reward units per nat a token.
+        beta: reward units per (nat per token).
         gamma: lead that a chosen response must have, reward units.
     """
 
@@ -73,29 +73,13 @@ def implicit_reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " ba
 
 
 def gap(batch: PairLogps) -> Float[Tensor, " batch"]:
-    """log π(y_c)/|y_c| − log π(y_r)/|y_r|, in nats a token."""
+    """log π(y_c)/|y_c| − log π(y_r)/|y_r|, in nats per token."""
     return batch.chosen.logps("mean") - batch.rejected.logps("mean")
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """−log σ(β·gap − γ) of each pair, in nats."""
     return -logsigmoid(cfg.beta * gap(batch) - cfg.gamma)
-
-
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return -logsigmoid(-cfg.beta * gap(batch) - cfg.gamma)
-
-
-def _sums(batch: PairLogps, cfg: Config) -> Tensor:
-    return -logsigmoid(cfg.beta * cpo.gap(batch) - cfg.gamma)
-
-
-def _gamma_times_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return -logsigmoid(cfg.beta * (gap(batch) - cfg.gamma))
-
-
-def _gamma_added(batch: PairLogps, cfg: Config) -> Tensor:
-    return -logsigmoid(cfg.beta * gap(batch) + cfg.gamma)
 
 
 def _one_length(batch: PairLogps, cfg: Config) -> Tensor:
@@ -107,11 +91,13 @@ def _reference_kept(batch: PairLogps, cfg: Config) -> Tensor:
     return -logsigmoid(cfg.beta * batch.margin("mean") - cfg.gamma)
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 sums over tokens": _sums,
-    "3 gamma times beta": _gamma_times_beta,
-    "4 gamma added": _gamma_added,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 sums over tokens": edits.sum_over_tokens(loss),
+    "3 gamma times beta": edits.with_config(
+        loss, gamma=lambda cfg: cfg.beta * cfg.gamma
+    ),
+    "4 gamma added": edits.with_config(loss, gamma=lambda cfg: -cfg.gamma),
     "5 one length for both": _one_length,
     "6 reference kept": _reference_kept,
 }

@@ -28,6 +28,7 @@ Known mistakes:
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
@@ -54,11 +55,6 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return chosen.sigmoid() + (-cfg.beta * batch.margin()).sigmoid()
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    rejected = cfg.beta * batch.rejected.logratio()
-    return rejected.sigmoid() + (cfg.beta * batch.margin()).sigmoid()
-
-
 def _chosen_up(batch: PairLogps, cfg: Config) -> Tensor:
     chosen = cfg.beta * batch.chosen.logratio()
     return (-chosen).sigmoid() + (-cfg.beta * batch.margin()).sigmoid()
@@ -74,20 +70,11 @@ def _margin_twice(batch: PairLogps, cfg: Config) -> Tensor:
     return scaled.sigmoid() + (-scaled).sigmoid()
 
 
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return batch.chosen.logratio().sigmoid() + (-batch.margin()).sigmoid()
-
-
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = cfg.beta * batch.chosen.logratio("mean")
-    return chosen.sigmoid() + (-cfg.beta * batch.margin("mean")).sigmoid()
-
-
 mistakes = {
-    "1 swapped pair": _swapped,
+    "1 swapped pair": edits.swapped(loss),
     "2 chosen pushed up": _chosen_up,
     "3 rejected pushed twice": _rejected_twice,
     "4 margin in both terms": _margin_twice,
-    "5 no beta": _no_beta,
-    "6 mean over tokens": _mean_over_tokens,
+    "5 no beta": edits.with_config(loss, beta=1.0),
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

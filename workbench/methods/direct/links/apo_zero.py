@@ -25,13 +25,13 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
@@ -68,12 +68,6 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return (-chosen).sigmoid() + rejected.sigmoid()
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = cfg.beta * batch.chosen.logratio()
-    rejected = cfg.beta * batch.rejected.logratio()
-    return chosen.sigmoid() + (-rejected).sigmoid()
-
-
 def _of_margin(batch: PairLogps, cfg: Config) -> Tensor:
     return (-cfg.beta * batch.margin()).sigmoid()
 
@@ -83,25 +77,11 @@ def _logarithms(batch: PairLogps, cfg: Config) -> Tensor:
     return -logsigmoid(chosen) - logsigmoid(-cfg.beta * batch.rejected.logratio())
 
 
-def _no_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = cfg.beta * batch.chosen.logps()
-    return (-chosen).sigmoid() + (cfg.beta * batch.rejected.logps()).sigmoid()
-
-
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return (-batch.chosen.logratio()).sigmoid() + batch.rejected.logratio().sigmoid()
-
-
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = cfg.beta * batch.chosen.logratio("mean")
-    return (-chosen).sigmoid() + (cfg.beta * batch.rejected.logratio("mean")).sigmoid()
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 sigmoid of the margin": _of_margin,
     "3 logarithms": _logarithms,
-    "4 no reference": _no_reference,
-    "5 no beta": _no_beta,
-    "6 mean over tokens": _mean_over_tokens,
+    "4 no reference": edits.no_reference(loss),
+    "5 no beta": edits.with_config(loss, beta=1.0),
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -17,10 +17,10 @@ Valid only if:
     and the two agree when all chosen responses are of one length.
 
 Minimiser:
-    α = 0, Bradley–Terry labels of reward r: π ∝ exp(r/β). With α > 0 the law of the
-    chosen responses pulls too: p_c(y) for "sum", p_c(y)/|y| normalised for "mean" (as
-    in SFT). Where the law that pulls is exp(r/β)/Z itself, α changes nothing.
-    With hard labels and α = 0 the infimum lies at a margin of ∞.
+    α = 0, Bradley–Terry labels of reward r: π ∝ exp(r/β). With α > 0 the distribution
+    of the chosen responses pulls too: p_c(y) for "sum", p_c(y)/|y| normalised for
+    "mean" (as in SFT). Where the distribution that pulls is exp(r/β)/Z itself, α
+    changes nothing. With hard labels and α = 0 the infimum lies at a margin of ∞.
 
 Known mistakes:
     (1) chosen and rejected swapped.
@@ -31,12 +31,12 @@ Known mistakes:
     (6) β multiplied into the NLL as well: α ten times smaller at β = 0.1.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import Reduce
 from workbench.feedback.kinds.pairs import PairLogps
@@ -65,7 +65,7 @@ class Config(dpo.Config):
     Attributes:
         beta: reward units per nat.
         alpha: weight of the NLL of the chosen response.
-        nll: ``"mean"`` is nats a token of the response, ``"sum"`` nats a response.
+        nll: ``"mean"`` is nats per token of the response, ``"sum"`` nats per response.
     """
 
     beta: float = 0.1  # TRL 1.16
@@ -88,10 +88,6 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.link(gap(batch), cfg) - cfg.alpha * batch.chosen.logps(cfg.nll)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.link(-gap(batch), cfg) - cfg.alpha * batch.rejected.logps(cfg.nll)
-
-
 def _reference_kept(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.loss(batch, cfg) - cfg.alpha * batch.chosen.logps(cfg.nll)
 
@@ -105,20 +101,13 @@ def _nll_of_both(batch: PairLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) - cfg.alpha * batch.rejected.logps(cfg.nll)
 
 
-def _nll_sign(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.link(gap(batch), cfg) + cfg.alpha * batch.chosen.logps(cfg.nll)
-
-
-def _beta_on_nll(batch: PairLogps, cfg: Config) -> Tensor:
-    weight = cfg.alpha * cfg.beta
-    return dpo.link(gap(batch), cfg) - weight * batch.chosen.logps(cfg.nll)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 reference kept": _reference_kept,
     "3 preference of means": _preference_of_means,
     "4 NLL of both responses": _nll_of_both,
-    "5 sign of the NLL": _nll_sign,
-    "6 beta on the NLL": _beta_on_nll,
+    "5 sign of the NLL": edits.with_config(loss, alpha=lambda cfg: -cfg.alpha),
+    "6 beta on the NLL": edits.with_config(
+        loss, alpha=lambda cfg: cfg.alpha * cfg.beta
+    ),
 }

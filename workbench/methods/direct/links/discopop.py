@@ -28,13 +28,13 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
@@ -93,10 +93,6 @@ def _blend(scaled: Tensor, a: Tensor) -> Tensor:
     return (1 - a) * -logsigmoid(scaled) + a * (-scaled).exp()
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(-batch.margin(), cfg)
-
-
 def _no_tau(batch: PairLogps, cfg: Config) -> Tensor:
     return _blend(cfg.beta * batch.margin(), batch.margin().sigmoid())
 
@@ -111,19 +107,11 @@ def _constant_blend(batch: PairLogps, cfg: Config) -> Tensor:
     return _blend(scaled, (scaled.detach() / cfg.tau).sigmoid())
 
 
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin() / cfg.beta, cfg)
-
-
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin("mean"), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 no tau in the blend": _no_tau,
     "3 blend turned round": _turned_round,
     "4 no gradient through the blend": _constant_blend,
-    "5 no beta": _no_beta,
-    "6 mean over tokens": _mean_over_tokens,
+    "5 no beta": edits.with_config(loss, beta=1.0),
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

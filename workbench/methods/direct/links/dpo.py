@@ -28,15 +28,14 @@ Known mistakes:
     (7) the end of sequence left out.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import logsigmoid, pad
+from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
-from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
 
@@ -81,47 +80,12 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return link(batch.margin(), cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(-batch.margin(), cfg)
-
-
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin("mean"), cfg)
-
-
-def _mask_ignored(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.policy_chosen - batch.ref_chosen.detach()
-    rejected = batch.policy_rejected - batch.ref_rejected.detach()
-    return link(chosen.sum(-1) - rejected.sum(-1), cfg)
-
-
-def _through_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.policy_chosen - batch.ref_chosen
-    rejected = batch.policy_rejected - batch.ref_rejected
-    first = sequence_logps(chosen, batch.chosen_mask)
-    return link(first - sequence_logps(rejected, batch.rejected_mask), cfg)
-
-
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return -logsigmoid(batch.margin())
-
-
-def _no_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.chosen.logps() - batch.rejected.logps(), cfg)
-
-
-def _end_left_out(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.chosen_mask & pad(batch.chosen_mask[:, 1:], (0, 1))
-    rejected = batch.rejected_mask & pad(batch.rejected_mask[:, 1:], (0, 1))
-    return loss(replace(batch, chosen_mask=chosen, rejected_mask=rejected), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 mean over tokens": _mean_over_tokens,
-    "3 prompt or padding counted": _mask_ignored,
-    "4 gradient through the reference": _through_reference,
-    "5 no beta": _no_beta,
-    "6 no reference": _no_reference,
-    "7 end of sequence left out": _end_left_out,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 mean over tokens": edits.mean_over_tokens(loss),
+    "3 prompt or padding counted": edits.mask_ignored(loss),
+    "4 gradient through the reference": edits.through_reference(loss),
+    "5 no beta": edits.with_config(loss, beta=1.0),
+    "6 no reference": edits.no_reference(loss),
+    "7 end of sequence left out": edits.end_left_out(loss),
 }

@@ -25,12 +25,12 @@ Known mistakes:
     (6) the penalty on log π, without the reference.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
@@ -69,18 +69,8 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.link(batch.margin() - cfg.lam * lost, cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    lost = (-batch.rejected.logratio()).relu()
-    return dpo.link(-batch.margin() - cfg.lam * lost, cfg)
-
-
 def _outside(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.loss(batch, cfg) + cfg.lam * (-batch.chosen.logratio()).relu()
-
-
-def _outside_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    lost = (-batch.chosen.logratio()).relu()
-    return dpo.link(batch.margin() - cfg.lam * lost / cfg.beta, cfg)
 
 
 def _gain_punished(batch: PairLogps, cfg: Config) -> Tensor:
@@ -96,10 +86,12 @@ def _no_reference(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.link(batch.margin() + cfg.lam * batch.chosen.logps(), cfg)
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 penalty outside the sigmoid": _outside,
-    "3 penalty outside beta": _outside_beta,
+    "3 penalty outside beta": edits.with_config(
+        loss, lam=lambda cfg: cfg.lam / cfg.beta
+    ),
     "4 gains punished": _gain_punished,
     "5 penalty on the rejected response": _on_rejected,
     "6 penalty without reference": _no_reference,

@@ -27,13 +27,13 @@ Known mistakes:
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
@@ -84,10 +84,6 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return link(batch.margin(), cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(-batch.margin(), cfg)
-
-
 def _turned_round(batch: PairLogps, cfg: Config) -> Tensor:
     scaled = cfg.beta * batch.margin()
     win = (1 - cfg.epsilon) * (math.log1p(-cfg.epsilon) - logsigmoid(scaled))
@@ -101,24 +97,16 @@ def _constant_weights(batch: PairLogps, cfg: Config) -> Tensor:
     return win + (1 - q) * (logsigmoid(-scaled) - math.log(cfg.epsilon))
 
 
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin() / cfg.beta, cfg)
-
-
 def _no_entropy(batch: PairLogps, cfg: Config) -> Tensor:
     q = (cfg.beta * batch.margin()).sigmoid()
     return -q * math.log1p(-cfg.epsilon) - (1 - q) * math.log(cfg.epsilon)
 
 
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin("mean"), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 KL turned round": _turned_round,
     "3 no gradient through the weights": _constant_weights,
-    "4 no beta": _no_beta,
+    "4 no beta": edits.with_config(loss, beta=1.0),
     "5 no entropy": _no_entropy,
-    "6 mean over tokens": _mean_over_tokens,
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -23,12 +23,12 @@ Known mistakes:
     (5) a mean over tokens inside u.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.divergences import Divergence, alpha
 from workbench.feedback.kinds.pairs import PairLogps
@@ -70,8 +70,8 @@ def implicit_reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " ba
 
 def slope_margin(batch: PairLogps, divergence: Divergence) -> Float[Tensor, " batch"]:
     """f′(u_c) − f′(u_r), which stands where DPO has D."""
-    chosen, rejected = batch.chosen.logratio(), batch.rejected.logratio()
-    return divergence.slope(chosen) - divergence.slope(rejected)
+    chosen = divergence.slope(batch.chosen.logratio())
+    return chosen - divergence.slope(batch.rejected.logratio())
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
@@ -79,18 +79,11 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.link(slope_margin(batch, cfg.divergence), cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.link(-slope_margin(batch, cfg.divergence), cfg)
-
-
-def _always_log(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.loss(batch, cfg)
-
-
 def _other_direction(batch: PairLogps, cfg: Config) -> Tensor:
     def slope(logratio: Tensor) -> Tensor:
         # of u f(1/u), which generates D_f(π_ref‖π)
-        inverse, f = (-logratio).exp(), cfg.divergence
+        inverse = (-logratio).exp()
+        f = cfg.divergence
         return f.generator(inverse) - inverse * f.slope(-logratio)
 
     margin = slope(batch.chosen.logratio()) - slope(batch.rejected.logratio())
@@ -101,16 +94,10 @@ def _of_the_quotient(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.link(cfg.divergence.slope(batch.margin()), cfg)
 
 
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    slope = cfg.divergence.slope
-    chosen, rejected = batch.chosen.logratio("mean"), batch.rejected.logratio("mean")
-    return dpo.link(slope(chosen) - slope(rejected), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 log-ratio as reward": _always_log,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 log-ratio as reward": dpo.loss,
     "3 other direction": _other_direction,
     "4 slope of the quotient": _of_the_quotient,
-    "5 mean over tokens": _mean_over_tokens,
+    "5 mean over tokens": edits.mean_over_tokens(loss),
 }

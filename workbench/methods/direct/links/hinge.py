@@ -21,20 +21,19 @@ Known mistakes:
     (1) chosen and rejected swapped.
     (2) β forgotten: the margin is 1 nat.
     (3) the reference left out: the hinge of SLiC.
-    (4) a mean over tokens: a margin of 1/β nats a token.
+    (4) a mean over tokens: a margin of 1/β nats per token.
     (5) margin 1/β − D: same minimisers, but the slope is 1 and not β.
     (6) a gradient through the reference: the values agree, the training does not.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
-from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
 
@@ -78,38 +77,15 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return link(batch.margin(), cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(-batch.margin(), cfg)
-
-
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return (1 - batch.margin()).relu()
-
-
-def _no_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.chosen.logps() - batch.rejected.logps(), cfg)
-
-
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin("mean"), cfg)
-
-
 def _slope_one(batch: PairLogps, cfg: Config) -> Tensor:
     return (1 / cfg.beta - batch.margin()).relu()
 
 
-def _through_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.policy_chosen - batch.ref_chosen
-    rejected = batch.policy_rejected - batch.ref_rejected
-    first = sequence_logps(chosen, batch.chosen_mask)
-    return link(first - sequence_logps(rejected, batch.rejected_mask), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 no beta": _no_beta,
-    "3 no reference": _no_reference,
-    "4 mean over tokens": _mean_over_tokens,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 no beta": edits.with_config(loss, beta=1.0),
+    "3 no reference": edits.no_reference(loss),
+    "4 mean over tokens": edits.mean_over_tokens(loss),
     "5 slope one": _slope_one,
-    "6 gradient through the reference": _through_reference,
+    "6 gradient through the reference": edits.through_reference(loss),
 }

@@ -7,9 +7,9 @@ Compared with DPO:
     the logistic link of βD is replaced by a square around 1/(2τ). Nothing multiplies D.
 
 Valid only if:
-    the two responses of a pair are drawn independently from one law μ; with other pairs
-    the minimiser below is wrong. The unit of the target follows ``reduce``: 1/(2τ) nats
-    a response for "sum", 1/(2τ) nats a token for "mean".
+    the two responses of a pair are drawn independently from one distribution μ; with
+    other pairs the minimiser below is wrong. The unit of the target follows ``reduce``:
+    1/(2τ) nats per response for "sum", 1/(2τ) nats per token for "mean".
 
 Minimiser:
     π ∝ π_ref exp(p(y ≻ μ)/τ) for any preference p, intransitive ones too. It depends on
@@ -26,14 +26,14 @@ Known mistakes:
     (7) length counted by non-zero log-ratios (HALOs): 0/0 at the first step.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
-from workbench.core.logps import Reduce, sequence_logps
+from workbench.core.logps import Reduce
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.loops import offline
@@ -58,7 +58,7 @@ class Config:
 
     Attributes:
         tau: strength of the pull to the reference, preference probability per nat.
-        reduce: ``"sum"`` for nats a response, ``"mean"`` for nats a token.
+        reduce: ``"sum"`` for nats per response, ``"mean"`` for nats per token.
     """
 
     tau: float = 0.1  # TRL and HALOs, where it is called beta
@@ -80,33 +80,8 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return link(batch.margin(cfg.reduce), cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(-batch.margin(cfg.reduce), cfg)
-
-
 def _tau_times_margin(batch: PairLogps, cfg: Config) -> Tensor:
     return link(cfg.tau * batch.margin(cfg.reduce), cfg)
-
-
-def _target_doubled(batch: PairLogps, cfg: Config) -> Tensor:
-    return (batch.margin(cfg.reduce) - 1 / cfg.tau) ** 2
-
-
-def _always_mean(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin("mean"), cfg)
-
-
-def _mask_ignored(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.policy_chosen - batch.ref_chosen.detach()
-    rejected = batch.policy_rejected - batch.ref_rejected.detach()
-    return link(chosen.sum(-1) - rejected.sum(-1), cfg)
-
-
-def _through_reference(batch: PairLogps, cfg: Config) -> Tensor:
-    chosen = batch.policy_chosen - batch.ref_chosen
-    rejected = batch.policy_rejected - batch.ref_rejected
-    first = sequence_logps(chosen, batch.chosen_mask, cfg.reduce)
-    return link(first - sequence_logps(rejected, batch.rejected_mask, cfg.reduce), cfg)
 
 
 def _length_by_ratio(batch: PairLogps, cfg: Config) -> Tensor:
@@ -117,12 +92,12 @@ def _length_by_ratio(batch: PairLogps, cfg: Config) -> Tensor:
     return link(per_token(batch.chosen) - per_token(batch.rejected), cfg)
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 tau multiplied into the margin": _tau_times_margin,
-    "3 target 1/tau": _target_doubled,
-    "4 always a mean over tokens": _always_mean,
-    "5 prompt or padding counted": _mask_ignored,
-    "6 gradient through the reference": _through_reference,
+    "3 target 1/tau": edits.with_config(loss, tau=lambda cfg: cfg.tau / 2),
+    "4 always a mean over tokens": edits.with_config(loss, reduce="mean"),
+    "5 prompt or padding counted": edits.mask_ignored(loss),
+    "6 gradient through the reference": edits.through_reference(loss),
     "7 length counted by non-zero log-ratios": _length_by_ratio,
 }

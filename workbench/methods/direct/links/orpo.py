@@ -5,7 +5,7 @@ Objective:
     o the log odds of the geometric-mean token probability p = e^a.
 
 Compared with SFT:
-    the odds-ratio term is added, and the NLL is nats a token. The odds-ratio term is
+    the odds-ratio term is added, and the NLL is nats per token. The odds-ratio term is
     SimPO at β = 1, γ = 0 with log odds in place of log p; they agree as p → 0.
 
 Valid only if:
@@ -19,8 +19,8 @@ Minimiser:
     of the odds term under Bradley–Terry labels of reward r: π(y) = σ(r(y) + c)^|y| with
     the c that makes it sum to 1. Derived here: the labels fix o(y) up to one constant,
     and p = σ(o). The NLL alone ends at p_c(y)/|y|, normalised, for chosen responses
-    drawn from p_c; where both laws agree λ changes nothing. Both are checked by the
-    gradient over an enumerated world.
+    drawn from p_c; where both distributions agree λ changes nothing. Both are checked
+    by the gradient over an enumerated world.
 
 Known mistakes:
     (1) chosen and rejected swapped in the odds ratio.
@@ -39,6 +39,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.feedback.kinds.responses import ResponseLogps
@@ -57,7 +58,7 @@ card = Card(
     loop=offline,
     hooks=("implicit_reward",),
 )
-SURE = 1e-9  # nats a token; see log_odds
+SURE = 1e-9  # nats per token; see log_odds
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Config:
 
 
 def log_odds(mean: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    """log(p/(1 − p)) for mean = log p in nats a token; its slope is 1/(1 − p).
+    """log(p/(1 − p)) for mean = log p in nats per token; its slope is 1/(1 − p).
 
     At p = 1 both are infinite. Every mean is lowered by 1e-9 nats: the odds end at 1e9,
     and the gradient keeps its direction, which a clamp would not.
@@ -92,42 +93,28 @@ def log_odds_ratio(batch: PairLogps) -> Float[Tensor, " batch"]:
 
 
 def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
-    """NLL of the chosen response, nats a token, plus −λ log σ of the log odds ratio."""
+    """NLL of the chosen one, nats per token, plus −λ log σ of the log odds ratio."""
     return -batch.chosen.logps("mean") - cfg.lam * logsigmoid(log_odds_ratio(batch))
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return -batch.chosen.logps("mean") - cfg.lam * logsigmoid(-log_odds_ratio(batch))
+def _with(ratio: Callable[[PairLogps], Tensor]) -> edits.Loss:
+    def wrong(batch: PairLogps, cfg: Config) -> Tensor:
+        return -batch.chosen.logps("mean") - cfg.lam * logsigmoid(ratio(batch))
 
-
-def _sequence_odds(batch: PairLogps, cfg: Config) -> Tensor:
-    ratio = log_odds(batch.chosen.logps()) - log_odds(batch.rejected.logps())
-    return -batch.chosen.logps("mean") - cfg.lam * logsigmoid(ratio)
-
-
-def _sign(batch: PairLogps, cfg: Config) -> Tensor:
-    return -batch.chosen.logps("mean") + cfg.lam * logsigmoid(log_odds_ratio(batch))
-
-
-def _probability_ratio(batch: PairLogps, cfg: Config) -> Tensor:
-    return -batch.chosen.logps("mean") - cfg.lam * logsigmoid(simpo.gap(batch))
-
-
-def _complement_added(batch: PairLogps, cfg: Config) -> Tensor:
-    # a + log(1 − e^a) = 2a − log odds
-    ratio = 2 * simpo.gap(batch) - log_odds_ratio(batch)
-    return -batch.chosen.logps("mean") - cfg.lam * logsigmoid(ratio)
+    return wrong
 
 
 def _nll_of_sums(batch: PairLogps, cfg: Config) -> Tensor:
     return -batch.chosen.logps() - cfg.lam * logsigmoid(log_odds_ratio(batch))
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 odds of the sequence": _sequence_odds,
-    "3 sign of the odds term": _sign,
-    "4 ratio of probabilities": _probability_ratio,
-    "5 complement added": _complement_added,
+mistakes = {
+    "1 swapped pair": _with(lambda batch: -log_odds_ratio(batch)),
+    "2 odds of the sequence": _with(lambda batch: log_odds_ratio(edits.summed(batch))),
+    "3 sign of the odds term": edits.with_config(loss, lam=lambda cfg: -cfg.lam),
+    "4 ratio of probabilities": _with(simpo.gap),
+    "5 complement added": _with(
+        lambda batch: 2 * simpo.gap(batch) - log_odds_ratio(batch)  # a + log(1 − e^a)
+    ),
     "6 NLL of sums": _nll_of_sums,
 }

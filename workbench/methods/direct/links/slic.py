@@ -29,12 +29,12 @@ Known mistakes:
     (7) the SFT term on the rejected response.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import Reduce
 from workbench.feedback.kinds.pairs import PairLogps
@@ -60,9 +60,9 @@ class Config:
     """Settings of SLiC.
 
     Attributes:
-        delta: difference of log-probs that is asked for, nats a response.
+        delta: difference of log-probs that is asked for, nats per response.
         lam: weight of the SFT term, a pure number.
-        nll: ``"sum"`` for an SFT term in nats a response, ``"mean"`` in nats a token.
+        nll: ``"sum"`` for an SFT term in nats per response, ``"mean"`` per token.
     """
 
     delta: float = 1.0  # HALOs
@@ -85,16 +85,6 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return calibration - cfg.lam * batch.chosen.logps(cfg.nll)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    calibration = _hinge(batch.rejected.logps(), batch.chosen.logps(), cfg)
-    return calibration - cfg.lam * batch.rejected.logps(cfg.nll)
-
-
-def _sign_of_nll(batch: PairLogps, cfg: Config) -> Tensor:
-    calibration = _hinge(batch.chosen.logps(), batch.rejected.logps(), cfg)
-    return calibration + cfg.lam * batch.chosen.logps(cfg.nll)
-
-
 def _logratios(batch: PairLogps, cfg: Config) -> Tensor:
     calibration = _hinge(batch.chosen.logratio(), batch.rejected.logratio(), cfg)
     return calibration - cfg.lam * batch.chosen.logps(cfg.nll)
@@ -110,22 +100,17 @@ def _inside_maximum(batch: PairLogps, cfg: Config) -> Tensor:
     return (gap - cfg.lam * batch.chosen.logps(cfg.nll)).relu()
 
 
-def _always_mean(batch: PairLogps, cfg: Config) -> Tensor:
-    calibration = _hinge(batch.chosen.logps(), batch.rejected.logps(), cfg)
-    return calibration - cfg.lam * batch.chosen.logps("mean")
-
-
 def _nll_of_rejected(batch: PairLogps, cfg: Config) -> Tensor:
     calibration = _hinge(batch.chosen.logps(), batch.rejected.logps(), cfg)
     return calibration - cfg.lam * batch.rejected.logps(cfg.nll)
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 sign of the SFT term": _sign_of_nll,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 sign of the SFT term": edits.with_config(loss, lam=lambda cfg: -cfg.lam),
     "3 log-ratios in the hinge": _logratios,
     "4 mean over tokens in the hinge": _mean_in_hinge,
     "5 SFT term inside the maximum": _inside_maximum,
-    "6 always a mean in the SFT term": _always_mean,
+    "6 always a mean in the SFT term": edits.with_config(loss, nll="mean"),
     "7 SFT term on the rejected response": _nll_of_rejected,
 }

@@ -30,16 +30,14 @@ Known mistakes:
     (7) a mean over tokens (later versions of the authors' code).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core import softmax_targets
+from workbench.core import edits, softmax_targets
 from workbench.core.card import Card
 from workbench.core.kl import categorical_kl
-from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.loops import offline
@@ -77,30 +75,13 @@ def implicit_reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " ba
 
 
 def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
-    """KL of the target from the softmax of anchored log-ratios, a list, in nats."""
+    """KL of the target from the softmax of anchored log-ratios, per list, in nats."""
     return _forward(batch.logratio() / cfg.tau, batch.scores, cfg)
 
 
 def _forward(logits: Tensor, scores: Tensor, cfg: Config) -> Tensor:
     target = softmax_targets.log_targets(scores, cfg.beta_r)
     return categorical_kl(target, logits.log_softmax(-1))
-
-
-def _tau_multiplied(batch: ListLogps, cfg: Config) -> Tensor:
-    return _forward(batch.logratio() * cfg.tau, batch.scores, cfg)
-
-
-def _no_anchor(batch: ListLogps, cfg: Config) -> Tensor:
-    return _forward(batch.logps() / cfg.tau, batch.scores, cfg)
-
-
-def _through_anchor(batch: ListLogps, cfg: Config) -> Tensor:
-    ratio = sequence_logps(batch.policy - batch.ref, batch.mask)
-    return _forward(ratio / cfg.tau, batch.scores, cfg)
-
-
-def _negated(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
 
 
 def _standardised(batch: ListLogps, cfg: Config) -> Tensor:
@@ -114,16 +95,12 @@ def _turned_round(batch: ListLogps, cfg: Config) -> Tensor:
     return categorical_kl(log_q, softmax_targets.log_targets(batch.scores, cfg.beta_r))
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    return _forward(batch.logratio("mean") / cfg.tau, batch.scores, cfg)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 tau multiplied": _tau_multiplied,
-    "2 no anchor": _no_anchor,
-    "3 gradient through the anchor": _through_anchor,
-    "4 advantage negated": _negated,
+mistakes = {
+    "1 tau multiplied": edits.with_config(loss, tau=lambda cfg: 1 / cfg.tau),
+    "2 no anchor": edits.no_reference(loss),
+    "3 gradient through the anchor": edits.through_reference(loss),
+    "4 advantage negated": edits.swapped(loss),
     "5 divided by the standard deviation": _standardised,
     "6 KL turned round": _turned_round,
-    "7 mean over tokens": _mean_over_tokens,
+    "7 mean over tokens": edits.mean_over_tokens(loss),
 }

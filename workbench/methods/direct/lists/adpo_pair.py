@@ -25,14 +25,12 @@ Known mistakes:
     (6) only neighbours of the list compared.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.loops import offline
@@ -80,22 +78,6 @@ def _entropy(margin: Tensor, win: Tensor, lose: Tensor) -> Tensor:
     return win * softplus(-margin) + lose * softplus(margin)
 
 
-def _hard(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, beta_r=1e-6))
-
-
-def _label_swapped(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
-
-
-def _tau_multiplied(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, tau=1 / cfg.tau))
-
-
-def _no_anchor(batch: ListLogps, cfg: Config) -> Tensor:
-    return _of_pairs(batch.logps() / cfg.tau, batch.scores, *_upper(batch), cfg)
-
-
 def _with_itself(batch: ListLogps, cfg: Config) -> Tensor:
     every = torch.arange(batch.scores.shape[-1])
     first, second = torch.cartesian_prod(every, every).T
@@ -107,11 +89,11 @@ def _neighbours(batch: ListLogps, cfg: Config) -> Tensor:
     return _of_pairs(batch.logratio() / cfg.tau, batch.scores, first, first + 1, cfg)
 
 
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 hard label": _hard,
-    "2 label swapped": _label_swapped,
-    "3 tau multiplied": _tau_multiplied,
-    "4 no anchor": _no_anchor,
+mistakes = {
+    "1 hard label": edits.with_config(loss, beta_r=1e-6),
+    "2 label swapped": edits.swapped(loss),
+    "3 tau multiplied": edits.with_config(loss, tau=lambda cfg: 1 / cfg.tau),
+    "4 no anchor": edits.no_reference(loss),
     "5 ordered pairs and itself": _with_itself,
     "6 only neighbours": _neighbours,
 }

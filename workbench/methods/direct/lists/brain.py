@@ -3,7 +3,7 @@
 Objective:
     L = −Σ_k â_k log softmax_k(log π(y_k) − log q′(y_k)),
     â = softmax_k(log π_ref(y_k) + r_k/β − log q′(y_k)), a constant;
-    q′ is the law that the n responses of a prompt were drawn from.
+    q′ is the distribution that the n responses of a prompt were drawn from.
     Its gradient is −Σ_k (â_k − b̂_k)∇log π(y_k), b̂ the softmax in L.
 
 Compared with INFONCA:
@@ -30,13 +30,12 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core import softmax_targets
+from workbench.core import edits, softmax_targets
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.lists import ListLogps
@@ -88,11 +87,6 @@ def _proposal_left_out(batch: ListLogps, cfg: Config) -> Tensor:
     )
 
 
-def _proposal_is_reference(batch: ListLogps, cfg: Config) -> Tensor:
-    drawn = sequence_logps(batch.ref, batch.mask).detach()
-    return loss(replace(batch, proposal=drawn), cfg)
-
-
 def _beta_multiplied(batch: ListLogps, cfg: Config) -> Tensor:
     target = softmax_targets.targets(evidence(batch, cfg), 1.0)
     logits = cfg.beta * (batch.logps() - batch.proposal.detach())
@@ -108,17 +102,13 @@ def _not_normalised(batch: ListLogps, cfg: Config) -> Tensor:
     return -((evidence(batch, cfg).exp() - policy) * batch.logps()).mean(-1)
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    target = softmax_targets.targets(evidence(batch, cfg), 1.0)
-    logits = batch.logps("mean") - batch.proposal.detach()
-    return softmax_targets.cross_entropy(target, logits)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
+mistakes = {
     "1 proposal left out of the policy's part": _proposal_left_out,
-    "2 proposal taken for the reference": _proposal_is_reference,
+    "2 proposal taken for the reference": edits.with_batch(
+        loss, proposal=lambda batch: sequence_logps(batch.ref, batch.mask)
+    ),
     "3 beta multiplied": _beta_multiplied,
     "4 no baseline": _no_baseline,
     "5 no self-normalisation": _not_normalised,
-    "6 mean over tokens": _mean_over_tokens,
+    "6 mean over tokens": edits.mean_over_tokens(loss, "policy"),
 }

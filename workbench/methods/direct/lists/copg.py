@@ -1,4 +1,4 @@
-"""Contrastive policy gradient: the gradient of RLOO, right for any sampling law.
+"""Contrastive policy gradient: RLOO's gradient, right for any sampling distribution.
 
 Objective:
     d_i = log π(y_i)/π_ref(y_i), sums over response tokens; R the score; lists of K ≥ 2.
@@ -10,13 +10,13 @@ Objective:
 
 Compared with RLOO:
     the baseline of a response is what the others earn after their KL, and nothing is
-    divided out for a foreign sampling law. On policy Σ_i of RLOO over a list has the
-    same gradient, list by list. Compared with IPO, the target is a difference of scores
-    and not ±1: scores of ±1/4 give β/2 times its gradient at τ = β.
+    divided out for a foreign sampling distribution. On policy Σ_i of RLOO over a list
+    has the same gradient, list by list. Compared with IPO, the target is a difference
+    of scores and not ±1: scores of ±1/4 give β/2 times its gradient at τ = β.
 
 Valid only if:
-    all responses of a list answer the same prompt. Any sampling laws will do, as long
-    as lists connect all responses. "squared" needs β > 0.
+    all responses of a list answer the same prompt. Any sampling distributions will do,
+    as long as lists connect all responses. "squared" needs β > 0.
 
 Minimiser:
     π*_β ∝ π_ref exp(R/β); the gradient of every single pair is 0 there.
@@ -31,13 +31,13 @@ Known mistakes:
     (7) the reference left out: a uniform prior over responses.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences, unordered_sum
 from workbench.feedback.kinds.lists import ListLogps
@@ -77,7 +77,8 @@ def _mean_of_others(batch: ListLogps, pairs: Tensor) -> Tensor:
 
 def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """Σ over the pairs of each list, divided by K − 1; see ``form`` for the unit."""
-    earned, apart = differences(batch.scores.detach()), differences(batch.logratio())
+    earned = differences(batch.scores.detach())
+    apart = differences(batch.logratio())
     if cfg.form == "squared":
         pairs = (earned - cfg.beta * apart) ** 2 / (2 * cfg.beta)
     else:
@@ -85,19 +86,11 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return _mean_of_others(batch, pairs)
 
 
-def _sign(batch: ListLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
 def _half_detached(batch: ListLogps, cfg: Config) -> Tensor:
-    earned, apart = differences(batch.scores), differences(batch.logratio())
+    earned = differences(batch.scores)
+    apart = differences(batch.logratio())
     weight = (earned - cfg.beta / 2 * apart).detach()
     return _mean_of_others(batch, -weight * apart)
-
-
-def _whole_not_detached(batch: ListLogps, cfg: Config) -> Tensor:
-    earned, apart = differences(batch.scores), differences(batch.logratio())
-    return _mean_of_others(batch, -(earned - cfg.beta * apart) * apart)
 
 
 def _mean_score_baseline(batch: ListLogps, cfg: Config) -> Tensor:
@@ -110,22 +103,14 @@ def _not_divided(batch: ListLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) * (batch.scores.shape[-1] - 1)
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    earned, apart = differences(batch.scores), differences(batch.logratio("mean"))
-    return _mean_of_others(batch, -(earned - cfg.beta / 2 * apart) * apart)
-
-
-def _no_reference(batch: ListLogps, cfg: Config) -> Tensor:
-    earned, apart = differences(batch.scores), differences(batch.logps())
-    return _mean_of_others(batch, -(earned - cfg.beta / 2 * apart) * apart)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 sign": _sign,
+mistakes = {
+    "1 sign": edits.wrong_sign(loss),
     "2 stop-gradient on the half": _half_detached,
-    "3 whole beta without stop-gradient": _whole_not_detached,
+    "3 whole beta without stop-gradient": edits.with_config(
+        loss, beta=lambda cfg: 2 * cfg.beta, form="contrastive"
+    ),
     "4 mean score as baseline": _mean_score_baseline,
     "5 not divided by K - 1": _not_divided,
-    "6 mean over tokens": _mean_over_tokens,
-    "7 no reference": _no_reference,
+    "6 mean over tokens": edits.mean_over_tokens(loss),
+    "7 no reference": edits.no_reference(loss),
 }

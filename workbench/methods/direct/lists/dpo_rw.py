@@ -9,7 +9,7 @@ Compared with EXO_RW:
     β = β_π, and stands here under the name that it has in EXO's comparison.
 
 Valid only if:
-    as for InfoNCA: one prompt a list, comparable scores.
+    as for InfoNCA: one prompt per list, comparable scores.
 
 Minimiser:
     π ∝ π_ref exp(r/(β_r β_π)), that of EXO: a policy class that holds it cannot tell
@@ -24,13 +24,10 @@ Known mistakes:
     (5) a mean over tokens.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core import softmax_targets
+from workbench.core import edits, softmax_targets
 from workbench.core.card import Card
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.loops import offline
@@ -46,10 +43,7 @@ card = Card(
     claim="With too small a policy it covers all where EXO seeks a mode.",
     notebook="28",
     loop=offline,
-    hooks=(
-        "implicit_reward",
-        "optimum",
-    ),
+    hooks=("implicit_reward", "optimum"),
 )
 Config = exo_rw.Config
 
@@ -63,27 +57,12 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return softmax_targets.cross_entropy(target, cfg.beta_pi * batch.logratio())
 
 
-def _negated(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
-
-
-def _beta_r_multiplied(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, beta_r=1 / cfg.beta_r))
-
-
-def _swapped(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, beta_r=cfg.beta_pi, beta_pi=cfg.beta_r))
-
-
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    target = softmax_targets.targets(batch.scores, cfg.beta_r)
-    return softmax_targets.cross_entropy(target, cfg.beta_pi * batch.logratio("mean"))
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
+mistakes = {
     "1 KL turned round": exo_rw.loss,
-    "2 scores negated": _negated,
-    "3 beta_r multiplied": _beta_r_multiplied,
-    "4 betas swapped": _swapped,
-    "5 mean over tokens": _mean_over_tokens,
+    "2 scores negated": edits.swapped(loss),
+    "3 beta_r multiplied": edits.with_config(loss, beta_r=lambda cfg: 1 / cfg.beta_r),
+    "4 betas swapped": edits.with_config(
+        loss, beta_r=lambda cfg: cfg.beta_pi, beta_pi=lambda cfg: cfg.beta_r
+    ),
+    "5 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -27,13 +27,12 @@ Known mistakes:
     (7) a mean over tokens.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core import softmax_targets
+from workbench.core import edits, softmax_targets
 from workbench.core.card import Card
 from workbench.core.kl import categorical_kl
 from workbench.feedback.kinds.lists import ListLogps
@@ -50,10 +49,7 @@ card = Card(
     claim="With too small a policy it seeks a mode where dpo-rw covers all.",
     notebook="80",
     loop=offline,
-    hooks=(
-        "implicit_reward",
-        "optimum",
-    ),
+    hooks=("implicit_reward", "optimum"),
 )
 
 
@@ -107,28 +103,12 @@ def _no_entropy(batch: ListLogps, cfg: Config) -> Tensor:
     return -(q * softmax_targets.log_targets(batch.scores, cfg.beta_r)).sum(-1)
 
 
-def _negated(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
-
-
-def _beta_r_multiplied(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, beta_r=1 / cfg.beta_r))
-
-
-def _no_reference(batch: ListLogps, cfg: Config) -> Tensor:
-    return _reverse(cfg.beta_pi * batch.logps(), batch, cfg)
-
-
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    return _reverse(cfg.beta_pi * batch.logratio("mean"), batch, cfg)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
+mistakes = {
     "1 KL turned round": _turned_round,
     "2 no gradient through the weights": _constant_weights,
     "3 no entropy": _no_entropy,
-    "4 scores negated": _negated,
-    "5 beta_r multiplied": _beta_r_multiplied,
-    "6 no reference": _no_reference,
-    "7 mean over tokens": _mean_over_tokens,
+    "4 scores negated": edits.swapped(loss),
+    "5 beta_r multiplied": edits.with_config(loss, beta_r=lambda cfg: 1 / cfg.beta_r),
+    "6 no reference": edits.no_reference(loss),
+    "7 mean over tokens": edits.mean_over_tokens(loss),
 }

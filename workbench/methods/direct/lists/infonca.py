@@ -27,14 +27,13 @@ Known mistakes:
     (7) a mean over tokens.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core import softmax_targets
+from workbench.core import edits, softmax_targets
 from workbench.core.card import Card
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.feedback.kinds.responses import ResponseLogps
@@ -50,10 +49,7 @@ card = Card(
     claim="Like DPO it lets the likelihood of the best response fall; NCA does not.",
     notebook="28",
     loop=offline,
-    hooks=(
-        "implicit_reward",
-        "optimum",
-    ),
+    hooks=("implicit_reward", "optimum"),
 )
 
 
@@ -86,29 +82,11 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return softmax_targets.cross_entropy(target, cfg.beta * batch.logratio())
 
 
-def _negated(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
-
-
-def _alpha_multiplied(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, alpha=1 / cfg.alpha))
-
-
 def _hard(batch: ListLogps, cfg: Config) -> Tensor:
     best = torch.nn.functional.one_hot(batch.scores.argmax(-1), batch.scores.shape[-1])
     return softmax_targets.cross_entropy(
         best.to(batch.scores), cfg.beta * batch.logratio()
     )
-
-
-def _first_is_best(batch: ListLogps, cfg: Config) -> Tensor:
-    ranked = batch.scores.sort(-1, descending=True).values
-    return loss(replace(batch, scores=ranked), cfg)
-
-
-def _no_reference(batch: ListLogps, cfg: Config) -> Tensor:
-    target = softmax_targets.targets(batch.scores, cfg.alpha)
-    return softmax_targets.cross_entropy(target, cfg.beta * batch.logps())
 
 
 def _over_batch(batch: ListLogps, cfg: Config) -> Tensor:
@@ -117,17 +95,14 @@ def _over_batch(batch: ListLogps, cfg: Config) -> Tensor:
     return -(target * logits.flatten().log_softmax(-1).view_as(logits)).sum(-1)
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    target = softmax_targets.targets(batch.scores, cfg.alpha)
-    return softmax_targets.cross_entropy(target, cfg.beta * batch.logratio("mean"))
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 scores negated": _negated,
-    "2 alpha multiplied": _alpha_multiplied,
+mistakes = {
+    "1 scores negated": edits.swapped(loss),
+    "2 alpha multiplied": edits.with_config(loss, alpha=lambda cfg: 1 / cfg.alpha),
     "3 hard targets": _hard,
-    "4 first is best": _first_is_best,
-    "5 no reference": _no_reference,
+    "4 first is best": edits.with_batch(
+        loss, scores=lambda batch: batch.scores.sort(-1, descending=True).values
+    ),
+    "5 no reference": edits.no_reference(loss),
     "6 softmax over the batch": _over_batch,
-    "7 mean over tokens": _mean_over_tokens,
+    "7 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -39,6 +39,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences, ordered_sum
 from workbench.feedback.kinds.lists import ListLogps
@@ -70,9 +71,7 @@ class Config(pair_logistic.Config):
         labels: ψ is the mean win rate over the rest of the list, or the score itself.
     """
 
-    labels: Literal["win_rates", "scores"] = (
-        "win_rates"  # ours: in [0, 1] for any scores
-    )
+    labels: Literal["win_rates", "scores"] = "win_rates"  # ours: always in [0, 1]
 
 
 def labels(batch: ListLogps, cfg: Config) -> Values:
@@ -103,50 +102,23 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return _weighed(batch, cfg, swap_gain(labels(batch, cfg), rank))
 
 
-def _ranks_of_labels(batch: ListLogps, cfg: Config) -> Tensor:
-    psi = labels(batch, cfg)
-    return _weighed(batch, cfg, swap_gain(psi, ranks(psi)))
+def _with(gain: Callable[[Values, Values], Tensor]) -> edits.Loss:
+    def wrong(batch: ListLogps, cfg: Config) -> Tensor:
+        return _weighed(batch, cfg, gain(labels(batch, cfg), batch.logratio().detach()))
+
+    return wrong
 
 
-def _ranks_from_zero(batch: ListLogps, cfg: Config) -> Tensor:
-    rank = ranks(batch.logratio().detach()) - 1
-    return _weighed(batch, cfg, swap_gain(labels(batch, cfg), rank))
-
-
-def _signed_gain(batch: ListLogps, cfg: Config) -> Tensor:
-    rank = ranks(batch.logratio().detach())
-    psi = labels(batch, cfg)
-    gain = differences(2**psi) * differences(1 / rank.log1p())
-    return _weighed(batch, cfg, gain)
-
-
-def _leading_minus(batch: ListLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
-def _labels_as_ranks(batch: ListLogps, cfg: Config) -> Tensor:
-    places = batch.scores.shape[-1] - ranks(batch.scores)
-    rank = ranks(batch.logratio().detach())
-    return _weighed(batch, cfg, swap_gain(places, rank))
-
-
-def _ranks_from_the_worst(batch: ListLogps, cfg: Config) -> Tensor:
-    rank = ranks(-batch.logratio().detach())
-    return _weighed(batch, cfg, swap_gain(labels(batch, cfg), rank))
-
-
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    ratio = batch.logratio("mean")
-    gain = swap_gain(labels(batch, cfg), ranks(ratio.detach()))
-    return ordered_sum(gain * dpo.link(differences(ratio), cfg), batch.scores)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 ranks of the labels": _ranks_of_labels,
-    "2 ranks from zero": _ranks_from_zero,
-    "3 gain with a sign": _signed_gain,
-    "4 leading minus": _leading_minus,
-    "5 size of the labels left out": _labels_as_ranks,
-    "6 ranks from the worst": _ranks_from_the_worst,
-    "7 mean over tokens": _mean_over_tokens,
+mistakes = {
+    "1 ranks of the labels": _with(lambda psi, d: swap_gain(psi, ranks(psi))),
+    "2 ranks from zero": _with(lambda psi, d: swap_gain(psi, ranks(d) - 1)),
+    "3 gain with a sign": _with(
+        lambda psi, d: differences(2**psi) * differences(1 / ranks(d).log1p())
+    ),
+    "4 leading minus": edits.wrong_sign(loss),
+    "5 size of the labels left out": _with(
+        lambda psi, d: swap_gain(psi.shape[-1] - ranks(psi), ranks(d))
+    ),
+    "6 ranks from the worst": _with(lambda psi, d: swap_gain(psi, ranks(-d))),
+    "7 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -14,9 +14,9 @@ Valid only if:
     other's sum.
 
 Minimiser:
-    Ranks drawn from a Plackett–Luce law of reward r: β d = r + c, which is π*_β,
-    whatever lists are drawn. Checked over all ordered triples of an enumerated world.
-    With fixed ranks the infimum lies at infinite margins.
+    Ranks drawn from a Plackett–Luce distribution of reward r: β d = r + c, which is
+    π*_β, whatever lists are drawn. Checked over all ordered triples of an enumerated
+    world. With fixed ranks the infimum lies at infinite margins.
 
 Known mistakes:
     (1) the order reversed.
@@ -25,16 +25,16 @@ Known mistakes:
     (4) the place in the list taken for the rank: scores come in no order.
     (5) a mean over tokens.
     (6) the reference left out: PRO without temperatures and lengths.
-    (7) the worst picked first with logits −s: another law, equal only for K = 2.
+    (7) the worst picked first with logits −s: another distribution unless K = 2.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences
 from workbench.feedback.kinds.lists import ListLogps
@@ -67,7 +67,7 @@ def rank_nll(
         scores: in no order; i is left when k is picked if its score is lower.
 
     Returns:
-        one sum over the ranks a list, in nats.
+        one sum over the ranks per list, in nats.
     """
     own = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
     left = logits.masked_fill(~(own | (differences(scores) > 0)), -torch.inf)
@@ -82,10 +82,6 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """−log of the Plackett–Luce probability of each list's ranking, in nats."""
     implied = cfg.beta * batch.logratio()
     return rank_nll(_same_for_all_picks(implied), batch.scores)
-
-
-def _reversed(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
 
 
 def _worst_first(batch: ListLogps, cfg: Config) -> Tensor:
@@ -107,21 +103,12 @@ def _place_as_rank(batch: ListLogps, cfg: Config) -> Tensor:
     return loss(replace(batch, scores=-place.to(batch.scores)), cfg)
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    implied = cfg.beta * batch.logratio("mean")
-    return rank_nll(_same_for_all_picks(implied), batch.scores)
-
-
-def _no_reference(batch: ListLogps, cfg: Config) -> Tensor:
-    return rank_nll(_same_for_all_picks(cfg.beta * batch.logps()), batch.scores)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 order reversed": _reversed,
+mistakes = {
+    "1 order reversed": edits.swapped(loss),
     "2 first pick alone": _first_pick,
     "3 nothing put aside": _nothing_put_aside,
     "4 place taken for the rank": _place_as_rank,
-    "5 mean over tokens": _mean_over_tokens,
-    "6 no reference": _no_reference,
+    "5 mean over tokens": edits.mean_over_tokens(loss),
+    "6 no reference": edits.no_reference(loss),
     "7 worst picked first": _worst_first,
 }

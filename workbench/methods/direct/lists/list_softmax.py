@@ -29,12 +29,10 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.softmax_targets import cross_entropy, targets
 from workbench.feedback.kinds.lists import ListLogps
@@ -87,19 +85,11 @@ def _swapped(batch: ListLogps, cfg: Config) -> Tensor:
     return -(drawn * shares(batch, cfg).abs().log()).sum(-1)
 
 
-def _no_beta(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, beta=1.0))
-
-
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    return cross_entropy(shares(batch, cfg), cfg.beta * batch.logratio("mean"))
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
+mistakes = {
     "1 labels not divided": _not_divided,
     "2 softmax of the labels": _softmax_of_labels,
     "3 best response alone": _best_alone,
     "4 target and prediction swapped": _swapped,
-    "5 no beta": _no_beta,
-    "6 mean over tokens": _mean_over_tokens,
+    "5 no beta": edits.with_config(loss, beta=1.0),
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

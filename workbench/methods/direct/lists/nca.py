@@ -13,11 +13,11 @@ Valid only if:
     the mean over π_ref.
 
 Minimiser:
-    at β = 1 and K → ∞: π_ref exp(r/α)/Z. Derived here: with K draws a list and β = 1 it
-    is π_ref(y)·K·E[p_1 | y_1 = y], which sums to 1 for every K and is less sharp;
+    at β = 1 and K → ∞: π_ref exp(r/α)/Z. Derived here: with K draws per list and β = 1
+    it is π_ref(y)·K·E[p_1 | y_1 = y], which sums to 1 for every K and is less sharp;
     checked at K = 2 by the gradient over all pairs. At β ≠ 1 the pointwise optimum
-    π_ref·(K E[p_1 | y_1])^(1/β) is no law. A pair with hard labels (the loss is then
-    −log σ(s_c) − ½ log σ(−s_c) − ½ log σ(−s_r)) wants s_c = log 2 and s_r → −∞.
+    π_ref·(K E[p_1 | y_1])^(1/β) is no distribution. A pair with hard labels (the loss
+    is then −log σ(s_c) − ½ log σ(−s_c) − ½ log σ(−s_r)) wants s_c = log 2 and s_r → −∞.
 
 Known mistakes:
     (1) a sum for the mean in the second term.
@@ -29,14 +29,11 @@ Known mistakes:
     (7) a mean over tokens.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from workbench.core import softmax_targets
+from workbench.core import edits, softmax_targets
 from workbench.core.card import Card
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.loops import offline
@@ -91,27 +88,12 @@ def _biased(batch: ListLogps, cfg: Config) -> Tensor:
     return -(target * logsigmoid(scaled)).sum(-1) - down
 
 
-def _negated(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
-
-
-def _no_reference(batch: ListLogps, cfg: Config) -> Tensor:
-    return _value(
-        cfg.beta * batch.logps(), softmax_targets.targets(batch.scores, cfg.alpha)
-    )
-
-
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    target = softmax_targets.targets(batch.scores, cfg.alpha)
-    return _value(cfg.beta * batch.logratio("mean"), target)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
+mistakes = {
     "1 sum for the mean": _summed,
     "2 mean in the first term": _both_means,
     "3 best left out below": _biased,
     "4 softmax": infonca.loss,
-    "5 scores negated": _negated,
-    "6 no reference": _no_reference,
-    "7 mean over tokens": _mean_over_tokens,
+    "5 scores negated": edits.swapped(loss),
+    "6 no reference": edits.no_reference(loss),
+    "7 mean over tokens": edits.mean_over_tokens(loss),
 }

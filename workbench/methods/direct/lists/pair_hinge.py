@@ -25,13 +25,13 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences, ordered_sum
 from workbench.feedback.kinds.lists import ListLogps
@@ -68,10 +68,6 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return ordered_sum(hinge.link(differences(batch.logratio()), cfg), batch.scores)
 
 
-def _reversed(batch: ListLogps, cfg: Config) -> Tensor:
-    return ordered_sum(hinge.link(-differences(batch.logratio()), cfg), batch.scores)
-
-
 def _score_margin(batch: ListLogps, cfg: Config) -> Tensor:
     short = differences(batch.scores) - cfg.beta * differences(batch.logratio())
     return ordered_sum(short.relu(), batch.scores)
@@ -92,16 +88,11 @@ def _mean_over_pairs(batch: ListLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) / pairs.clamp(min=1)
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    ratio = batch.logratio("mean")
-    return ordered_sum(hinge.link(differences(ratio), cfg), batch.scores)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 order reversed": _reversed,
+mistakes = {
+    "1 order reversed": edits.swapped(loss),
     "2 difference of scores as margin": _score_margin,
     "3 slope one": _slope_one,
     "4 neighbours alone": _neighbours,
     "5 mean over pairs": _mean_over_pairs,
-    "6 mean over tokens": _mean_over_tokens,
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

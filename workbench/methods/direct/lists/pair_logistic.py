@@ -14,8 +14,8 @@ Valid only if:
     for the sum grows with the number of pairs.
 
 Minimiser:
-    Ranks drawn from a Plackett–Luce law of reward r: π*_β ∝ π_ref exp(r/β), whatever
-    lists are drawn, since i stands before j with the Bradley–Terry probability
+    Ranks drawn from a Plackett–Luce distribution of reward r: π*_β ∝ π_ref exp(r/β),
+    whatever lists are drawn, since i stands before j with the Bradley–Terry probability
     σ(r_i − r_j). Derived here; checked over all ordered triples of an enumerated world.
     With fixed ranks the infimum lies at infinite margins.
 
@@ -29,13 +29,13 @@ Known mistakes:
     (7) β forgotten.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences, ordered_sum
 from workbench.feedback.kinds.lists import ListLogps
@@ -73,10 +73,6 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return ordered_sum(dpo.link(differences(batch.logratio()), cfg), batch.scores)
 
 
-def _reversed(batch: ListLogps, cfg: Config) -> Tensor:
-    return ordered_sum(dpo.link(-differences(batch.logratio()), cfg), batch.scores)
-
-
 def _mean_over_pairs(batch: ListLogps, cfg: Config) -> Tensor:
     pairs = ordered_sum(torch.ones_like(differences(batch.scores)), batch.scores)
     return loss(batch, cfg) / pairs.clamp(min=1)
@@ -98,21 +94,12 @@ def _ties_counted(batch: ListLogps, cfg: Config) -> Tensor:
     return torch.where(won, values, torch.zeros_like(values)).sum((-2, -1))
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    ratio = batch.logratio("mean")
-    return ordered_sum(dpo.link(differences(ratio), cfg), batch.scores)
-
-
-def _no_beta(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, beta=1.0))
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 order reversed": _reversed,
+mistakes = {
+    "1 order reversed": edits.swapped(loss),
     "2 mean over pairs": _mean_over_pairs,
     "3 best against the others alone": _best_against_the_rest,
     "4 place taken for the rank": _place_as_rank,
     "5 equals counted as pairs": _ties_counted,
-    "6 mean over tokens": _mean_over_tokens,
-    "7 no beta": _no_beta,
+    "6 mean over tokens": edits.mean_over_tokens(loss),
+    "7 no beta": edits.with_config(loss, beta=1.0),
 }

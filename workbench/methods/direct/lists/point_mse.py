@@ -28,11 +28,10 @@ Known mistakes:
     (6) the sign of s.
 """
 
-from collections.abc import Callable
-
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.loops import offline
@@ -59,10 +58,6 @@ def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return (residual**2).sum(-1)
 
 
-def _no_beta(batch: ListLogps, cfg: Config) -> Tensor:
-    return ((lipo.labels(batch, cfg) - batch.logratio()) ** 2).sum(-1)
-
-
 def _centred(batch: ListLogps, cfg: Config) -> Tensor:
     residual = lipo.labels(batch, cfg) - cfg.beta * batch.logratio()
     return ((residual - residual.mean(-1, keepdim=True)) ** 2).sum(-1)
@@ -72,25 +67,11 @@ def _mean_over_list(batch: ListLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) / batch.scores.shape[-1]
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    residual = lipo.labels(batch, cfg) - cfg.beta * batch.logratio("mean")
-    return (residual**2).sum(-1)
-
-
-def _no_reference(batch: ListLogps, cfg: Config) -> Tensor:
-    return ((lipo.labels(batch, cfg) - cfg.beta * batch.logps()) ** 2).sum(-1)
-
-
-def _sign(batch: ListLogps, cfg: Config) -> Tensor:
-    residual = lipo.labels(batch, cfg) + cfg.beta * batch.logratio()
-    return (residual**2).sum(-1)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 labels not scaled": _no_beta,
+mistakes = {
+    "1 labels not scaled": edits.with_config(loss, beta=1.0),
     "2 centred in the list": _centred,
     "3 mean over the list": _mean_over_list,
-    "4 mean over tokens": _mean_over_tokens,
-    "5 no reference": _no_reference,
-    "6 sign of s": _sign,
+    "4 mean over tokens": edits.mean_over_tokens(loss),
+    "5 no reference": edits.no_reference(loss),
+    "6 sign of s": edits.with_config(loss, beta=lambda cfg: -cfg.beta),
 }

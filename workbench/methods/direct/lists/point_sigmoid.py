@@ -27,12 +27,11 @@ Known mistakes:
     (6) labels swapped, 1 − ψ.
 """
 
-from collections.abc import Callable
-
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.loops import offline
@@ -78,21 +77,16 @@ def _mean_over_list(batch: ListLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) / batch.scores.shape[-1]
 
 
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    implied = cfg.beta * batch.logratio("mean")
-    return (softplus(implied) - lipo.labels(batch, cfg) * implied).sum(-1)
-
-
 def _swapped(batch: ListLogps, cfg: Config) -> Tensor:
     implied = cfg.beta * batch.logratio()
     return (softplus(implied) - (1 - lipo.labels(batch, cfg)) * implied).sum(-1)
 
 
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
+mistakes = {
     "1 only the part of good labels": _only_good,
     "2 labels rounded": _rounded,
     "3 sigmoid taken twice": _twice,
     "4 mean over the list": _mean_over_list,
-    "5 mean over tokens": _mean_over_tokens,
+    "5 mean over tokens": edits.mean_over_tokens(loss),
     "6 labels swapped": _swapped,
 }

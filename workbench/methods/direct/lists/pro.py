@@ -32,7 +32,6 @@ Known mistakes:
     (7) the order reversed: negative gaps.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -40,8 +39,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
-from workbench.core.logps import Reduce
 from workbench.core.pairwise_sums import differences
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.feedback.kinds.responses import ResponseLogps
@@ -88,10 +87,10 @@ def ranking(batch: ListLogps, sharp: Tensor) -> Float[Tensor, " batch"]:
     return list_mle.rank_nll(logits, batch.scores)
 
 
-def best_nll(batch: ListLogps, reduce: Reduce = "sum") -> Float[Tensor, " batch"]:
+def best_nll(batch: ListLogps) -> Float[Tensor, " batch"]:
     """−log π of the best response, the mean of them in a tie, in nats."""
     best = (batch.scores == batch.scores.amax(-1, keepdim=True)).to(batch.policy)
-    return -(best * batch.logps(reduce)).sum(-1) / best.sum(-1)
+    return -(best * batch.logps()).sum(-1) / best.sum(-1)
 
 
 def implicit_reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " batch"]:
@@ -110,13 +109,11 @@ def _anchor(batch: ListLogps, cfg: Config) -> Tensor:
 
 
 def _sums(batch: ListLogps, cfg: Config) -> Tensor:
-    logits = gaps(batch) * batch.logps()[:, None, :]
-    return list_mle.rank_nll(logits, batch.scores) + _anchor(batch, cfg)
+    return ranking(edits.summed(batch), gaps(batch)) + _anchor(batch, cfg)
 
 
 def _mean_nll(batch: ListLogps, cfg: Config) -> Tensor:
-    weight = cfg.sft * (batch.scores.shape[-1] - 1) ** 2
-    return loss(batch, cfg) - _anchor(batch, cfg) + weight * best_nll(batch, "mean")
+    return loss(batch, cfg) - _anchor(batch, cfg) + _anchor(edits.averaged(batch), cfg)
 
 
 def _place_as_rank(batch: ListLogps, cfg: Config) -> Tensor:
@@ -142,16 +139,12 @@ def _divided(batch: ListLogps, cfg: Config) -> Tensor:
     return ranking(batch, inverse) + _anchor(batch, cfg)
 
 
-def _reversed(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
-
-
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
+mistakes = {
     "1 sums in the ranking": _sums,
     "2 mean of the NLL": _mean_nll,
     "3 place taken for the rank": _place_as_rank,
     "4 smallest gap for the own logit": _smallest_gap,
     "5 no square of n": _no_square,
     "6 divided by gaps": _divided,
-    "7 order reversed": _reversed,
+    "7 order reversed": edits.swapped(loss),
 }

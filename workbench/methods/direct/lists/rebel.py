@@ -25,17 +25,17 @@ Known mistakes:
     (2) η on the wrong side: d·η against r, or d against r/η.
     (3) the snapshot left out: log-probs in place of log-ratios.
     (4) a mean over tokens.
-    (5) rewards centred a list and regressed one by one: log Z must then be 0.
+    (5) rewards centred per list and regressed one by one: log Z must then be 0.
     (6) the mean over the pairs: the step shrinks as lists grow.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences, unordered_sum
 from workbench.feedback.kinds.lists import ListLogps
@@ -52,10 +52,7 @@ card = Card(
     claim="It matches PPO with a regression in place of critic and clipping.",
     notebook="28",
     loop=offline,
-    hooks=(
-        "implicit_reward",
-        "optimum",
-    ),
+    hooks=("implicit_reward", "optimum"),
 )
 
 
@@ -84,27 +81,10 @@ def implicit_reward(responses: ResponseLogps, cfg: Config) -> Float[Tensor, " ba
 
 def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """Squared residuals of the pairs, summed over each list."""
-    earned, apart = differences(batch.scores.detach()), differences(batch.logratio())
+    earned = differences(batch.scores.detach())
+    apart = differences(batch.logratio())
     if cfg.units == "nats":
         return unordered_sum((apart - cfg.eta * earned) ** 2)
-    return unordered_sum((apart / cfg.eta - earned) ** 2)
-
-
-def _turned(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, scores=-batch.scores), cfg)
-
-
-def _inverse_eta(batch: ListLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, eta=1 / cfg.eta))
-
-
-def _no_snapshot(batch: ListLogps, cfg: Config) -> Tensor:
-    earned, apart = differences(batch.scores), differences(batch.logps())
-    return unordered_sum((apart / cfg.eta - earned) ** 2)
-
-
-def _mean_over_tokens(batch: ListLogps, cfg: Config) -> Tensor:
-    earned, apart = differences(batch.scores), differences(batch.logratio("mean"))
     return unordered_sum((apart / cfg.eta - earned) ** 2)
 
 
@@ -118,11 +98,11 @@ def _mean_over_pairs(batch: ListLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) * 2 / (group * (group - 1))
 
 
-mistakes: dict[str, Callable[[ListLogps, Config], Tensor]] = {
-    "1 reward difference turned round": _turned,
-    "2 eta on the wrong side": _inverse_eta,
-    "3 no snapshot": _no_snapshot,
-    "4 mean over tokens": _mean_over_tokens,
+mistakes = {
+    "1 reward difference turned round": edits.swapped(loss),
+    "2 eta on the wrong side": edits.with_config(loss, eta=lambda cfg: 1 / cfg.eta),
+    "3 no snapshot": edits.no_reference(loss),
+    "4 mean over tokens": edits.mean_over_tokens(loss),
     "5 one by one": _one_by_one,
     "6 mean over pairs": _mean_over_pairs,
 }

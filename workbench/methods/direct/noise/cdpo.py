@@ -25,12 +25,12 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
@@ -79,17 +79,9 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return link(batch.margin(), cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(-batch.margin(), cfg)
-
-
 def _minus(batch: PairLogps, cfg: Config) -> Tensor:
     flipped = cfg.epsilon * dpo.link(-batch.margin(), cfg)
     return (1 - cfg.epsilon) * dpo.loss(batch, cfg) - flipped
-
-
-def _not_used(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.loss(batch, cfg)
 
 
 def _inside_logarithm(batch: PairLogps, cfg: Config) -> Tensor:
@@ -97,19 +89,11 @@ def _inside_logarithm(batch: PairLogps, cfg: Config) -> Tensor:
     return -((1 - cfg.epsilon) * win + cfg.epsilon * (1 - win)).log()
 
 
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin() / cfg.beta, cfg)
-
-
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin("mean"), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 minus before the flipped term": _minus,
-    "3 epsilon not used": _not_used,
+    "3 epsilon not used": dpo.loss,
     "4 mixture inside the logarithm": _inside_logarithm,
-    "5 no beta": _no_beta,
-    "6 mean over tokens": _mean_over_tokens,
+    "5 no beta": edits.with_config(loss, beta=1.0),
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -26,12 +26,12 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.loops import offline
@@ -82,10 +82,6 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return link(batch.margin(), cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(-batch.margin(), cfg)
-
-
 def _plus(batch: PairLogps, cfg: Config) -> Tensor:
     flipped = cfg.epsilon * dpo.link(-batch.margin(), cfg)
     return ((1 - cfg.epsilon) * dpo.loss(batch, cfg) + flipped) / (1 - 2 * cfg.epsilon)
@@ -99,19 +95,11 @@ def _divided_once(batch: PairLogps, cfg: Config) -> Tensor:
     return (1 - 2 * cfg.epsilon) / (1 - cfg.epsilon) * loss(batch, cfg)
 
 
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin() / cfg.beta, cfg)
-
-
-def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
-    return link(batch.margin("mean"), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 plus before the flipped term": _plus,
     "3 not divided": _not_divided,
     "4 divided by 1 - epsilon": _divided_once,
-    "5 no beta": _no_beta,
-    "6 mean over tokens": _mean_over_tokens,
+    "5 no beta": edits.with_config(loss, beta=1.0),
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

@@ -69,7 +69,8 @@ class Config:
 def _root_law(ref: Tensor, reward: Tensor, strength: float) -> Tensor:
     known = ref > -torch.inf
     best = torch.where(known, reward, -torch.inf).amax(-1, keepdim=True)
-    gain, mass = torch.where(known, reward - best, 0.0), ref.exp()
+    gain = torch.where(known, reward - best, 0.0)
+    mass = ref.exp()
 
     def spread(floor: Tensor) -> Tensor:
         above = (gain - floor).clamp(min=0)
@@ -115,27 +116,21 @@ def gold_floor(
     return solutions.expectation(ref, gold) + spreads[1] * (rho * gain - lost)
 
 
-def _half(ref_logps: Tensor, reward: Tensor, cfg: Config) -> Tensor:
-    return log_law(ref_logps, reward, Config(cfg.coefficient / 2, cfg.root))
-
-
 def _cut_afterwards(ref_logps: Tensor, reward: Tensor, cfg: Config) -> Tensor:
     centred = reward - solutions.expectation(ref_logps, reward)[..., None]
     ratio = (1 + centred / (2 * cfg.coefficient)).clamp(min=0)
     return (ref_logps + ratio.log()).log_softmax(-1)
 
 
-def _exponential(ref_logps: Tensor, reward: Tensor, cfg: Config) -> Tensor:
-    return solutions.optimal_policy(ref_logps, reward, cfg.coefficient)
-
-
-def _root_forgotten(ref_logps: Tensor, reward: Tensor, cfg: Config) -> Tensor:
-    return log_law(ref_logps, reward, Config(cfg.coefficient, root=False))
-
-
 mistakes: dict[str, Callable[[Tensor, Tensor, Config], Tensor]] = {
-    "1 half a chi-square": _half,
+    "1 half a chi-square": lambda ref_logps, reward, cfg: log_law(
+        ref_logps, reward, Config(cfg.coefficient / 2, cfg.root)
+    ),
     "2 cut afterwards": _cut_afterwards,
-    "3 exponential tilt": _exponential,
-    "4 root forgotten": _root_forgotten,
+    "3 exponential tilt": lambda ref_logps, reward, cfg: solutions.optimal_policy(
+        ref_logps, reward, cfg.coefficient
+    ),
+    "4 root forgotten": lambda ref_logps, reward, cfg: log_law(
+        ref_logps, reward, Config(cfg.coefficient, root=False)
+    ),
 }

@@ -25,12 +25,13 @@ Known mistakes:
     (6) no cut.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.divergences import CHI2_KL
 from workbench.feedback.kinds.pairs import PairLogps
@@ -84,10 +85,6 @@ def _gap(batch: PairLogps, squares: float, logs: float) -> Tensor:
     return squares * ratios + logs * batch.margin()
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return _cut(-cfg.beta * _gap(batch, 1.0, 1.0), 2 * cfg.r_max)
-
-
 def _pure_chi2(batch: PairLogps, cfg: Config) -> Tensor:
     return _cut(cfg.beta * _gap(batch, 1.0, 0.0), 2 * cfg.r_max)
 
@@ -96,24 +93,14 @@ def _no_half(batch: PairLogps, cfg: Config) -> Tensor:
     return _cut(cfg.beta * _gap(batch, 2.0, 1.0), 2 * cfg.r_max)
 
 
-def _cut_at_r(batch: PairLogps, cfg: Config) -> Tensor:
-    return _cut(cfg.beta * _gap(batch, 1.0, 1.0), cfg.r_max)
-
-
-def _cut_before_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    bound = 2 * cfg.r_max
-    return dpo.link(_gap(batch, 1.0, 1.0).clamp(-bound, bound), cfg)
-
-
-def _no_cut(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.link(_gap(batch, 1.0, 1.0), cfg)
-
-
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 pure chi-square": _pure_chi2,
     "3 chi-square without its half": _no_half,
-    "4 cut at R": _cut_at_r,
-    "5 cut before beta": _cut_before_beta,
-    "6 no cut": _no_cut,
+    "4 cut at R": edits.with_config(loss, r_max=lambda cfg: cfg.r_max / 2),
+    # β·clip_{2R}(t) = clip_{2βR}(βt)
+    "5 cut before beta": edits.with_config(
+        loss, r_max=lambda cfg: cfg.beta * cfg.r_max
+    ),
+    "6 no cut": edits.with_config(loss, r_max=math.inf),
 }

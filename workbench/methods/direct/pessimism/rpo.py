@@ -15,10 +15,10 @@ Valid only if:
 
 Fixed point:
     cumulative, pairs drawn in either order with weights w_ij = w_ji: for every y_k,
-    Σ_j w_kj [P(k ≻ j) − σ(βD_kj)] = η [π(y_k) − b(y_k)], b the law of the chosen
-    responses. η = 0 is DPO's minimiser, η → ∞ is π = b. With r̂ = β log π/π_ref,
-    −β E_b[log π/π_ref] = max_π′ {E_π′[r̂] − β KL(π′‖π_ref)} − E_b[r̂]: the reward is the
-    one that is worth least, beyond b, to the policy that exploits it most.
+    Σ_j w_kj [P(k ≻ j) − σ(βD_kj)] = η [π(y_k) − b(y_k)], b the distribution of the
+    chosen responses. η = 0 is DPO's minimiser, η → ∞ is π = b. With r̂ = β log π/π_ref,
+    −β E_b[log π/π_ref] = max_π′ {E_π′[r̂] − β KL(π′‖π_ref)} − E_b[r̂]: the reward is
+    the one that is worth least, beyond b, to the policy that exploits it most.
 
 Known mistakes:
     (1) chosen and rejected swapped.
@@ -29,12 +29,12 @@ Known mistakes:
     (6) the SFT term within the sigmoid.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import Reduce
 from workbench.feedback.kinds.pairs import PairLogps
@@ -88,20 +88,8 @@ def loss(batch: PairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.loss(batch, cfg) + anchor(batch.chosen, cfg)
 
 
-def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.link(-batch.margin(), cfg) + anchor(batch.rejected, cfg)
-
-
 def _other_reduction(batch: PairLogps, cfg: Config) -> Tensor:
     return loss(batch, replace(cfg, reduce="mean" if cfg.reduce == "sum" else "sum"))
-
-
-def _other_factor(batch: PairLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, times_beta=not cfg.times_beta))
-
-
-def _wrong_sign(batch: PairLogps, cfg: Config) -> Tensor:
-    return dpo.loss(batch, cfg) - anchor(batch.chosen, cfg)
 
 
 def _both_imitated(batch: PairLogps, cfg: Config) -> Tensor:
@@ -112,11 +100,13 @@ def _inside(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.link(batch.margin() - anchor(batch.chosen, cfg) / cfg.beta, cfg)
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 the other reduction": _other_reduction,
-    "3 the other factor": _other_factor,
-    "4 wrong sign": _wrong_sign,
+    "3 the other factor": edits.with_config(
+        loss, times_beta=lambda cfg: not cfg.times_beta
+    ),
+    "4 wrong sign": edits.with_config(loss, eta=lambda cfg: -cfg.eta),
     "5 both imitated": _both_imitated,
     "6 inside the sigmoid": _inside,
 }

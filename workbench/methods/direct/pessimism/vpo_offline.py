@@ -27,13 +27,13 @@ Known mistakes:
     (5) a mean over tokens in the term.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.feedback.kinds.responses import ResponseLogps
@@ -88,14 +88,6 @@ def _swapped(batch: PairLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) - dpo.loss(batch, cfg) + dpo.link(-batch.margin(), cfg)
 
 
-def _wrong_sign(batch: PairLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, sign=-cfg.sign))
-
-
-def _no_beta(batch: PairLogps, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, alpha=cfg.alpha / cfg.beta))
-
-
 def _on_rejected(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.loss(batch, cfg) + calibration_term(batch.rejected, cfg)
 
@@ -105,10 +97,12 @@ def _mean_over_tokens(batch: PairLogps, cfg: Config) -> Tensor:
     return dpo.loss(batch, cfg) + strength * batch.chosen.logratio("mean")
 
 
-mistakes: dict[str, Callable[[PairLogps, Config], Tensor]] = {
+mistakes = {
     "1 swapped pair": _swapped,
-    "2 wrong sign": _wrong_sign,
-    "3 no beta in the term": _no_beta,
+    "2 wrong sign": edits.with_config(loss, sign=lambda cfg: -cfg.sign),
+    "3 no beta in the term": edits.with_config(
+        loss, alpha=lambda cfg: cfg.alpha / cfg.beta
+    ),
     "4 calibrated on rejected": _on_rejected,
     "5 mean over tokens": _mean_over_tokens,
 }

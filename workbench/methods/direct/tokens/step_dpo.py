@@ -29,14 +29,13 @@ Known mistakes:
     (6) a gradient through the reference.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
-from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.feedback.kinds.step_pairs import PairSteps
 from workbench.loops import offline
@@ -84,41 +83,21 @@ def loss(batch: PairSteps, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.loss(steps(batch), cfg)
 
 
-def _swapped(batch: PairSteps, cfg: Config) -> Tensor:
-    return dpo.link(-steps(batch).margin(), cfg)
-
-
 def _rest_counted(batch: PairSteps, cfg: Config) -> Tensor:
     from_here = [batch.chosen_step.cumsum(-1) > 0, batch.rejected_step.cumsum(-1) > 0]
     longer = replace(batch, chosen_step=from_here[0], rejected_step=from_here[1])
     return loss(longer, cfg)
 
 
-def _whole_response(batch: PairSteps, cfg: Config) -> Tensor:
-    return dpo.loss(batch, cfg)
-
-
 def _mean_over_tokens(batch: PairSteps, cfg: Config) -> Tensor:
     return dpo.link(steps(batch).margin("mean"), cfg)
 
 
-def _no_reference(batch: PairSteps, cfg: Config) -> Tensor:
-    part = steps(batch)
-    return dpo.link(part.chosen.logps() - part.rejected.logps(), cfg)
-
-
-def _through_reference(batch: PairSteps, cfg: Config) -> Tensor:
-    part = steps(batch)
-    first = sequence_logps(part.policy_chosen - part.ref_chosen, part.chosen_mask)
-    gap = part.policy_rejected - part.ref_rejected
-    return dpo.link(first - sequence_logps(gap, part.rejected_mask), cfg)
-
-
-mistakes: dict[str, Callable[[PairSteps, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 everything from the step on counted": _rest_counted,
-    "3 whole response counted": _whole_response,
+    "3 whole response counted": edits.instead(loss, dpo.loss),
     "4 mean over the tokens of the step": _mean_over_tokens,
-    "5 no reference": _no_reference,
-    "6 gradient through the reference": _through_reference,
+    "5 no reference": edits.no_reference(loss),
+    "6 gradient through the reference": edits.through_reference(loss),
 }

@@ -29,12 +29,12 @@ Known mistakes:
     (7) prompt or padding tokens rewarded: the mask ignored.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.token_pairs import PairTokenRewards
@@ -70,7 +70,7 @@ class Config(dpo.Config):
 def token_rewards(
     better: Float[Tensor, "*shape"], worse: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "*shape"]:
-    """r_t = σ(log p(y_t|better) − log p(y_t|worse)) − 1/2, one a token.
+    """r_t = σ(log p(y_t|better) − log p(y_t|worse)) − 1/2, one per token.
 
     Args:
         better: token log-probs under the prompt for a better answer, nats.
@@ -79,73 +79,50 @@ def token_rewards(
     return (better - worse).detach().sigmoid() - 0.5
 
 
-def rewarded(batch: PairTokenRewards) -> tuple[Tensor, Tensor]:
-    """Σ_t r_t log π(y_t|s_t) of the chosen and of the rejected responses, in nats."""
+def rewarded(batch: PairTokenRewards) -> Float[Tensor, " batch"]:
+    """Σ_t r_t log π(y_t|s_t) over both responses of each pair, in nats."""
     chosen = batch.reward_chosen.detach() * batch.policy_chosen
     rejected = batch.reward_rejected.detach() * batch.policy_rejected
-    return (
-        sequence_logps(chosen, batch.chosen_mask),
-        sequence_logps(rejected, batch.rejected_mask),
-    )
+    first = sequence_logps(chosen, batch.chosen_mask)
+    return first + sequence_logps(rejected, batch.rejected_mask)
 
 
 def loss(batch: PairTokenRewards, cfg: Config) -> Float[Tensor, " batch"]:
     """−log σ(βD) − α·sg[βσ(−βD)]·Σ r_t log π over both responses of each pair."""
     push = cfg.alpha * dpo.weight(batch.margin(), cfg).detach()
-    chosen, rejected = rewarded(batch)
-    return dpo.loss(batch, cfg) - push * (chosen + rejected)
-
-
-def _swapped(batch: PairTokenRewards, cfg: Config) -> Tensor:
-    push = cfg.alpha * dpo.weight(-batch.margin(), cfg).detach()
-    chosen, rejected = rewarded(batch)
-    return dpo.link(-batch.margin(), cfg) - push * (chosen + rejected)
-
-
-def _minus_rejected(batch: PairTokenRewards, cfg: Config) -> Tensor:
-    push = cfg.alpha * dpo.weight(batch.margin(), cfg).detach()
-    chosen, rejected = rewarded(batch)
-    return dpo.loss(batch, cfg) - push * (chosen - rejected)
+    return dpo.loss(batch, cfg) - push * rewarded(batch)
 
 
 def _unweighted(batch: PairTokenRewards, cfg: Config) -> Tensor:
-    chosen, rejected = rewarded(batch)
-    return dpo.loss(batch, cfg) - cfg.alpha * cfg.beta * (chosen + rejected)
+    return dpo.loss(batch, cfg) - cfg.alpha * cfg.beta * rewarded(batch)
 
 
 def _through_weight(batch: PairTokenRewards, cfg: Config) -> Tensor:
     push = cfg.alpha * dpo.weight(batch.margin(), cfg)
-    chosen, rejected = rewarded(batch)
-    return dpo.loss(batch, cfg) - push * (chosen + rejected)
+    return dpo.loss(batch, cfg) - push * rewarded(batch)
 
 
 def _through_rewards(batch: PairTokenRewards, cfg: Config) -> Tensor:
     push = cfg.alpha * dpo.weight(batch.margin(), cfg).detach()
-    chosen = sequence_logps(
-        batch.reward_chosen * batch.policy_chosen, batch.chosen_mask
-    )
-    return dpo.loss(batch, cfg) - push * (chosen + rewarded(batch)[1])
-
-
-def _no_alpha(batch: PairTokenRewards, cfg: Config) -> Tensor:
-    push = dpo.weight(batch.margin(), cfg).detach()
-    chosen, rejected = rewarded(batch)
-    return dpo.loss(batch, cfg) - push * (chosen + rejected)
+    # nothing in value, and the gradient that the loss stops
+    live = batch.reward_chosen - batch.reward_chosen.detach()
+    lost = sequence_logps(live * batch.policy_chosen, batch.chosen_mask)
+    return loss(batch, cfg) - push * lost
 
 
 def _mask_ignored(batch: PairTokenRewards, cfg: Config) -> Tensor:
     push = cfg.alpha * dpo.weight(batch.margin(), cfg).detach()
-    chosen = (batch.reward_chosen.detach() * batch.policy_chosen).sum(-1)
-    rejected = (batch.reward_rejected.detach() * batch.policy_rejected).sum(-1)
-    return dpo.loss(batch, cfg) - push * (chosen + rejected)
+    return dpo.loss(batch, cfg) - push * rewarded(edits.unmasked(batch))
 
 
-mistakes: dict[str, Callable[[PairTokenRewards, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 token rewards of the rejected with a minus": _minus_rejected,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 token rewards of the rejected with a minus": edits.with_batch(
+        loss, reward_rejected=lambda batch: -batch.reward_rejected
+    ),
     "3 no pair weight": _unweighted,
     "4 gradient through the pair weight": _through_weight,
     "5 gradient through the token rewards": _through_rewards,
-    "6 no alpha": _no_alpha,
+    "6 no alpha": edits.with_config(loss, alpha=1.0),
     "7 prompt or padding rewarded": _mask_ignored,
 }

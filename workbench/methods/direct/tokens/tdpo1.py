@@ -7,11 +7,12 @@ Objective:
 
 Compared with DPO:
     K, the sequential KL, is added to the log-ratio of each response, in β and with
-    gradient on both sides. The whole next-token laws are read, not the tokens' alone.
+    gradient on both sides. The whole next-token distributions are read, not the tokens'
+    alone.
 
 Valid only if:
-    that of DPO; the laws are those of temperature 1, and K reads the same tokens as d:
-    the end of sequence counts, the prompt does not.
+    that of DPO; the distributions are those of temperature 1, and K reads the same
+    tokens as d: the end of sequence counts, the prompt does not.
 
 Minimiser:
     π(a|s) ∝ π_ref(a|s) exp(V^ref(s·a)/β) for Bradley–Terry labels of r and any pairs
@@ -37,6 +38,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.kl import categorical_kl
 from workbench.core.logps import sequence_logps
@@ -96,54 +98,38 @@ def loss(batch: PairDistributions, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.link(batch.margin() + chosen - rejected, cfg)
 
 
-def _swapped(batch: PairDistributions, cfg: Config) -> Tensor:
+def _with(gap: Callable[[PairDistributions, Config], Tensor]) -> edits.Loss:
+    def wrong(batch: PairDistributions, cfg: Config) -> Tensor:
+        return dpo.link(batch.margin() + gap(batch, cfg), cfg)
+
+    return wrong
+
+
+def _gap(batch: PairDistributions) -> Tensor:
     chosen, rejected = kls(batch)
-    return dpo.link(-(batch.margin() + chosen - rejected), cfg)
+    return chosen - rejected
 
 
 def _policy_first(batch: PairDistributions, cfg: Config) -> Tensor:
     chosen = categorical_kl(batch.policy_chosen_law, batch.ref_chosen_law)
     rejected = categorical_kl(batch.policy_rejected_law, batch.ref_rejected_law)
     gap = sequence_logps(chosen, batch.chosen_mask)
-    gap = gap - sequence_logps(rejected, batch.rejected_mask)
-    return dpo.link(batch.margin() + gap, cfg)
-
-
-def _subtracted(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen, rejected = kls(batch)
-    return dpo.link(batch.margin() - chosen + rejected, cfg)
-
-
-def _detached(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen, rejected = kls(batch)
-    return dpo.link(batch.margin() + (chosen - rejected).detach(), cfg)
-
-
-def _outside_beta(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen, rejected = kls(batch)
-    return dpo.link(batch.margin() + (chosen - rejected) / cfg.beta, cfg)
+    return gap - sequence_logps(rejected, batch.rejected_mask)
 
 
 def _averaged(batch: PairDistributions, cfg: Config) -> Tensor:
     chosen, rejected = kls(batch)
-    gap = chosen / batch.chosen_mask.sum(-1) - rejected / batch.rejected_mask.sum(-1)
-    return dpo.link(batch.margin() + gap, cfg)
+    return chosen / batch.chosen_mask.sum(-1) - rejected / batch.rejected_mask.sum(-1)
 
 
-def _mask_ignored(batch: PairDistributions, cfg: Config) -> Tensor:
-    every = batch.chosen_mask | ~batch.chosen_mask
-    ref, law = batch.ref_chosen_law, batch.policy_chosen_law
-    chosen = sequential_kl(ref, law, every)
-    ref, law = batch.ref_rejected_law, batch.policy_rejected_law
-    return dpo.link(batch.margin() + chosen - sequential_kl(ref, law, every), cfg)
-
-
-mistakes: dict[str, Callable[[PairDistributions, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
-    "2 policy first in the KL": _policy_first,
-    "3 KL subtracted": _subtracted,
-    "4 KL detached on both sides": _detached,
-    "5 KL outside beta": _outside_beta,
-    "6 KL averaged over tokens": _averaged,
-    "7 prompt or padding counted": _mask_ignored,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
+    "2 policy first in the KL": _with(_policy_first),
+    "3 KL subtracted": _with(lambda batch, cfg: -_gap(batch)),
+    "4 KL detached on both sides": _with(lambda batch, cfg: _gap(batch).detach()),
+    "5 KL outside beta": _with(lambda batch, cfg: _gap(batch) / cfg.beta),
+    "6 KL averaged over tokens": _with(_averaged),
+    "7 prompt or padding counted": _with(
+        lambda batch, cfg: _gap(edits.unmasked(batch))
+    ),
 }

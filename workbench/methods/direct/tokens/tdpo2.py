@@ -25,15 +25,15 @@ Known mistakes:
     (4) α forgotten.
     (5) α·K outside β.
     (6) the KL the other way round, π first.
-    (7) a gradient through the laws of the reference.
+    (7) a gradient through the distributions of the reference.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.kl import categorical_kl
 from workbench.core.logps import sequence_logps
@@ -75,11 +75,6 @@ def loss(batch: PairDistributions, cfg: Config) -> Float[Tensor, " batch"]:
     return dpo.link(batch.margin() - cfg.alpha * gap, cfg)
 
 
-def _swapped(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen, rejected = tdpo1.kls(batch)
-    return dpo.link(-batch.margin() - cfg.alpha * (chosen - rejected.detach()), cfg)
-
-
 def _rejected_stopped(batch: PairDistributions, cfg: Config) -> Tensor:
     chosen, rejected = tdpo1.kls(batch)
     return dpo.link(batch.margin() - cfg.alpha * (rejected.detach() - chosen), cfg)
@@ -88,17 +83,6 @@ def _rejected_stopped(batch: PairDistributions, cfg: Config) -> Tensor:
 def _nothing_stopped(batch: PairDistributions, cfg: Config) -> Tensor:
     chosen, rejected = tdpo1.kls(batch)
     return dpo.link(batch.margin() - cfg.alpha * (rejected - chosen), cfg)
-
-
-def _no_alpha(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen, rejected = tdpo1.kls(batch)
-    return dpo.link(batch.margin() - (rejected - chosen.detach()), cfg)
-
-
-def _outside_beta(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen, rejected = tdpo1.kls(batch)
-    gap = cfg.alpha * (rejected - chosen.detach())
-    return dpo.link(batch.margin() - gap / cfg.beta, cfg)
 
 
 def _policy_first(batch: PairDistributions, cfg: Config) -> Tensor:
@@ -116,12 +100,14 @@ def _through_reference(batch: PairDistributions, cfg: Config) -> Tensor:
     return dpo.link(batch.margin() - cfg.alpha * gap, cfg)
 
 
-mistakes: dict[str, Callable[[PairDistributions, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 rejected side stopped": _rejected_stopped,
     "3 nothing stopped": _nothing_stopped,
-    "4 no alpha": _no_alpha,
-    "5 KL outside beta": _outside_beta,
+    "4 no alpha": edits.with_config(loss, alpha=1.0),
+    "5 KL outside beta": edits.with_config(
+        loss, alpha=lambda cfg: cfg.alpha / cfg.beta
+    ),
     "6 policy first in the KL": _policy_first,
     "7 gradient through the reference": _through_reference,
 }

@@ -31,14 +31,14 @@ Known mistakes:
     (6) a mean over tokens.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.thumbs import ThumbLogps
 from workbench.loops import offline
@@ -80,14 +80,6 @@ def _value(logit: Tensor, up: Tensor) -> Tensor:
     return -logsigmoid(torch.where(up, logit, -logit))
 
 
-def _swapped(batch: ThumbLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, up=~batch.up), cfg)
-
-
-def _not_centred(batch: ThumbLogps, cfg: Config) -> Tensor:
-    return _value(cfg.beta * batch.logratio(), batch.up)
-
-
 def _through_mean(batch: ThumbLogps, cfg: Config) -> Tensor:
     return _value(cfg.beta * (batch.logratio() - batch.reference_mean), batch.up)
 
@@ -97,20 +89,13 @@ def _shift_without_beta(batch: ThumbLogps, cfg: Config) -> Tensor:
     return _value(cfg.beta * batch.logratio() - shift, batch.up)
 
 
-def _mismatched(batch: ThumbLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, reference_mean=batch.reference_point), cfg)
-
-
-def _mean_over_tokens(batch: ThumbLogps, cfg: Config) -> Tensor:
-    shift = batch.reference_mean.detach() if cfg.centred else 0.0
-    return _value(cfg.beta * (batch.logratio("mean") - shift), batch.up)
-
-
-mistakes: dict[str, Callable[[ThumbLogps, Config], Tensor]] = {
-    "1 thumbs swapped": _swapped,
-    "2 no shift": _not_centred,
+mistakes = {
+    "1 thumbs swapped": edits.swapped(loss),
+    "2 no shift": edits.with_config(loss, centred=False),
     "3 gradient through the shift": _through_mean,
     "4 shift without beta": _shift_without_beta,
-    "5 shift of mismatched responses": _mismatched,
-    "6 mean over tokens": _mean_over_tokens,
+    "5 shift of mismatched responses": edits.with_batch(
+        loss, reference_mean=lambda batch: batch.reference_point
+    ),
+    "6 mean over tokens": edits.mean_over_tokens(loss),
 }

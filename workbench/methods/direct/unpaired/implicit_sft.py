@@ -27,15 +27,15 @@ Known mistakes:
     (5) a gradient through the reference: the values agree, the training does not.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.divergences import PEARSON, Conjugate
-from workbench.core.logps import Reduce, sequence_logps
+from workbench.core.logps import Reduce
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.loops import offline
 
@@ -61,7 +61,7 @@ class Config:
         beta: reward units per nat.
         conjugate: TOTAL_VARIATION, PEARSON or SQUARED_HELLINGER of core.divergences.
         offset: c, reward units.
-        reduce: ``"sum"`` for d in nats a response, ``"mean"`` in nats a token.
+        reduce: ``"sum"`` for d in nats per response, ``"mean"`` in nats per token.
     """
 
     beta: float = 0.1  # ours: the paper's is not known here; βd = 2 stops χ² at 20 nats
@@ -81,11 +81,6 @@ def _wrong_sign(batch: ResponseLogps, cfg: Config) -> Tensor:
     return cfg.conjugate.value(reward) + cfg.offset
 
 
-def _no_reference(batch: ResponseLogps, cfg: Config) -> Tensor:
-    reward = cfg.beta * batch.logps(cfg.reduce) + cfg.offset
-    return cfg.conjugate.value(-reward) + cfg.offset
-
-
 def _beta_outside(batch: ResponseLogps, cfg: Config) -> Tensor:
     reward = batch.logratio(cfg.reduce) + cfg.offset
     return cfg.beta * cfg.conjugate.value(-reward) + cfg.offset
@@ -95,15 +90,10 @@ def _free_shift(batch: ResponseLogps, cfg: Config) -> Tensor:
     return loss(batch, cfg) - cfg.offset
 
 
-def _through_reference(batch: ResponseLogps, cfg: Config) -> Tensor:
-    gap = sequence_logps(batch.policy - batch.ref, batch.mask, cfg.reduce)
-    return cfg.conjugate.value(-cfg.beta * gap - cfg.offset) + cfg.offset
-
-
-mistakes: dict[str, Callable[[ResponseLogps, Config], Tensor]] = {
+mistakes = {
     "1 sign of the reward": _wrong_sign,
-    "2 no reference": _no_reference,
+    "2 no reference": edits.no_reference(loss),
     "3 beta outside": _beta_outside,
     "4 a shift for free": _free_shift,
-    "5 gradient through the reference": _through_reference,
+    "5 gradient through the reference": edits.through_reference(loss),
 }

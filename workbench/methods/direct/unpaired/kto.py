@@ -28,14 +28,14 @@ Known mistakes:
     (7) −log σ for 1 − σ: BCO, with a finite minimiser.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.thumbs import ThumbLogps
 from workbench.loops import offline
@@ -81,10 +81,6 @@ def _value(gain: Tensor, up: Tensor, cfg: Config) -> Tensor:
     return torch.where(up, good, cfg.undesirable * gain.sigmoid())
 
 
-def _swapped(batch: ThumbLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, up=~batch.up), cfg)
-
-
 def _not_clamped(batch: ThumbLogps, cfg: Config) -> Tensor:
     gain = cfg.beta * (batch.logratio() - batch.reference_point.detach())
     return _value(gain, batch.up, cfg)
@@ -100,15 +96,6 @@ def _outside_beta(batch: ThumbLogps, cfg: Config) -> Tensor:
     return _value(cfg.beta * batch.logratio() - point, batch.up, cfg)
 
 
-def _weights_swapped(batch: ThumbLogps, cfg: Config) -> Tensor:
-    other = replace(cfg, desirable=cfg.undesirable, undesirable=cfg.desirable)
-    return loss(batch, other)
-
-
-def _matched(batch: ThumbLogps, cfg: Config) -> Tensor:
-    return loss(replace(batch, reference_point=batch.reference_mean), cfg)
-
-
 def _logarithm(batch: ThumbLogps, cfg: Config) -> Tensor:
     point = batch.reference_point.detach().clamp(min=0)
     gain = cfg.beta * (batch.logratio() - point)
@@ -116,12 +103,18 @@ def _logarithm(batch: ThumbLogps, cfg: Config) -> Tensor:
     return torch.where(batch.up, good, -cfg.undesirable * logsigmoid(-gain))
 
 
-mistakes: dict[str, Callable[[ThumbLogps, Config], Tensor]] = {
-    "1 thumbs swapped": _swapped,
+mistakes = {
+    "1 thumbs swapped": edits.swapped(loss),
     "2 reference point not clamped": _not_clamped,
     "3 gradient through the reference point": _through_point,
     "4 reference point outside beta": _outside_beta,
-    "5 weights swapped": _weights_swapped,
-    "6 matched reference point": _matched,
+    "5 weights swapped": edits.with_config(
+        loss,
+        desirable=lambda cfg: cfg.undesirable,
+        undesirable=lambda cfg: cfg.desirable,
+    ),
+    "6 matched reference point": edits.with_batch(
+        loss, reference_point=lambda batch: batch.reference_mean
+    ),
     "7 logarithm of the sigmoid": _logarithm,
 }

@@ -27,11 +27,10 @@ Known mistakes:
     (6) the sign: in the authors' code ``log_probs`` are negative log-probs.
 """
 
-from collections.abc import Callable
-
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.surrogate import clipped_gain, clipped_weight
 from workbench.feedback.kinds.scored import ScoredLogps
@@ -73,24 +72,16 @@ def _clip_of_ppo(batch: ScoredLogps, cfg: Config) -> Tensor:
     return -clipped_gain(ratio, batch.advantage, cfg.clip)
 
 
-def _no_baseline(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return r_lol.loss(batch, cfg)
-
-
 def _upside_down(batch: ScoredLogps, cfg: Config) -> Tensor:
     weight = clipped_weight(-batch.logratio(), cfg.clip)
     return -batch.advantage * weight * batch.logps()
 
 
-def _wrong_sign(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
-mistakes: dict[str, Callable[[ScoredLogps, Config], Tensor]] = {
+mistakes = {
     "1 negative advantages kept": _negative_kept,
     "2 gradient through the weight": _through_weight,
     "3 clip of PPO": _clip_of_ppo,
-    "4 no baseline": _no_baseline,
+    "4 no baseline": r_lol.loss,
     "5 weight upside down": _upside_down,
-    "6 wrong sign": _wrong_sign,
+    "6 wrong sign": edits.wrong_sign(loss),
 }

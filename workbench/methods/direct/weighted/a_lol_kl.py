@@ -14,8 +14,8 @@ Valid only if:
 
 Minimiser:
     L has the gradient of likelihood weighted with A − b: π ∝ μ (A − b) where A > b for
-    all responses kept, for data from a law μ. A response with 0 < A < b is pushed down
-    without end, and the loss has no minimum. The reference has no say.
+    all responses kept, for data from a distribution μ. A response with 0 < A < b is
+    pushed down without end, and the loss has no minimum. The reference has no say.
 
 Known mistakes:
     (1) the term on dropped responses too: they are pushed down.
@@ -25,12 +25,12 @@ Known mistakes:
     (5) negative advantages kept.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.scored import ScoredLogps
 from workbench.loops import offline
@@ -70,10 +70,6 @@ def _on_dropped(batch: ScoredLogps, cfg: Config) -> Tensor:
     return -batch.advantage * batch.logps() + cfg.b * batch.logratio()
 
 
-def _wrong_sign(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return loss(batch, Config(b=-cfg.b))
-
-
 def _weight_kept(batch: ScoredLogps, cfg: Config) -> Tensor:
     kept = batch.advantage > 0
     return a_lol.loss(batch, a_lol.Config()) + cfg.b * kept * batch.logratio()
@@ -88,9 +84,9 @@ def _negative_kept(batch: ScoredLogps, cfg: Config) -> Tensor:
     return -advantage * batch.logps() + cfg.b * batch.logratio()
 
 
-mistakes: dict[str, Callable[[ScoredLogps, Config], Tensor]] = {
+mistakes = {
     "1 term on dropped responses": _on_dropped,
-    "2 sign of the term": _wrong_sign,
+    "2 sign of the term": edits.with_config(loss, b=lambda cfg: -cfg.b),
     "3 importance weight kept": _weight_kept,
     "4 term multiplied by A": _times_advantage,
     "5 negative advantages kept": _negative_kept,

@@ -7,7 +7,8 @@ Compared with A_LOL:
     the importance weight is 1, as at ε = 0. The reference enters through V alone.
 
 Valid only if:
-    V is the value of the reference at the prompt. The data may come from any law μ.
+    V is the value of the reference at the prompt. The data may come from any
+    distribution μ.
 
 Minimiser:
     π(y|x) ∝ μ(y|x) A(x, y), as wBC with A for r, for ``reduce="sum"``. It moves from μ
@@ -21,11 +22,10 @@ Known mistakes:
     (5) the sign.
 """
 
-from collections.abc import Callable
-
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.scored import ScoredLogps
 from workbench.loops import offline
@@ -56,26 +56,14 @@ def _negative_kept(batch: ScoredLogps, cfg: Config) -> Tensor:
     return (batch.scores - batch.baseline).detach() * sft.loss(batch, cfg)
 
 
-def _no_baseline(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return wbc.loss(batch, cfg)
-
-
 def _twice(batch: ScoredLogps, cfg: Config) -> Tensor:
     return batch.advantage**2 * sft.loss(batch, cfg)
 
 
-def _mean_over_tokens(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -batch.advantage * batch.logps("mean")
-
-
-def _wrong_sign(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
-mistakes: dict[str, Callable[[ScoredLogps, Config], Tensor]] = {
+mistakes = {
     "1 negative advantages kept": _negative_kept,
-    "2 no baseline": _no_baseline,
+    "2 no baseline": wbc.loss,
     "3 advantage twice": _twice,
-    "4 mean over tokens": _mean_over_tokens,
-    "5 wrong sign": _wrong_sign,
+    "4 mean over tokens": edits.with_config(loss, reduce="mean"),
+    "5 wrong sign": edits.wrong_sign(loss),
 }

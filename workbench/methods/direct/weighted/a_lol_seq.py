@@ -27,12 +27,11 @@ Known mistakes:
     (6) the sign.
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
 from workbench.core.surrogate import clipped_gain, clipped_weight, importance_ratio
@@ -56,7 +55,7 @@ Config = a_lol.Config
 
 
 def weighted_logps(batch: ScoredLogps, clip: float) -> Float[Tensor, " batch"]:
-    """Σ_t sg[clip(π_t/π_ref,t, 1 ± ε)] log π_t, one weight a token."""
+    """Σ_t sg[clip(π_t/π_ref,t, 1 ± ε)] log π_t, one weight per token."""
     weight = clipped_weight(batch.policy - batch.ref, clip)
     return sequence_logps(weight * batch.policy, batch.mask)
 
@@ -64,10 +63,6 @@ def weighted_logps(batch: ScoredLogps, clip: float) -> Float[Tensor, " batch"]:
 def loss(batch: ScoredLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """−A Σ_t w_t log π_t of each response."""
     return -batch.advantage * weighted_logps(batch, cfg.clip)
-
-
-def _whole_response(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return a_lol.loss(batch, cfg)
 
 
 def _through_weight(batch: ScoredLogps, cfg: Config) -> Tensor:
@@ -93,15 +88,11 @@ def _so_far(batch: ScoredLogps, cfg: Config) -> Tensor:
     return -batch.advantage * sequence_logps(weighted, batch.mask)
 
 
-def _wrong_sign(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
-mistakes: dict[str, Callable[[ScoredLogps, Config], Tensor]] = {
-    "1 ratio of the whole response": _whole_response,
+mistakes = {
+    "1 ratio of the whole response": a_lol.loss,
     "2 gradient through the weights": _through_weight,
     "3 clip of PPO": _clip_of_ppo,
     "4 negative advantages kept": _negative_kept,
     "5 ratio of the response so far": _so_far,
-    "6 wrong sign": _wrong_sign,
+    "6 wrong sign": edits.wrong_sign(loss),
 }

@@ -14,10 +14,10 @@ Valid only if:
 Fixed point:
     Derived here: the gradient is that of −Σ_t r g(π_t), with g(p) = u log p below u and
     p above it, less a constant: concave, and linear above the floor. For responses from
-    a law μ it falls apart into prefixes. With w(s, a) = Σ μ(y) r(y) over the responses
-    through s and a, and m the largest w at s: where m is less than u of their sum, as
-    wBC, π ∝ w; elsewhere π(a|s) = u w/m and the best token takes all the rest. Checked
-    by a zero gradient there; u → 0 is greedy in w.
+    a distribution μ it falls apart into prefixes. With w(s, a) = Σ μ(y) r(y) over the
+    responses through s and a, and m the largest w at s: where m is less than u of their
+    sum, as wBC, π ∝ w; elsewhere π(a|s) = u w/m and the best token takes all the rest.
+    Checked by a zero gradient there; u → 0 is greedy in w.
 
 Known mistakes:
     (1) a gradient through the weight.
@@ -27,12 +27,12 @@ Known mistakes:
     (5) the sign.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import sequence_logps
 from workbench.feedback.kinds.scored import ScoredLogps
@@ -83,19 +83,10 @@ def _whole_response(batch: ScoredLogps, cfg: Config) -> Tensor:
     return -batch.scores * weight * batch.logps()
 
 
-def _no_floor(batch: ScoredLogps, cfg: Config) -> Tensor:
-    weight = batch.policy.detach().exp()
-    return -batch.scores * sequence_logps(weight * batch.policy, batch.mask)
-
-
-def _wrong_sign(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
-mistakes: dict[str, Callable[[ScoredLogps, Config], Tensor]] = {
+mistakes = {
     "1 gradient through the weight": _through_weight,
     "2 floor as a ceiling": _ceiling,
     "3 one weight for the response": _whole_response,
-    "4 no floor": _no_floor,
-    "5 wrong sign": _wrong_sign,
+    "4 no floor": edits.with_config(loss, floor=0.0),
+    "5 wrong sign": edits.wrong_sign(loss),
 }

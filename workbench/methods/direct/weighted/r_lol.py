@@ -29,13 +29,13 @@ Known mistakes:
     (6) the sign.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.surrogate import clipped_gain, clipped_weight
 from workbench.feedback.kinds.scored import ScoredLogps
@@ -89,24 +89,16 @@ def _upside_down(batch: ScoredLogps, cfg: Config) -> Tensor:
     return -batch.scores * clipped_weight(-batch.logratio(), cfg.clip) * batch.logps()
 
 
-def _no_clip(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -batch.scores * weighted_logps(batch, torch.inf)
-
-
 def _mean_ratio(batch: ScoredLogps, cfg: Config) -> Tensor:
     weight = clipped_weight(batch.logratio("mean"), cfg.clip)
     return -batch.scores * weight * batch.logps()
 
 
-def _wrong_sign(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
-mistakes: dict[str, Callable[[ScoredLogps, Config], Tensor]] = {
+mistakes = {
     "1 gradient through the weight": _through_weight,
     "2 clip of PPO": _clip_of_ppo,
     "3 weight upside down": _upside_down,
-    "4 no clip": _no_clip,
+    "4 no clip": edits.with_config(loss, clip=torch.inf),
     "5 weight of a mean over tokens": _mean_ratio,
-    "6 wrong sign": _wrong_sign,
+    "6 wrong sign": edits.wrong_sign(loss),
 }

@@ -12,9 +12,9 @@ Valid only if:
     changes the method.
 
 Minimiser:
-    π(y|x) ∝ μ(y|x) r(x, y) for responses from a law μ and r ≥ 0, and ``reduce="sum"``;
-    with ``"mean"`` μ r / |y|. The policy improves on μ once, by the factor r, and stays
-    there: no pull to a reference is needed.
+    π(y|x) ∝ μ(y|x) r(x, y) for responses from a distribution μ and r ≥ 0, and
+    ``reduce="sum"``; with ``"mean"`` μ r / |y|. The policy improves on μ once, by the
+    factor r, and stays there: no pull to a reference is needed.
 
 Known mistakes:
     (1) the sign: the best responses become unlikely fastest.
@@ -24,11 +24,11 @@ Known mistakes:
     (5) a baseline taken off: A-LoL's advantage, without its maximum with 0.
 """
 
-from collections.abc import Callable
-
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.scored import ScoredLogps
 from workbench.loops import offline
@@ -54,30 +54,16 @@ def loss(batch: ScoredLogps, cfg: Config) -> Float[Tensor, " batch"]:
     return batch.scores * sft.loss(batch, cfg)
 
 
-def _wrong_sign(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -loss(batch, cfg)
-
-
-def _mean_over_tokens(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -batch.scores * batch.logps("mean")
-
-
-def _mask_ignored(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return -batch.scores * batch.policy.sum(-1)
-
-
-def _no_reward(batch: ScoredLogps, cfg: Config) -> Tensor:
-    return sft.loss(batch, cfg)
-
-
 def _baseline(batch: ScoredLogps, cfg: Config) -> Tensor:
     return (batch.scores - batch.baseline) * sft.loss(batch, cfg)
 
 
-mistakes: dict[str, Callable[[ScoredLogps, Config], Tensor]] = {
-    "1 wrong sign": _wrong_sign,
-    "2 mean over tokens": _mean_over_tokens,
-    "3 prompt or padding counted": _mask_ignored,
-    "4 no reward": _no_reward,
+mistakes = {
+    "1 wrong sign": edits.wrong_sign(loss),
+    "2 mean over tokens": edits.with_config(loss, reduce="mean"),
+    "3 prompt or padding counted": edits.mask_ignored(loss),
+    "4 no reward": edits.with_batch(
+        loss, scores=lambda batch: torch.ones_like(batch.scores)
+    ),
     "5 baseline taken off": _baseline,
 }

@@ -7,10 +7,10 @@ Objective:
 
 Compared with DPO:
     each pair's loss is multiplied by a constant: old data are reweighted towards the
-    law of the policy that learns. Nothing changes where all weights are equal.
+    distribution of the policy that learns. Nothing changes where all weights are equal.
 
 Valid only if:
-    that of DPO; laws are those of the policy as it is now, at temperature 1.
+    that of DPO; distributions are those of the policy as it is now, at temperature 1.
 
 Fixed point:
     π*_β for Bradley–Terry labels, whatever the weights: w is the same for both orders
@@ -27,12 +27,12 @@ Known mistakes:
     (7) prompt or padding counted in the weights: the mask ignored.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.logps import Reduce, sequence_logps
 from workbench.feedback.kinds.distribution_pairs import PairDistributions
@@ -85,19 +85,18 @@ def _sides(batch: PairDistributions) -> tuple[tuple[Tensor, Tensor, Tensor], ...
     )
 
 
-def pair_weight(batch: PairDistributions, cfg: Config) -> Float[Tensor, " batch"]:
+def pair_weight(
+    batch: PairDistributions, cfg: Config, reduce: Reduce = "mean"
+) -> Float[Tensor, " batch"]:
     """min(c, w(y_c) w(y_r)) of each pair; a constant."""
     chosen, rejected = _sides(batch)
-    return (alignment(*chosen) + alignment(*rejected)).exp().clamp(max=cfg.cap)
+    both = alignment(*chosen, reduce) + alignment(*rejected, reduce)
+    return both.exp().clamp(max=cfg.cap)
 
 
 def loss(batch: PairDistributions, cfg: Config) -> Float[Tensor, " batch"]:
     """−w log σ(βD) of each pair, in nats."""
     return pair_weight(batch, cfg) * dpo.loss(batch, cfg)
-
-
-def _swapped(batch: PairDistributions, cfg: Config) -> Tensor:
-    return pair_weight(batch, cfg) * dpo.link(-batch.margin(), cfg)
 
 
 def _through_weight(batch: PairDistributions, cfg: Config) -> Tensor:
@@ -110,9 +109,7 @@ def _through_weight(batch: PairDistributions, cfg: Config) -> Tensor:
 
 
 def _summed(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen, rejected = _sides(batch)
-    both = alignment(*chosen, "sum") + alignment(*rejected, "sum")
-    return both.exp().clamp(max=cfg.cap) * dpo.loss(batch, cfg)
+    return pair_weight(batch, cfg, "sum") * dpo.loss(batch, cfg)
 
 
 def _no_alignment(batch: PairDistributions, cfg: Config) -> Tensor:
@@ -135,14 +132,11 @@ def _of_reference(batch: PairDistributions, cfg: Config) -> Tensor:
 
 
 def _mask_ignored(batch: PairDistributions, cfg: Config) -> Tensor:
-    every = batch.chosen_mask | ~batch.chosen_mask
-    chosen = alignment(batch.policy_chosen, batch.policy_chosen_law, every)
-    rejected = alignment(batch.policy_rejected, batch.policy_rejected_law, every)
-    return (chosen + rejected).exp().clamp(max=cfg.cap) * dpo.loss(batch, cfg)
+    return pair_weight(edits.unmasked(batch), cfg) * dpo.loss(batch, cfg)
 
 
-mistakes: dict[str, Callable[[PairDistributions, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 gradient through the weight": _through_weight,
     "3 sum over tokens": _summed,
     "4 no alignment": _no_alignment,

@@ -25,7 +25,6 @@ Known mistakes:
     (6) the clip without the minimum: a token moved the wrong way is not called back.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,6 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from workbench.core import edits
 from workbench.core.advantages import gae, whiten
 from workbench.core.card import Card
 from workbench.core.logps import Reduce, sequence_logps
@@ -52,10 +52,7 @@ card = Card(
     loop=online,
     scale="beta",
     optimum="beta",
-    hooks=(
-        "advantages",
-        "returns",
-    ),
+    hooks=("advantages", "returns"),
 )
 
 
@@ -63,8 +60,8 @@ card = Card(
 class Config:
     """Settings of PPO; "OpenAI" is lm-human-preferences (Ziegler et al. 2019)."""
 
-    beta: float = 0.05  # reward units a nat; TRL's kl_coef, OpenAI adapts it
-    gamma: float = 1.0  # discount a token; OpenAI
+    beta: float = 0.05  # reward units per nat; TRL's kl_coef, OpenAI adapts it
+    gamma: float = 1.0  # discount per token; OpenAI
     lam: float = 0.95  # λ of GAE; OpenAI
     clip: float = 0.2  # ε of ρ; Schulman et al. 2017, Table 3
     clip_value: float = 0.2  # ε_v of V, reward units; OpenAI
@@ -130,13 +127,8 @@ def _mean_subtracted(batch: Rollouts, cfg: Config) -> Tensor:
     return loss(fill(batch, rewards - rewards[batch.mask].mean(), cfg), cfg)
 
 
-def _whitened_returns(batch: Rollouts, cfg: Config) -> Tensor:
-    return loss(replace(batch, returns=batch.advantages + batch.old_values), cfg)
-
-
 def _padding_value(batch: Rollouts, cfg: Config) -> Tensor:
-    everywhere = replace(batch, mask=torch.ones_like(batch.mask))
-    filled = fill(everywhere, token_rewards(batch, cfg), cfg)
+    filled = fill(edits.unmasked(batch), token_rewards(batch, cfg), cfg)
     return loss(replace(filled, mask=batch.mask), cfg)
 
 
@@ -146,11 +138,13 @@ def _no_minimum(batch: Rollouts, cfg: Config) -> Tensor:
     return policy + cfg.value_weight * value_loss(batch, cfg)
 
 
-mistakes: dict[str, Callable[[Rollouts, Config], Tensor]] = {
+mistakes = {
     "1 KL of the policy that learns": _moving_kl,
     "2 score in the last column": _last_column,
     "3 mean reward subtracted": _mean_subtracted,
-    "4 returns from whitened advantages": _whitened_returns,
+    "4 returns from whitened advantages": edits.with_batch(
+        loss, returns=lambda batch: batch.advantages + batch.old_values
+    ),
     "5 value of padding bootstrapped": _padding_value,
     "6 clip without the minimum": _no_minimum,
 }

@@ -20,12 +20,11 @@ Known mistakes:
     (2) the KL not detached: its gradient enters multiplied by log π(y|x).
     (3) the KL added twice, in the reward and in the loss.
     (4) a mean over tokens: long answers weigh less.
-    (5) a KL a token instead of a response: the penalty fades with length.
+    (5) a KL per token instead of per response: the penalty fades with length.
     (6) divided by the group's standard deviation (GRPO): biased.
     (7) responses of different prompts mixed in a group.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -133,7 +132,7 @@ def _prompts_mixed(batch: Rollouts, cfg: Config) -> Tensor:
     return _with(batch, mixed[order.argsort()], cfg)
 
 
-mistakes: dict[str, Callable[[Rollouts, Config], Tensor]] = {
+mistakes = {
     "1 own reward in the baseline": _own_in_baseline,
     "2 KL not detached": _kl_not_detached,
     "3 KL added twice": _kl_twice,

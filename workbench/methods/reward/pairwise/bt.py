@@ -23,14 +23,14 @@ Known mistakes:
     (4) each score judged alone, against 0: shifts with f(x).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.core import edits
 from workbench.core.card import Card
 from workbench.feedback.kinds.pair_scores import PairScores
 from workbench.loops import reward
@@ -64,17 +64,9 @@ def loss(batch: PairScores, cfg: Config) -> Float[Tensor, " batch"]:
     return -logsigmoid(batch.chosen - batch.rejected - cfg.margin)
 
 
-def _swapped(batch: PairScores, cfg: Config) -> Tensor:
-    return loss(PairScores(chosen=batch.rejected, rejected=batch.chosen), cfg)
-
-
 def _log_of_sigmoid(batch: PairScores, cfg: Config) -> Tensor:
     lead = batch.chosen - batch.rejected - cfg.margin
     return -torch.log(lead.sigmoid() + 1e-5)  # MOSS-RLHF, rm/reward_trainer.py
-
-
-def _margin_added(batch: PairScores, cfg: Config) -> Tensor:
-    return loss(batch, replace(cfg, margin=-cfg.margin))
 
 
 def _judged_alone(batch: PairScores, cfg: Config) -> Tensor:
@@ -82,9 +74,11 @@ def _judged_alone(batch: PairScores, cfg: Config) -> Tensor:
     return -good - logsigmoid(-batch.rejected)
 
 
-mistakes: dict[str, Callable[[PairScores, Config], Tensor]] = {
-    "1 swapped pair": _swapped,
+mistakes = {
+    "1 swapped pair": edits.swapped(loss),
     "2 log of sigmoid plus 1e-5": _log_of_sigmoid,
-    "3 margin with the wrong sign": _margin_added,
+    "3 margin with the wrong sign": edits.with_config(
+        loss, margin=lambda cfg: -cfg.margin
+    ),
     "4 each score judged alone": _judged_alone,
 }

@@ -1,0 +1,72 @@
+"""Which examples of a preference file no run trains on."""
+
+import torch
+
+from workbench.core.errors import MissingInput
+from workbench.core.seeds import generator
+from workbench.feedback.labels import Labels
+
+SHARE, MOST = 0.1, 200  # of the pairs, and never more pairs than these
+WIDEST = 0.25  # a whole prompt may be held out up to this share of the pairs
+FEW = 20
+
+
+def split(labels: Labels, asked: list[str]) -> tuple[Labels, Labels, list[str]]:
+    """Hold a tenth out, all examples of a prompt on one side where that can be.
+
+    Args:
+        labels: pairs, or responses with thumbs.
+        asked: the prompt of each.
+
+    Returns:
+        the labels to train on, those held out, and sentences for the user.
+
+    Raises:
+        MissingInput: there are fewer than two examples.
+    """
+    total, what = len(asked), "response" if labels.pairs is None else "pair"
+    if total < 2:
+        raise MissingInput(f"one {what} is left: there is nothing to hold out")
+    size = max(1, min(MOST, round(SHARE * total)))
+    held = _whole_prompts(asked, size)
+    notes = []
+    if held is None:
+        order = torch.randperm(total, generator=generator(0, "held out"))
+        held = torch.zeros(total, dtype=torch.bool)
+        held[order[:size]] = True
+        notes.append(
+            f"too many {what}s share a prompt to hold whole prompts out: some prompts "
+            "are on both sides, so the held-out measures say nothing of new prompts"
+        )
+    train, out = int((~held).sum()), int(held.sum())
+    notes.insert(0, f"{train} to train, {out} held out")
+    if out < FEW:
+        notes.append(f"a held-out {what} is {1 / out:.0%} of the accuracy: it is rough")
+    if train < FEW:
+        notes.append(f"{train} {what}s are few to learn from")
+    rows = torch.arange(total)
+    return labels[rows[~held]], labels[rows[held]], notes
+
+
+def _whole_prompts(asked: list[str], size: int) -> torch.Tensor | None:
+    """Rows of prompts drawn at random, at most ``size`` in all.
+
+    If the prompts that fit are less than half of it, one prompt with more pairs is
+    taken; None if that would be too large a part of the data.
+    """
+    groups = {text: i for i, text in enumerate(dict.fromkeys(asked))}
+    group = torch.tensor([groups[text] for text in asked])
+    sizes = torch.bincount(group).tolist()
+    order = torch.randperm(len(groups), generator=generator(0, "held out")).tolist()
+    taken, held = [], 0
+    for one in order:
+        if held + sizes[one] <= size:
+            taken.append(one)
+            held += sizes[one]
+    if 2 * held < size:
+        most = WIDEST * len(asked)
+        enough = [one for one in order if size / 2 <= sizes[one] <= most]
+        if not enough:
+            return None
+        taken = [min(enough, key=lambda one: sizes[one])]
+    return torch.isin(group, torch.tensor(taken))

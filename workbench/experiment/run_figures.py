@@ -1,0 +1,106 @@
+"""The figures a training command ends with, each with a caption that could be false."""
+
+import html
+import json
+from base64 import b64encode
+
+import torch
+
+from workbench.core.outputs import Outputs
+from workbench.experiment.task import Task
+from workbench.measure import calibration
+
+
+def of_policy(task: Task, frame) -> dict:
+    """Implicit rewards of held-out pairs and drift, by name.
+
+    Args:
+        task: what was trained.
+        frame: metrics of all seeds.
+    """
+    from workbench import views
+
+    last = frame[frame["step"] == frame["step"].max()].mean(numeric_only=True)
+    first = frame[frame["step"] == frame["step"].min()].mean(numeric_only=True)
+    over = f"mean over {frame['seed'].nunique()} seed(s)"
+    moved = "falls" if last["chosen"] < first["chosen"] else "does not fall"
+    rewards = (
+        f"Held-out pairs, {task.method.card.key}: the chosen implicit reward {moved} "
+        f"and ends at {last['chosen']:.3f}, the rejected at {last['rejected']:.3f}, "
+        f"and {last['accuracy']:.0%} of the pairs are ordered rightly ({over})."
+    )
+    drifted = f"The policy ends {last['kl']:.3f} nats from the reference ({over})"
+    if task.problem.is_exact:
+        drifted += ", summed over all responses."
+        label = "policy, over all responses"
+    else:
+        n = task.problem.samples
+        label = "policy, estimated from samples"
+        drifted += (
+            f", estimated from {n} samples a measure with a standard error of "
+            f"{last['kl_stderr']:.3f} nats."
+        )
+    return {
+        "implicit_rewards": views.implicit_rewards(frame, caption=rewards),
+        "kl_drift": views.kl_drift(frame, caption=drifted, label=label),
+    }
+
+
+def of_scores(task: Task, models: list) -> dict:
+    """Reliability of a reward model on held-out pairs of all seeds."""
+    from workbench import views
+
+    parts = []
+    for seed, model in models:
+        measure = task.measure(task.problem.of_seed(seed))
+        parts.append(measure.margins(model, measure.held))
+    margin = torch.cat(parts)
+    chance = margin.sigmoid()
+    table = calibration.reliability(chance, torch.ones_like(chance))
+    error = calibration.ece(chance, torch.ones_like(chance))
+    caption = (
+        f"{len(chance)} held-out pairs in both orders: stated and observed preference "
+        f"differ by {error:.3f} on average (expected calibration error)."
+    )
+    return {"reliability": views.reliability(table, caption=caption)}
+
+
+def names(trains: str) -> tuple[str, ...]:
+    """The figures of what is trained, those of ``of_policy`` or ``of_scores``."""
+    of_policy = ("implicit_rewards", "kl_drift")
+    return ("reliability",) if trains == "reward model" else of_policy
+
+
+def files(trains: str) -> tuple[str, ...]:
+    """What ``save`` writes."""
+    each = (f"{name}.{kind}" for name in names(trains) for kind in ("png", "json"))
+    return (*each, "report.html")
+
+
+def save(figures: dict, out: Outputs, title: str, lines: list[str]) -> None:
+    """Write each figure as PNG and plotly JSON, and all of them into report.html."""
+    parts = []
+    for name, figure in figures.items():
+        figure.save(out.path(f"{name}.png"))
+        out.write(f"{name}.json", json.dumps(figure.plotly, sort_keys=True) + "\n")
+        picture = b64encode(figure.png).decode()
+        alt = html.escape(figure.alt, quote=True)
+        parts.append(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
+            f"{figure.html_below}</figure>"
+        )
+    said = "".join(f"<li>{html.escape(legible(line))}</li>" for line in lines)
+    head = html.escape(legible(title))
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title>'
+        f"<h1>{head}</h1><ul>{said}</ul>{''.join(parts)}</html>\n"
+    )
+    out.write("report.html", page.encode("utf-8", "xmlcharrefreplace").decode())
+
+
+def legible(text: str) -> str:
+    """Text with the name of a file, which a locale other than UTF-8 gives as bytes."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return text

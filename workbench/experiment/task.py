@@ -1,0 +1,238 @@
+"""One run of one seed: a method on a problem, with its measures, kept in a folder."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from workbench.core.errors import BadOption, MissingInput, WorkbenchError
+from workbench.core.suggest import suggest
+from workbench.experiment import needs
+from workbench.experiment.evaluation import Evaluation, RewardEvaluation, optimum
+from workbench.experiment.problem import Problem, given
+from workbench.experiment.training_settings import Settings
+from workbench.feedback.kind import reads
+from workbench.loops import online
+from workbench.loops.checks import hook
+from workbench.loops.run import Run
+from workbench.loops.schedule import Settings as Plan
+from workbench.loops.session import Session
+from workbench.worlds.registry import world_of
+
+
+@dataclass(frozen=True)
+class Task:
+    """A method with its settings, ready to be run for any seed.
+
+    Attributes:
+        method: the method's module.
+        cfg: its Config.
+        problem: where it learns, from which labels.
+        settings: the command.
+    """
+
+    method: ModuleType
+    cfg: object
+    problem: Problem
+    settings: Settings
+    _evaluations: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def trains(self) -> str:
+        """What the method's loop trains: policy, reward model or critic."""
+        return self.method.card.loop.TRAINS
+
+    def check(self) -> None:
+        """Refuse labels that the method cannot learn from, before anything is trained.
+
+        Raises:
+            MissingInput: with what they lack.
+        """
+        card, labels = self.method.card, self.problem.trial
+        try:
+            needs.check_labels(self.method, labels.parts, labels.source)
+            if hook(self.method, "prepare") is None and self.trains == "policy":
+                self._make(labels)
+        except MissingInput as error:
+            shown = f"notebook {card.notebook} shows it at work"
+            raise MissingInput(f"{error}; {shown}") from None
+
+    def _make(self, labels) -> None:
+        if not self.method.card.loop.ASKS:
+            labels.data(reads(self.method))
+
+    def run(self, seed: int, out: Path, resume: bool) -> Run:
+        """Train one seed; the run folder is ``out``.
+
+        Raises:
+            Diverged: the numbers grew beyond what a float can hold.
+            BadOption: the method cannot work with a setting that was given.
+            WorkbenchError: the machine has too little memory.
+        """
+        problem = self.problem.of_seed(seed)
+        plan = self.plan(seed, out, resume)
+        try:
+            plan["measures"] = [self.measure(problem)]
+            run = self.method.card.loop.drive(problem, self.method, self.cfg, plan)
+        except (ArithmeticError, RuntimeError, ValueError, LookupError) as error:
+            named = _named(self, seed, error)
+            if named is None:
+                raise
+            raise named from error
+        numbers = torch.tensor(run.last.filter(_FINITE).to_numpy(float))
+        if not numbers.isfinite().all():
+            raise Diverged(self, seed, None, "its measures are not finite")
+        return run
+
+    @property
+    def lr(self) -> float:
+        """Adam's step size."""
+        s = self.settings
+        slow = 1e-5 if s.model is not None else 1e-3 * 64 / max(64, s.width)
+        return slow if s.lr is None else s.lr
+
+    def plan(self, seed: int, out: Path, resume: bool) -> Plan:
+        """The schedule of one run."""
+        s = self.settings
+        steps = self.method.card.loop.STEPS if s.steps is None else s.steps
+        return {
+            "steps": steps, "batch_size": s.batch_size, "lr": self.lr,
+            "every": s.every, "seed": seed, "out": out, "resume": resume,
+        }  # fmt: skip
+
+    def measure(self, problem: Problem) -> Callable:
+        """What is measured of the model that the method trains on a problem."""
+        if self.trains == "reward model":
+            return RewardEvaluation(problem, self.method, self.cfg)
+        beta = optimum(self.method, self.cfg)
+        evaluation = Evaluation(problem, self.method, self.cfg, beta)
+        if self.trains == "critic":
+            decode = hook(self.method, "decode", must=True)
+            return lambda critic: evaluation(
+                decode(critic, problem.reference, self.cfg)
+            )
+        if hook(self.method, "prepare") is None:
+            return evaluation
+        known = problem.prepared(self.method, self.cfg).response_logps
+        if known is None:
+            return evaluation
+        return lambda policy: evaluation.of_distribution(known(policy))
+
+
+class Diverged(WorkbenchError, ArithmeticError):
+    """Training went beyond what a float can hold.
+
+    Attributes:
+        step: of the loop; None after the last one.
+    """
+
+    def __init__(self, task: Task, seed: int, step: int | None, what: str):
+        self.step = step
+        when = "after the last step" if step is None else f"at step {step}"
+        super().__init__(
+            f"{task.method.card.key}, seed {seed}: {what} {when}; a step size smaller "
+            f"than --lr {task.lr:g} may help"
+        )
+
+
+# measures of the last step that every run which did not diverge has as numbers
+_FINITE = ["loss", "kl", "margin", "nll"]
+_BEYOND = ("probability tensor contains", "without overflow")
+_MEMORY = ("out of memory", "can't allocate", "not enough memory")
+
+
+def _named(task: Task, seed: int, error: Exception) -> WorkbenchError | None:
+    """A foreign exception as a sentence, if it is one that a user can mend."""
+    if isinstance(error, WorkbenchError):
+        return None
+    said, given = str(error), task.settings.options
+    if any(part in said.lower() for part in _MEMORY):
+        return WorkbenchError(
+            f"{task.method.card.key}, seed {seed}: out of memory on "
+            f"{task.settings.device}; a smaller --batch-size, --max-length or --width "
+            "needs less"
+        )
+    if isinstance(error, OverflowError) or any(part in said for part in _BEYOND):
+        return Diverged(task, seed, _step_of(error), "its numbers are not finite")
+    return _blame(task.method, given, error) if given else None
+
+
+def _blame(method: ModuleType, given: Mapping[str, str], error: Exception) -> BadOption:
+    """A foreign exception of a method is a matter of the settings it was given."""
+    told = ", ".join(f"{name}={text}" for name, text in given.items())
+    return BadOption(f"{method.card.key} cannot work with {told}: {error}")
+
+
+def _step_of(error: Exception) -> int | None:
+    """The step of the loop that an exception came out of."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        session = frame.f_locals.get("session")
+        if isinstance(session, Session):
+            return session.at
+    return None
+
+
+def notes(method: ModuleType, settings: Settings) -> tuple[str, ...]:
+    """Sentences for the user on what is done other than asked for."""
+    asked, group = settings.batch_size, settings.group
+    made = max(1, asked // group) * group
+    if method.card.loop is not online or asked == made:
+        return ()
+    return (
+        f"--batch-size {asked} is no multiple of the {group} responses to a prompt: "
+        f"{made} responses per step, to {made // group} prompt(s)",
+    )
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that no machine, or not this one, has.
+
+    Raises:
+        BadOption: with those there are; cuda is the CPU where there is no GPU.
+    """
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in (*there, "cuda", "cuda:0"):
+        near = suggest(name, [*there, "cuda"])
+        listed = ", ".join(there)
+        raise BadOption(f"no device {name!r}{near}; this machine has {listed}")
+
+
+def try_settings(method: ModuleType, cfg, settings: Settings) -> None:
+    """Call the loss on an example, if the user has changed a setting of the method.
+
+    Raises:
+        BadOption: it cannot work with the settings.
+    """
+    if not settings.options or "loss" not in vars(method):
+        return
+    stream = torch.Generator().manual_seed(0)
+    batch = reads(method).example(stream, batch=8, dtype=torch.float64)
+    try:
+        method.loss(batch, cfg)
+    except (ArithmeticError, RuntimeError, ValueError, LookupError) as error:
+        raise _blame(method, settings.options, error) from error
+
+
+def check(method: ModuleType, settings: Settings) -> None:
+    """Refuse a method that needs what the data cannot give, before anything is read.
+
+    Raises:
+        MissingInput: with what is missing and where it can be had.
+        BadOption: there is no such device.
+    """
+    check_device(settings.device)
+    gives, parts, place = set(), set(needs.FILE), "a preference file"
+    if settings.world is not None:
+        world = world_of(settings.world).make(settings.max_words)
+        gives, place = given(world), settings.world
+        parts = set(needs.WORLD) | ({"users"} if settings.users else set())
+    needs.check(method, gives, parts, place)
+    if method.card.loop.TRAINS != "policy" and settings.model is not None:
+        raise MissingInput(
+            f"{method.card.key} trains a small {method.card.loop.TRAINS} from scratch; "
+            "leave out --model"
+        )

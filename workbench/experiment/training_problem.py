@@ -1,0 +1,141 @@
+"""The problem of a training command: a world, or a preference file with a model."""
+
+from functools import partial
+from pathlib import Path
+
+from workbench.core.contracts import ExactWorld
+from workbench.core.errors import BadCheckpoint, BadOption
+from workbench.core.seeds import generator
+from workbench.experiment.holdout import split
+from workbench.experiment.problem import Problem, shown
+from workbench.experiment.training_settings import Settings
+from workbench.feedback import files
+from workbench.feedback.kinds.responses import Responses
+from workbench.feedback.records import text_of
+from workbench.loops import offline
+from workbench.methods.supervised import sft
+from workbench.models import checkpoint, prompts, tiny, tokenizer
+from workbench.models.device import place
+from workbench.models.policy import Policy
+from workbench.worlds.registry import world_of
+
+SHIPPED = 64, 2  # width and layers of the reference of stories
+LEAST_LENGTH = 8  # tokens of a sequence that the command line takes
+
+
+def trains_reference(settings: Settings, learn: bool) -> bool:
+    """Whether the command has to train a reference first, as is known before reading.
+
+    Args:
+        settings: the command.
+        learn: as in ``of_file``.
+    """
+    if settings.world is None:
+        return learn and settings.model is None
+    world = world_of(settings.world).make(settings.max_words)
+    if not tiny.is_shipped(world):
+        return True
+    # an exact world is small: its reference keeps its size
+    return not isinstance(world, ExactWorld) and (
+        (settings.width, settings.layers) != SHIPPED
+    )
+
+
+def _common(settings: Settings) -> dict:
+    """What a problem takes from a command, wherever it is."""
+    names = "users group epochs samples max_new device n_pairs".split()
+    held = {name: getattr(settings, name) for name in names}
+    return held | {"seeds": tuple(range(settings.seeds))}
+
+
+def of_world(settings: Settings, out: Path, resume: bool) -> Problem:
+    """A world; a reference that is not shipped in this size is trained here."""
+    card, common = world_of(settings.world), _common(settings)
+    world = card.make(settings.max_words)
+    common |= {"world": world}
+    if not trains_reference(settings, learn=True):
+        reference = tiny.reference(world, settings.device)
+        return Problem(world.name, reference, world.vocab, **common)
+    corpus = Responses.of(world.corpus(card.corpus, generator(0, "corpus")))
+    fresh = _fresh(world.vocab, settings, world.max_words + 3)
+    train = partial(_learn, fresh, corpus, settings, out / "reference", resume, 64)
+    steps = settings.reference_steps
+    note = f"reference: {steps} supervised steps on {card.corpus} texts of {world.name}"
+    common |= {"notes": (note,), "learn_reference": train}
+    return Problem(world.name, fresh, world.vocab, **common)
+
+
+def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> Problem:
+    """A preference file, with a checkpoint or a small model made from scratch.
+
+    Nothing is written before ``Problem.ready``.
+
+    Args:
+        settings: names the file, the checkpoint, the tokenizer.
+        out: the reference will be kept in ``out/reference``.
+        resume: continue the reference's training.
+        learn: train the small model on the good responses, so that it is a reference
+            worth its name; a method that does just that starts from fresh weights.
+    """
+    read = files.read(settings.pairs, settings.form, skip_bad=settings.skip_bad)
+    if settings.model is not None:
+        policy, coder = checkpoint.load(settings.model)
+        policy = place(policy, settings.device)
+        _check_positions(policy, settings)
+    else:
+        texts = tokenizer.texts_of(None, read.records)
+        coder, policy = tokenizer.build(texts, settings.tokenizer), None
+    coded = tokenizer.encode(
+        coder, read.records, settings.max_length, file=read.path, lines=read.lines,
+        skip_bad=settings.skip_bad,
+    )  # fmt: skip
+    asked = [text_of(read.records[i].prompt) for i in coded.kept]
+    train, held, said = split(coded.labels, asked)
+    notes = [read.summary(), coded.summary(), *said]
+    vocab, teach = tokenizer.vocab_of(coder), None
+    if policy is None:
+        policy = _fresh(vocab, settings, settings.max_length + settings.max_new)
+        # sequences of hundreds of tokens: the fused kernel is three times faster
+        policy.network.model.set_attn_implementation("sdpa")
+        if learn:
+            good, size = Responses.of(shown(train)), settings.batch_size
+            kept = out / "reference"
+            teach = partial(_learn, policy, good, settings, kept, resume, size)
+            how = f"{settings.reference_steps} supervised steps on the good responses"
+            notes.append(f"reference: a small decoder after {how}")
+    reference = policy.requires_grad_(teach is not None).eval()
+    return Problem(
+        read.path.name, reference, vocab, tokenizer=coder, file=(train, held),
+        notes=tuple(notes), learn_reference=teach, **_common(settings),
+    )  # fmt: skip
+
+
+def _check_positions(policy: Policy, settings: Settings) -> None:
+    """Refuse sequences for which a checkpoint has no positions, before training."""
+    most = prompts.positions(policy.network.config)
+    needed = settings.max_length + settings.max_new
+    if most is None or needed <= most:
+        return
+    said = f"it has {most} positions, and sequences have up to {needed} tokens"
+    parts = f"--max-length {settings.max_length} and {settings.max_new} of a sample"
+    room = most - settings.max_new
+    if room < LEAST_LENGTH:
+        raise BadCheckpoint(settings.model, "too few positions", f"{said}: {parts}")
+    raise BadOption(f"{settings.model}: {said}: {parts}; --max-length {room} fits")
+
+
+def _fresh(vocab, settings: Settings, max_tokens: int) -> Policy:
+    size = {"width": settings.width, "layers": settings.layers}
+    fresh = tiny.decoder(vocab, **size, max_tokens=max_tokens)
+    return place(fresh, settings.device)
+
+
+def _learn(
+    policy, data, settings: Settings, out: Path, resume: bool, batch: int
+) -> Policy:
+    run = offline.fit(
+        policy, None, data, sft, sft.Config(), steps=settings.reference_steps,
+        batch_size=batch, lr=3e-3 * 64 / max(64, settings.width),
+        every=settings.every, out=out, resume=resume, decay=True,
+    )  # fmt: skip
+    return run.policy.requires_grad_(False).eval()

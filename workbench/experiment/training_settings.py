@@ -1,0 +1,222 @@
+"""What a training command was asked for, checked before anything is built."""
+
+import ast
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Literal, get_args, get_origin
+
+from workbench.core.errors import BadFile, BadOption, MissingInput, printable
+from workbench.core.suggest import suggest
+from workbench.feedback.formats import FORMS
+from workbench.worlds.registry import world_of
+
+MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
+SOME = {"seeds": 1000, "width": 2**14, "layers": 1000}  # what any machine could do
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A training command.
+
+    Attributes:
+        method: key of a method.
+        world: reviews or stories; None with a preference file.
+        pairs: a preference file; None with a world.
+        model: folder of a local Hugging Face checkpoint; with ``pairs`` only.
+        seeds: number of runs, seeds 0, 1, …
+        steps: optimiser steps of each run; None is the family's.
+        batch_size: pairs, or responses, a step.
+        lr: Adam's step size; None is 1e-3 at width 64, less in proportion for wider
+            models, and 1e-5 for a checkpoint.
+        every: steps between measures, and between the states kept for ``--resume``.
+        options: settings of the method by name, as text.
+        users: in reviews, so many users of different tastes give the labels; 0 is one
+            annotator who likes what gold likes.
+        group: responses per prompt, where a policy learns from its own.
+        epochs: passes over own responses; None is the loop's own choice.
+        max_words: size of the world of reviews.
+        n_pairs: labelled pairs drawn in a world.
+        reference_steps: supervised steps that make the reference, where none is given.
+        samples: responses sampled at every measure, where nothing can be enumerated.
+        max_new: longest sampled response to a prompt of a file, tokens.
+        tokenizer: auto, word or byte; for a preference file without a checkpoint.
+        max_length: longest sequence of a preference file, tokens.
+        form: form of the preference file; None detects it.
+        skip_bad: leave out bad lines and count them.
+        width: hidden size of the models made here, a multiple of 16.
+        layers: their decoder blocks; 352 × 8 is about 10 million parameters.
+        device: cpu or cuda; without a GPU, cuda is the CPU with a warning.
+    """
+
+    method: str
+    world: str | None = None
+    pairs: str | None = None
+    model: str | None = None
+    seeds: int = 1
+    steps: int | None = None
+    batch_size: int = 32
+    lr: float | None = None
+    every: int = 25
+    options: Mapping[str, str] = field(default_factory=dict)
+    users: int = 0
+    group: int = 4
+    epochs: int | None = None
+    max_words: int = 3
+    n_pairs: int = 2000
+    reference_steps: int = 300
+    samples: int = 128
+    max_new: int = 64
+    tokenizer: str = "auto"
+    max_length: int = 512
+    form: str | None = None
+    skip_bad: bool = False
+    width: int = 64
+    layers: int = 2
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if (self.world is None) == (self.pairs is None):
+            raise MissingInput("give either --world reviews|stories or --pairs FILE")
+        if self.world is not None:
+            card = world_of(self.world)
+            if self.users and card.tastes is None:
+                raise BadOption(
+                    f"--users: nobody knows tastes of users in {self.world}"
+                )
+        elif self.users:
+            raise BadOption("--users goes with --world; a file has its own column")
+        if self.model is not None and self.pairs is None:
+            raise BadOption("--model goes with --pairs; a world has its own vocabulary")
+        if self.tokenizer not in ("auto", "word", "byte"):
+            raise BadOption(
+                f"--tokenizer is auto, word or byte, not {self.tokenizer!r}"
+            )
+        if self.form is not None and self.form not in FORMS:
+            raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
+        least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
+        least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}
+        least |= {"width": 16, "layers": 1, "users": 0, "group": 1, "epochs": 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            high = SOME.get(name, MOST)
+            if value is not None and not low <= value <= high:
+                said = f"at least {low}" if value < low else f"at most {high}"
+                raise BadOption(f"--{name.replace('_', '-')} is {said}")
+        if self.width % 16:
+            raise BadOption(f"--width is a multiple of 16, not {self.width}")
+        if not 2 <= self.max_words <= 5:
+            raise BadOption(f"--max-words is 2 to 5, not {self.max_words}")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise BadOption(f"--lr is positive and finite, not {self.lr}")
+
+    def card(self) -> dict:
+        """What identifies the run: the settings and the content of its files."""
+        card = asdict(self) | {"options": dict(sorted(self.options.items()))}
+        if self.pairs is not None:
+            card["pairs"] = Path(self.pairs).name
+            card["pairs_sha256"] = _digest([Path(self.pairs)])
+        if self.model is not None:
+            card["model"] = Path(self.model).name
+            card["model_sha256"] = _digest(sorted(Path(self.model).glob("*")))
+        return card
+
+
+# What a profile means where nothing else is said: figure is for one GPU, with decoders
+# of about ten million parameters.
+SIZES = {
+    "ci": {"seeds": 1, "width": 16, "layers": 1, "device": "cpu"},
+    "lecture": {"seeds": 1, "width": 64, "layers": 2, "device": "cpu"},
+    "figure": {"seeds": 5, "width": 352, "layers": 8, "device": "cuda"},
+}
+
+
+def sizes(profile: str, seeds=None, width=None, layers=None, device=None) -> dict:
+    """Seeds, model size and device of a profile; whatever is given wins.
+
+    Raises:
+        BadOption: there is no such profile.
+    """
+    if profile not in SIZES:
+        raise BadOption(f"--profile is {', '.join(SIZES)}, not {profile!r}")
+    given = {"seeds": seeds, "width": width, "layers": layers, "device": device}
+    return SIZES[profile] | {k: v for k, v in given.items() if v is not None}
+
+
+def _digest(paths: list[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        try:
+            if path.is_file():
+                with path.open("rb") as file:
+                    total.update(hashlib.file_digest(file, "sha256").digest())
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise BadFile(path, "cannot be read", said or "") from error
+    return total.hexdigest()
+
+
+def find(key: str) -> ModuleType:
+    """The method with this key.
+
+    Raises:
+        BadOption: there is none; the message suggests what is near.
+    """
+    from workbench import catalogue
+
+    found = catalogue.methods()
+    if key not in found:
+        near = suggest(key, found)
+        raise BadOption(f"no method {key!r}{near}; workbench methods lists them all")
+    return found[key]
+
+
+def configure(method: ModuleType, options: Mapping[str, str]):
+    """The method's ``Config`` with some settings given as text.
+
+    Raises:
+        BadOption: the method has no such setting, or the text is no value for it.
+    """
+    key, known = method.card.key, {f.name: f for f in fields(method.Config)}
+    values = {}
+    for name, text in options.items():
+        if name not in known:
+            there = ", ".join(known) or "none"
+            near = suggest(name, known)
+            raise BadOption(f"{key} has no setting {name!r}{near}; it has {there}")
+        values[name] = _value(f"{key}'s {name}", text, known[name])
+        # they weigh nats against rewards, and are divided by
+        if (name.startswith("beta") or name == "tau") and not values[name] > 0:
+            raise BadOption(f"{key}'s {name} is positive, not {printable(text, 60)}")
+    try:
+        return method.Config(**values)
+    except (ValueError, ArithmeticError) as error:
+        raise BadOption(f"{key}: {error}") from None
+
+
+def _value(name: str, text: str, held: Field) -> object:
+    """What a text says, if it is a value of the setting's type; no number is inf."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        value = text
+    wanted, default, short = held.type, held.default, printable(text, 60)
+    if get_origin(wanted) is Literal:
+        if value not in get_args(wanted) or isinstance(value, bool):
+            there = ", ".join(map(str, get_args(wanted)))
+            near = suggest(str(value), map(str, get_args(wanted)))
+            raise BadOption(f"{name} is one of {there}, not {short!r}{near}")
+        return value
+    kinds = get_args(wanted) or (wanted,)
+    if type(value) is int and abs(value) > MOST:
+        raise BadOption(f"{name} is at most {MOST}, not {short}")
+    if type(value) is int and float in kinds:
+        value = float(value)
+    if type(value) not in kinds:
+        raise BadOption(f"{name} is like {default!r}, not {short!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadOption(f"{name} is a finite number, not {short}")
+    return value

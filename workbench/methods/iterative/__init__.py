@@ -1,0 +1,1 @@
+"""Methods that learn in rounds: write pairs, have them labelled, solve, write again."""

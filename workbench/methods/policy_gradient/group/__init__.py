@@ -1,0 +1,1 @@
+"""Responses to one prompt judged against each other, token by token."""

@@ -1,0 +1,1 @@
+"""Reward models that are several models, combined into one reward."""

@@ -1,0 +1,1 @@
+"""Reward models of many users, whose tastes differ."""

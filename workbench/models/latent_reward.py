@@ -1,0 +1,156 @@
+"""A reward that depends on a taste, and an encoder that reads the taste off pairs.
+
+One network reads every response. Its outputs at the last token are r_0 and φ of the
+reward r(x, y, z) = r_0(x, y) + φ(x, y)·z, and a code of the response for the encoder.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from workbench.core.tokens import Tokens
+from workbench.feedback.kinds.pairs import Pairs
+from workbench.models import tiny
+from workbench.models.network import Network
+
+
+class LatentReward(nn.Module):
+    """A reward model of many users; by itself it answers for z = 0.
+
+    Args:
+        network: a network with 1 + dim + width outputs per position.
+        dim: numbers of a taste.
+    """
+
+    members = 1
+
+    def __init__(self, network: Network, dim: int):
+        super().__init__()
+        width = network.config.num_labels - 1 - dim
+        self.network, self.sizes = network, (1, dim, width)
+        self.pair = nn.Linear(2 * width, width)
+        # no constant here: a user without pairs has the prior, N(0, I)
+        self.summary = nn.Linear(width, 2 * dim, bias=False)
+
+    @classmethod
+    def tiny(cls, vocab, dim: int = 4, width: int = 64, layers: int = 2, seed: int = 0):
+        """A fresh model; all its outputs start of order 1.
+
+        Args:
+            vocab: the world's vocabulary.
+            dim: numbers of a taste.
+            width: hidden size of the network, and numbers of a code.
+            layers: decoder blocks.
+            seed: of the weights.
+        """
+        from transformers import LlamaForSequenceClassification
+
+        shape = tiny.config(vocab, width, layers)
+        shape.num_labels = 1 + dim + width
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = LlamaForSequenceClassification(shape)
+            nn.init.normal_(model.score.weight, std=(width + 1) ** -0.5)
+            return cls(Network(model), dim)
+
+    def read(
+        self, tokens: Tokens
+    ) -> tuple[
+        Float[Tensor, " batch"], Float[Tensor, "batch dim"], Float[Tensor, "batch code"]
+    ]:
+        """r_0, φ and the code of each response, read at its last token."""
+        device = next(self.network.parameters()).device
+        values = self.network(tokens.ids.to(device)).cpu()
+        position = torch.arange(values.shape[1])
+        # never at padding; an empty response without an end token is read at the prompt
+        last = torch.where(tokens.attention, position, 0).argmax(-1)
+        base, slope, code = values[torch.arange(len(values)), last].split(
+            self.sizes, -1
+        )
+        return base[:, 0], slope, code
+
+    def posterior(
+        self,
+        chosen: Float[Tensor, "batch context code"],
+        rejected: Float[Tensor, "batch context code"],
+        known: Bool[Tensor, "batch context"],
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
+        """Mean and log-deviation of q(z), from pairs in any order.
+
+        Args:
+            chosen: codes of the chosen responses of a user's pairs.
+            rejected: codes of the rejected ones.
+            known: which pairs count; none at all gives mean 0 and deviation 1.
+        """
+        device = self.summary.weight.device
+        both = torch.cat([chosen, rejected], dim=-1).to(device)
+        each = self.pair(both).tanh() * known.to(device)[..., None]
+        # n + 1: few pairs leave q near the prior, as with a Gaussian of unit noise
+        pooled = each.sum(-2) / (1 + known.sum(-1, keepdim=True).to(device))
+        mean, log_std = self.summary(pooled).cpu().chunk(2, dim=-1)
+        return mean, log_std - known.sum(-1, keepdim=True).log1p() / 2
+
+    def taste_of(
+        self, pairs: Pairs
+    ) -> tuple[Float[Tensor, " dim"], Float[Tensor, " dim"]]:
+        """Mean and log-deviation of q(z) of one user who judged all these pairs."""
+        code = self.read(pairs.both)[2].unflatten(0, (2, 1, -1))
+        known = torch.ones(1, len(pairs), dtype=torch.bool)
+        mean, log_std = self.posterior(code[0], code[1], known)
+        return mean[0], log_std[0]
+
+    def at(self, z: Float[Tensor, " dim"]) -> "PersonalReward":
+        """The reward of one taste; it follows the weights."""
+        return PersonalReward(self, z)
+
+    def scores(self, tokens: Tokens) -> Float[Tensor, " batch"]:
+        """r_0 of each response: its reward averaged over the prior of z."""
+        return self.read(tokens)[0]
+
+    def score_all(self, world) -> Float[Tensor, "prompt response"]:
+        """r_0 of every response of an exact world, float64."""
+        return self.at(torch.zeros(self.sizes[1])).score_all(world)
+
+    def save(self, folder: str | Path) -> None:
+        """Write all weights (safetensors)."""
+        from safetensors.torch import save_file
+
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        held = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
+        save_file(held, Path(folder) / "reward.safetensors")
+
+
+@dataclass(frozen=True)
+class PersonalReward:
+    """The reward of one taste.
+
+    Attributes:
+        model: the reward model of many users.
+        z: the taste.
+    """
+
+    model: LatentReward
+    z: Float[Tensor, " dim"]
+    members = 1
+
+    def __call__(self, tokens: Tokens) -> Float[Tensor, " batch"]:
+        """r_0 + φ·z of each response, reward units."""
+        base, slope, _ = self.model.read(tokens)
+        return base + slope @ self.z
+
+    def scores(self, tokens: Tokens) -> Float[Tensor, " batch"]:
+        """The same, as the protocol of reward models calls it."""
+        return self(tokens)
+
+    @torch.no_grad()
+    def score_all(self, world, chunk: int = 8192) -> Float[Tensor, "prompt response"]:
+        """Reward of every response of an exact world, float64."""
+        rows = []
+        for prompt in range(world.n_prompts):
+            for response in torch.arange(world.n_responses).split(chunk):
+                tokens = world.tokens(torch.full_like(response, prompt), response)
+                rows.append(self(tokens).double())
+        return torch.cat(rows).reshape(world.n_prompts, world.n_responses)
