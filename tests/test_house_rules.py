@@ -160,14 +160,17 @@ def public_things_have_docstrings(path: str, source: str) -> list[str]:
 
 
 def method_file_is_short(path: str, source: str) -> list[str]:
-    """At most 150 lines."""
-    lines = code_lines(source)
-    return [f"{lines} lines"] if lines > 150 else []
+    """At most 120 lines beside the docstring, which holds the mathematics."""
+    doc = docstring_node(ast.parse(source)) if ast.parse(source).body else None
+    said = doc.end_lineno - doc.lineno + 1 if doc else 0
+    lines = code_lines(source) - said
+    return [f"{lines} lines"] if lines > 120 else []
 
 
 def loop_file_is_short(path: str, source: str) -> list[str]:
     """At most 150 lines."""
-    return method_file_is_short(path, source)
+    lines = code_lines(source)
+    return [f"{lines} lines"] if lines > 150 else []
 
 
 def loss_is_short(path: str, source: str) -> list[str]:
@@ -424,7 +427,7 @@ BAD = [
     (nothing_is_unpickled, "a.py", "import pickle"),
     (nothing_is_unpickled, "a.py", "torch.load('x')"),
     (nothing_is_unpickled, "a.py", "AutoModel.load('x', trust_remote_code=True)"),
-    (method_file_is_short, "a.py", "\n" * 151),
+    (method_file_is_short, "a.py", "\n" * 121),
     (loop_file_is_short, "a.py", "\n" * 151),
     (loss_is_short, "a.py", "def loss(b, c):\n" + "    b = b\n" * 13),
     (loss_is_short, "a.py", "def value_loss(b, c):\n" + "    b = b\n" * 13),

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from workbench.core.logps import sequence_logps, token_logps
+from workbench.core.logps import last_token, sequence_logps, token_logps
 
-# two tokens a vocabulary entry: at each position p(0), p(1), p(2)
+# three entries of a vocabulary at each of three positions: p(0), p(1), p(2)
 PROBABILITIES = torch.tensor(
     [[[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.3, 0.3, 0.4]]], dtype=torch.float64
 )
@@ -71,3 +71,9 @@ def test_infinities_outside_the_mask_do_not_reach_the_sum():
 def test_an_unknown_reduction_is_an_error():
     with pytest.raises(Exception, match="sum"):
         sequence_logps(torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool), "max")
+
+
+def test_a_response_of_several_turns_ends_once():
+    """1 1 | prompt | 1 1: the end of the first turn is no end of the response."""
+    mask = torch.tensor([[0, 1, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0, 0]]).bool()
+    assert last_token(mask).long().tolist() == [[0, 0, 0, 0, 0, 1, 0], [0] * 7]

@@ -7,6 +7,7 @@ from workbench.core.errors import MissingInput
 from workbench.core.tokens import Tokens
 from workbench.experiment.holdout import split
 from workbench.feedback.kinds.pairs import Pairs
+from workbench.feedback.labels import Labels
 
 OVERLAP = "some prompts are on both sides"
 
@@ -19,7 +20,9 @@ def parts(sizes: list[int]) -> tuple[list[str], list[str], list[str]]:
     none = torch.zeros(len(asked), dtype=torch.long)
     rows = Tokens(ids, held, held, prompt=none, response=none)
     weight = torch.ones(len(asked), dtype=torch.float64)
-    train, out, notes = split(Pairs(rows, rows, weight), asked)
+    labels = Labels(Pairs(rows, rows, weight))
+    kept, held, notes = split(labels, asked)
+    train, out = kept.pairs, held.pairs
     kept = [part.chosen.ids.flatten().tolist() for part in (train, out)]
     assert sorted(kept[0] + kept[1]) == list(range(len(asked)))
     return *([asked[i] for i in rows] for rows in kept), notes

@@ -109,6 +109,29 @@ def test_the_score_is_paid_once_on_the_last_response_token():
     assert rollouts.last.long().tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]]
 
 
+def test_a_response_of_several_turns_is_paid_once():
+    """A score of 5 on turns at 1-2 and 4-5 is 5 reward units in all, at column 5."""
+    mask = torch.tensor([[0, 1, 1, 0, 1, 1, 0]]).bool()
+    zeros, score = torch.zeros(1, 7), torch.tensor([5.0])
+    paid = [0, 0, 0, 0, 0, 5, 0]
+    assert ValueRollouts(zeros, zeros, mask, score).rewards.tolist() == [paid]
+    rollouts = Rollouts(zeros, zeros, zeros, mask, score, group=1)
+    assert rollouts.paid.tolist() == [paid]
+    from workbench.methods.policy_gradient.ppo import ppo
+
+    assert ppo.token_rewards(rollouts, ppo.Config()).sum() == 5
+
+
+def test_a_reward_of_each_token_is_paid_where_it_stands():
+    mask = torch.tensor([[0, 1, 1, 0]]).bool()
+    dense = torch.tensor([[9.0, 1.0, 2.0, 9.0]])
+    zeros = torch.zeros(1, 4)
+    rollouts = Rollouts(
+        zeros, zeros, zeros, mask, torch.tensor([3.0]), 1, token_scores=dense
+    )
+    assert rollouts.paid.tolist() == [[0, 1, 2, 0]]
+
+
 def test_picking_rollouts_picks_every_tensor_and_keeps_the_group():
     drawn = Rollouts.example(generator(1))
     picked = drawn[torch.tensor([4, 5])]

@@ -1,5 +1,7 @@
 """Lists, thumbs and pairs that know their tokens: what a loss reads of each."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -251,3 +253,40 @@ def test_a_stack_as_reference_reads_each_member_s_own_rows(reference, monkeypatc
     assert_close(tokens.reference_logps(stack), single)
     alone = stack.member(1).token_logps(data.chosen[torch.arange(6, 12)])
     assert_close(single[6:], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "kind", [Pairs, DistributionPairs, StepPairs, TokenRewardPairs]
+)
+def test_a_step_copies_its_rows_and_not_the_data_set(monkeypatch, kind):
+    """A batch of four of 400 pairs touches tensors of eight rows, whatever the kind."""
+    pairs, table = some_pairs(400), TabularPolicy(WORLD)
+    made = {
+        Pairs: lambda: pairs,
+        DistributionPairs: lambda: DistributionPairs(pairs),
+        StepPairs: lambda: StepPairs.of_first_difference(pairs),
+        TokenRewardPairs: lambda: TokenRewardPairs(
+            pairs,
+            torch.zeros(pairs.chosen.ids.shape),
+            torch.zeros(pairs.chosen.ids.shape),
+        ),
+    }
+    data = made[kind]()
+    ref, seen = data.reference_logps(table), []
+    real = Tokens.cat
+
+    def counted(parts):
+        seen.append(sum(map(len, parts)))
+        return real(parts)
+
+    monkeypatch.setattr(Tokens, "cat", staticmethod(counted))
+    data.batch(table, torch.arange(4), ref)
+    assert seen and max(seen) <= 8
+
+
+def test_columns_travel_with_their_pairs():
+    pairs = replace(some_pairs(6), columns={"users": torch.arange(6) // 2})
+    assert pairs[torch.tensor([5, 0])].columns["users"].tolist() == [2, 0]
+    both = Pairs.cat([pairs, pairs])
+    assert both.columns["users"].tolist() == [0, 0, 1, 1, 2, 2] * 2
+    assert Pairs.cat([pairs, some_pairs(2)]).columns == {}

@@ -102,9 +102,7 @@ def test_the_implicit_reward_of_the_optimum_is_gold_up_to_a_constant(key):
 
 
 def test_some_methods_declare_an_optimum():
-    assert {"dpo", "exo_rw", "dpo_rw", "infonca", "rebel", "brain"} <= set(
-        DECLARED
-    )
+    assert {"dpo", "exo_rw", "dpo_rw", "infonca", "rebel", "brain"} <= set(DECLARED)
 
 
 def test_a_method_without_a_reward_has_no_calibration():

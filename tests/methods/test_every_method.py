@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.methods.caught import assert_caught
+from workbench import catalogue
 from workbench.catalogue import methods, problems
 from workbench.feedback.kind import batch_class
 from workbench.feedback.kinds.pairs import PairLogps
@@ -105,7 +106,8 @@ def test_every_mistake_changes_value_or_gradient(key):
 
 def load_tests(key: str) -> ModuleType:
     """The test module of a method, found by its name."""
-    path = TESTS / METHODS[key].card.family / f"test_{key}.py"
+    folder = catalogue.family_of(METHODS[key].__name__)
+    path = TESTS / folder / f"test_{key}.py"
     assert path.exists(), f"{key} has no {path.relative_to(TESTS.parent)}"
     spec = importlib.util.spec_from_file_location(f"checks_of_{key}", path)
     module = importlib.util.module_from_spec(spec)

@@ -27,7 +27,8 @@ from workbench.cli import lab as command_line
 from workbench.core.claimed import claimed
 from workbench.core.errors import BadRun
 from workbench.core.progress import MARK
-from workbench.runner import build, lab_server as lab, workspace
+from workbench.runner import build, workspace
+from workbench.runner import lab_server as lab
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = typer.Typer()

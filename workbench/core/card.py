@@ -22,7 +22,6 @@ HOOKS = {
     "advantages": "(rollouts, cfg): a value for each token of own responses",
     "returns": "(rollouts, cfg): what a critic is to predict",
     "opponent": "(logps, ref_logps, cfg): whom the policy plays against",
-    "select": "(tokens, scores, cfg): which own responses become the pairs of a round",
     "after_step": "(model, cfg): what moves after each step, as target networks do",
 }
 

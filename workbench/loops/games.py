@@ -22,7 +22,7 @@ EVERY = 10
 
 def fit(
     policy: nn.Module,
-    reference: Policy,
+    reference: Policy | None,
     world: ExactWorld,
     preference: Callable[[Tensor, Tensor, Tensor], Tensor],
     method: Method,

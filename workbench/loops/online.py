@@ -14,6 +14,7 @@ from workbench.core.tokens import Tokens
 from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.loops import order
 from workbench.loops.checks import check_batch, check_method, hook
+from workbench.loops.model import built
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
 from workbench.loops.session import Session
@@ -21,14 +22,15 @@ from workbench.models.heads import ValueModel
 from workbench.models.table_reward import TableReward as TableReward
 
 NAME, TRAINS, ASKS, STEPS = "online", "policy", ("reward",), 100
-HOOKS = {"advantages": True, "returns": False, "after_step": False}
-HOOKS |= {"implicit_reward": False, "optimum": False}
+HOOKS = {"advantages": True} | dict.fromkeys(
+    ("returns", "after_step", "implicit_reward", "optimum"), False
+)
 EVERY = 10  # steps between measures unless told
 
 
 def fit(
     policy: nn.Module,
-    reference: Policy,
+    reference: Policy | None,
     world: World,
     reward: Callable[[Tokens], Tensor],
     method: Method,
@@ -67,11 +69,12 @@ def fit(
         BadCall: the parts do not fit together; the sentence says which.
     """
     check_method(method, cfg, reference)
-    _check_critic(method, critic)
+    if critic is None and hook(method, "returns") is not None:
+        raise BadCall(f"{method.card.key} learns with a critic; give critic=ValueModel")
     after_step = hook(method, "after_step")
     plan = Schedule(**({"every": EVERY} | settings))
-    more = {"loop": NAME, "prompts": prompts, "group": group, "epochs": epochs}
-    more["minibatches"] = minibatches
+    more = {"loop": NAME, "prompts": prompts, "group": group, "epochs": epochs,
+            "minibatches": minibatches}  # fmt: skip
     session = Session(policy, plan, critic, config=describe(method, cfg) | more)
     for step in session:
         asked = torch.arange(step * prompts, (step + 1) * prompts) % world.n_prompts
@@ -125,23 +128,17 @@ def judge(rollouts: Rollouts, method: Method, cfg: Any, members: int) -> Rollout
     judged = replace(
         rollouts, advantages=torch.cat([advantages(p, cfg) for p in parts])
     )
+    returns = hook(method, "returns", must=rollouts.old_values is not None)
     if rollouts.old_values is None:
         return judged
-    returns = hook(method, "returns", must=True)
     return replace(judged, returns=torch.cat([returns(p, cfg) for p in parts]))
-
-
-def _check_critic(method: Method, critic: Any) -> None:
-    if critic is None and hook(method, "returns") is not None:
-        raise BadCall(f"{method.card.key} learns with a critic; give critic=ValueModel")
 
 
 def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:
     """Train a method on a problem: see ``core.contracts.Loop``."""
     critic = None
     if hook(method, "returns") is not None:
-        made = [ValueModel.tiny(problem.vocab, seed=seed) for seed in problem.seeds]
-        critic = problem.place(made[0] if len(made) == 1 else ValueModel.stack(made))
+        critic = built(problem, method, cfg, ValueModel.tiny)
     # a clipped ratio has something to clip from the second pass on
     epochs = problem.epochs or (2 if critic is not None else 1)
     return fit(

@@ -32,7 +32,7 @@ Preference = Callable[[Tokens, Tokens], Tensor]
 
 def fit(
     policy: nn.Module,
-    reference: Policy,
+    reference: Policy | None,
     world: World,
     preference: Preference,
     method: Method,

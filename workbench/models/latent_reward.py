@@ -1,7 +1,12 @@
 """A reward that depends on a taste, and an encoder that reads the taste off pairs.
 
 One network reads every response. Its outputs at the last token are r_0 and φ of the
-reward r(x, y, z) = r_0(x, y) + φ(x, y)·z, and a code of the response for the encoder.
+reward r(x, y, z) = r_0(x, y) + φ(x, y)·z, and more numbers for the encoder.
+
+The encoder begins where Bayes does. At z = 0 the slope of log p(labels|z) is a weighted
+sum of φ_chosen − φ_rejected over the pairs, so this sum is its first guess, which a
+network corrects. The network alone seldom learns: as long as φ does not use z, nothing
+tells it what to write there, and while it writes nothing, φ had better not use z.
 """
 
 from dataclasses import dataclass
@@ -30,8 +35,8 @@ class LatentReward(nn.Module):
     def __init__(self, network: Network, dim: int):
         super().__init__()
         width = network.config.num_labels - 1 - dim
-        self.network, self.sizes = network, (1, dim, width)
-        self.pair = nn.Linear(2 * width, width)
+        self.network, self.dim = network, dim
+        self.pair = nn.Linear(2 * (dim + width), width)
         # no constant here: a user without pairs has the prior, N(0, I)
         self.summary = nn.Linear(width, 2 * dim, bias=False)
 
@@ -61,16 +66,17 @@ class LatentReward(nn.Module):
     ) -> tuple[
         Float[Tensor, " batch"], Float[Tensor, "batch dim"], Float[Tensor, "batch code"]
     ]:
-        """r_0, φ and the code of each response, read at its last token."""
+        """r_0, φ and the code of each response, read at its last token.
+
+        The first numbers of a code are φ.
+        """
         device = next(self.network.parameters()).device
         values = self.network(tokens.ids.to(device)).cpu()
         position = torch.arange(values.shape[1])
         # never at padding; an empty response without an end token is read at the prompt
         last = torch.where(tokens.attention, position, 0).argmax(-1)
-        base, slope, code = values[torch.arange(len(values)), last].split(
-            self.sizes, -1
-        )
-        return base[:, 0], slope, code
+        values = values[torch.arange(len(values)), last]
+        return values[:, 0], values[:, 1 : 1 + self.dim], values[:, 1:]
 
     def posterior(
         self,
@@ -86,12 +92,17 @@ class LatentReward(nn.Module):
             known: which pairs count; none at all gives mean 0 and deviation 1.
         """
         device = self.summary.weight.device
-        both = torch.cat([chosen, rejected], dim=-1).to(device)
-        each = self.pair(both).tanh() * known.to(device)[..., None]
-        # n + 1: few pairs leave q near the prior, as with a Gaussian of unit noise
-        pooled = each.sum(-2) / (1 + known.sum(-1, keepdim=True).to(device))
-        mean, log_std = self.summary(pooled).cpu().chunk(2, dim=-1)
-        return mean, log_std - known.sum(-1, keepdim=True).log1p() / 2
+        chosen, rejected, known = (t.to(device) for t in (chosen, rejected, known))
+        n = known.sum(-1, keepdim=True)
+
+        def pooled(each: Tensor) -> Tensor:
+            # n + 1, and below s² = 1/(n + 1), as with a Gaussian of unit noise
+            return (each * known[..., None]).sum(-2) / (1 + n)
+
+        guess = pooled((chosen - rejected)[..., : self.dim])
+        network = self.pair(torch.cat([chosen, rejected], dim=-1)).tanh()
+        mean, log_std = self.summary(pooled(network)).chunk(2, dim=-1)
+        return (guess + mean).cpu(), (log_std - n.log1p() / 2).cpu()
 
     def taste_of(
         self, pairs: Pairs
@@ -112,7 +123,7 @@ class LatentReward(nn.Module):
 
     def score_all(self, world) -> Float[Tensor, "prompt response"]:
         """r_0 of every response of an exact world, float64."""
-        return self.at(torch.zeros(self.sizes[1])).score_all(world)
+        return self.at(torch.zeros(self.dim)).score_all(world)
 
     def save(self, folder: str | Path) -> None:
         """Write all weights (safetensors)."""

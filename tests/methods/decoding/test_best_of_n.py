@@ -138,7 +138,7 @@ def test_selected_samples_follow_the_law():
     scores = torch.tensor([0.0, 1, 1, 2, -1, 2, 0.5, 3, 1], dtype=F64)
     generator = torch.Generator().manual_seed(5)
     drawn = torch.multinomial(ref.exp(), n * draws, True, generator=generator)
-    kept = drawn[best_of_n.select(scores[drawn], n)]
+    kept = drawn[best_of_n.best(scores[drawn], n)]
     seen = torch.bincount(kept, minlength=9)
     expected = draws * best_of_n.log_law(ref, scores, n).exp()
     assert ((seen - expected) ** 2 / expected).sum() < 31.8
@@ -146,7 +146,7 @@ def test_selected_samples_follow_the_law():
 
 def test_select_returns_the_row_of_the_best_of_each_prompt():
     scores = torch.tensor([1.0, 3, 2, 5, 5, 0])
-    assert best_of_n.select(scores, 3).tolist() == [1, 3]
+    assert best_of_n.best(scores, 3).tolist() == [1, 3]
 
 
 def test_bound_by_hand():

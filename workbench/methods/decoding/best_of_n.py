@@ -99,7 +99,7 @@ def log_law(
     return torch.where(drawn > -torch.inf, law, -torch.inf)
 
 
-def select(scores: Float[Tensor, " batch"], group: int) -> Int[Tensor, " prompt"]:
+def best(scores: Float[Tensor, " batch"], group: int) -> Int[Tensor, " prompt"]:
     """Row of the best response of every prompt, ``group`` responses side by side.
 
     The first of equals is kept. Samples come in no order, so ties are broken evenly.

@@ -150,7 +150,9 @@ def test_implicit_reward_of_the_optimum_is_the_reward_up_to_a_constant(divergenc
     cfg = f_dpo.Config(beta=0.6, divergence=divergence)
     best = optimal_policy_f(ref, gold, cfg.beta, divergence)
     batch = all_pairs(best, ref)
-    gap = f_dpo.reward(batch.chosen, cfg) - f_dpo.reward(batch.rejected, cfg)
+    gap = f_dpo.implicit_reward(batch.chosen, cfg) - f_dpo.implicit_reward(
+        batch.rejected, cfg
+    )
     assert_close(gap, (gold[:, None] - gold).flatten(), atol=1e-8, rtol=0)
 
 

@@ -41,19 +41,13 @@ from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.loops import online
 
 card = Card(
-    key="ppo",
-    title="Proximal policy optimisation",
-    parents=("rloo",),
-    needs=("rollouts", "reward", "reference", "value head"),
+    key="ppo", title="Proximal policy optimisation", parents=("rloo",),
+    needs=("rollouts", "reward", "reference", "value head"), notebook="31",
     paper="Schulman et al. 2017 (1707.06347); Ziegler et al. 2019 (1909.08593)",
     check="At ρ = 1, λ = 1, V = 0 its gradient is REINFORCE's; at π*_β with V*, A = 0.",
     claim="Whitening and clipping stabilise; many epochs hurt without the clip.",
-    notebook="31",
-    loop=online,
-    scale="beta",
-    optimum="beta",
-    hooks=("advantages", "returns"),
-)
+    loop=online, scale="beta", optimum="beta", hooks=("advantages", "returns"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,10 +71,10 @@ def token_rewards(rollouts: Rollouts, cfg: Config) -> Float[Tensor, "batch time"
 
 def fill(rollouts: Rollouts, rewards: Tensor, cfg: Config) -> Rollouts:
     """The rollouts with the advantages and returns that these token rewards give."""
-    values = rollouts.old_values.detach()
-    estimate = gae(rewards, values, rollouts.mask, cfg.gamma, cfg.lam)
-    scaled = whiten(estimate, rollouts.mask) if cfg.whiten else estimate
-    targets = torch.where(rollouts.mask, estimate + values, 0.0)
+    values, mask = rollouts.old_values.detach(), rollouts.mask
+    estimate = gae(rewards, values, mask, cfg.gamma, cfg.lam)
+    scaled = whiten(estimate, mask) if cfg.whiten else estimate
+    targets = torch.where(mask, estimate + values, 0.0)
     return replace(rollouts, advantages=scaled, returns=targets)
 
 
@@ -113,8 +107,8 @@ def loss(batch: Rollouts, cfg: Config) -> Float[Tensor, " batch"]:
 
 
 def _moving_kl(batch: Rollouts, cfg: Config) -> Tensor:
-    moved = replace(batch, old=batch.policy)
-    return loss(fill(batch, token_rewards(moved, cfg), cfg), cfg)
+    rewards = token_rewards(replace(batch, old=batch.policy), cfg)
+    return loss(fill(batch, rewards, cfg), cfg)
 
 
 def _last_column(batch: Rollouts, cfg: Config) -> Tensor:
