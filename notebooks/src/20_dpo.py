@@ -282,7 +282,7 @@ views.training_curves(
 
 # %%
 trained = runs[main].policy
-laws, goal = (ref, ref, measure.law(trained, world)[0]), world.gold
+laws, goal = (ref, ref, measure.response_logps(trained, world)[0]), world.gold
 how = {"reward": goal, "beta": main, "limit": 8}
 token_microscope(token_state.token_frame(world, pairs, *laws, **how))
 

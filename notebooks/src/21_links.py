@@ -273,7 +273,9 @@ beats = judge.probability(world.gold[..., None], world.gold[:, None])
 win_rate, rows = preference_games.win_rate(beats, ref), {}  # p(y ≻ μ)
 for b in strengths:
     star, own = solutions.optimal_policy(ref, win_rate, b), mean[goals[b]]
-    gap = solutions.kl(measure.law(policies[goals[b]], world), star).mean()
+    gap = solutions.kl(
+        measure.response_logps(policies[goals[b]], world), star
+    ).mean()
     rows[b] = [solutions.kl(star, ref).mean(), own.kl, gap, mean[names[b]].kl]
 shown = ["KL of IPO's π*", "KL of IPO", "KL(π‖π*)", "KL of DPO"]
 pd.DataFrame(rows, index=shown, dtype=float).T.round(3)
@@ -565,7 +567,7 @@ for x, prompt in enumerate(world.prompts):
 # %% tags=["solution"]
 x, y = pairs.chosen.prompt, pairs.chosen.response
 member = torch.arange(seeds).repeat_interleave(n_pairs)
-d = (measure.law(policies["apo_zero"], world) - ref)[member, x, y]
+d = (measure.response_logps(policies["apo_zero"], world) - ref)[member, x, y]
 most = win_rate[x, y] > 0.5
 print(
     f"wins most pairs: {d[most].mean():+.2f}   others: {d[~most].mean():+.2f}"

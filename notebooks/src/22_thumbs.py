@@ -228,7 +228,7 @@ twos = Lists(pairs.both_member_major(len(pairs)), hot, 0 * hot, pairs.weight)
 
 # %%
 def gaps(policy, tokens, base=ref):
-    d = measure.law(policy, world) - base
+    d = measure.response_logps(policy, world) - base
     who = torch.arange(seeds).repeat_interleave(len(tokens) // seeds)
     return d[who, tokens.prompt, tokens.response].unflatten(0, (seeds, -1))
 

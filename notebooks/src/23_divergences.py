@@ -270,7 +270,9 @@ same.round(3)
 # change is near to every young run.
 
 # %%
-trained = {k: measure.law(run.policy, world) for k, run in runs.items()}
+trained = {
+    k: measure.response_logps(run.policy, world) for k, run in runs.items()
+}
 left, rows = {}, {"π_ref": ref[None]} | trained
 for (k, law), g in product(rows.items(), names):
     left[k, g] = solutions.kl(law, stars[g]).mean().item()
@@ -410,7 +412,7 @@ views.sweep(
 
 # %%
 broken = fit(pairs, cfgs["forward KL"], f_dpo.mistakes["3 other direction"])
-got = measure.law(broken.policy, world)
+got = measure.response_logps(broken.policy, world)
 apart = {k: solutions.kl(got, v).mean().item() for k, v in trained.items()}
 views.training_curves(
     pd.concat([curves, broken.metrics.assign(kind="forward, broken")])

@@ -358,7 +358,7 @@ best = world.gold[x, fresh] == world.gold[x, fresh].amax(-1, keepdim=True)
 
 
 def win_mass(policy):
-    inside = measure.law(policy, world)[:, x, fresh].softmax(-1)
+    inside = measure.response_logps(policy, world)[:, x, fresh].softmax(-1)
     return pd.DataFrame({"win_mass": (inside * best).sum(-1).mean(-1)})
 
 

@@ -278,7 +278,7 @@ sides = [(seed, t.prompt, t.response) for t in (pairs.chosen, pairs.rejected)]
 
 
 def track(policy):
-    law = measure.law(policy, world)
+    law = measure.response_logps(policy, world)
     a, b, c, l = (v[at] for v in (law - ref, law / tokens) for at in sides)
     own = {"chosen": c, "rejected": l, "gap": c - l, "right": c > l}
     own["crossed"] = (a > b) & (c < l)
@@ -386,7 +386,9 @@ drawn(
 goals, rows = optima(ref, rated, tokens, beta), {}
 for name, goal in goals.items():
     left = (
-        solutions.kl(measure.law(runs[name].policy, world), goal).mean().item()
+        solutions.kl(measure.response_logps(runs[name].policy, world), goal)
+        .mean()
+        .item()
     )
     rows[name] = left, mean.tokens[name], facts(goal)["tokens"]
 pd.DataFrame(rows, ["KL(π‖optimum)", "E|y|", "E|y|, optimum"]).T.round(3)

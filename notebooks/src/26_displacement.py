@@ -314,7 +314,7 @@ ends["random half"] = last(train(dpo, plain, some))
 # %%
 zoo = {m.card.key: (m, m.Config(main)) for m in (dpo, ipo, hinge, dpop, chipo)}
 zoo["rpo"] = rpo, rpo.Config(main, 0.2, reduce="mean", times_beta=False)
-law, mine = measure.law(policy, world)[0], parts[0]
+law, mine = measure.response_logps(policy, world)[0], parts[0]
 laws = [law, rank.rescaled(law, ~rank.seen(mine, world), 0.1)]
 rows, known = torch.arange(n_pairs), mine.reference_logps(reference)
 one, two = (mine.batch(TabularPolicy(world, q), rows, known) for q in laws)
@@ -534,7 +534,9 @@ checked
 # %% tags=["solution"]
 p_w, room = chosen_reward.pair_laws(ref, world.gold)[0], {}
 for name, start in starts.items():
-    old, new = (measure.law(p, world) for p in (start, runs[name].policy))
+    old, new = (
+        measure.response_logps(p, world) for p in (start, runs[name].policy)
+    )
     kl = [solutions.kl(p_w.expand_as(q), q).mean().item() for q in (old, new)]
     rise = (p_w.exp() * (new - old)).sum(-1).mean().item()
     assert abs(rise - (kl[0] - kl[1])) < 1e-9

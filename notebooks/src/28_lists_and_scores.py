@@ -358,7 +358,9 @@ tries |= {"soft pair": (adpo, ad, 2), "soft list": (adpo, ad, 4)}
 won, drift = pd.DataFrame(), pd.DataFrame()
 for name, (module, cfg, K) in (tries | {"no anchor": (loose, ad, 4)}).items():
     run = train(module, cfg, lists_of(K, 1.5), 32 // K)
-    law = measure.law(run.policy, world)[:, torch.arange(len(top)), top]
+    law = measure.response_logps(run.policy, world)[
+        :, torch.arange(len(top)), top
+    ]
     won[name], drift[name] = law.exp().mean(-1).tolist(), run.last.kl.tolist()
 pd.DataFrame({"win mass": won.mean(), "KL(π‖π_ref)": drift.mean()}).round(4)
 
@@ -551,14 +553,14 @@ import copy
 
 policy, eta, held = reference.copies(seeds), 0.5, rebel.Config(0.5)
 for t in range(1, 4):
-    old, law = copy.deepcopy(policy), measure.law(policy, world)
+    old, law = copy.deepcopy(policy), measure.response_logps(policy, world)
     data = Lists.cat([sample_lists(world, law[m], 400 // seeds, 4,
         generator(SEED + m, "round", t)) for m in range(seeds)])  # fmt: skip
     how = {"steps": steps, "batch_size": 8, "seed": SEED}
     policy = offline.fit(policy, old, data, rebel, held, **how).policy
     goals = [solutions.optimal_policy(law, world.gold, 1 / eta)]
     goals += [solutions.optimal_policy(ref, world.gold, 1 / eta / t)]
-    new = measure.law(policy, world)
+    new = measure.response_logps(policy, world)
 kls = [solutions.kl(new, to.expand_as(new)).mean(-1) for to in (law, *goals)]
 
 # %% tags=["solution"]
@@ -607,8 +609,8 @@ parts = [plain[rows] for rows in torch.arange(len(plain)).view(seeds, -1)]
 data = Pairs.cat([told.augment(p, *score(p), stated) for p in parts])
 goal, how = told.Config(paper.gamma), how | {"batch_size": 16}
 aware = offline.fit(asked.copies(seeds), asked, data, told, goal, **how)
-law = measure.law(aware.policy, stated)[:, stated.at(-1)]
-after = [measure.law(dpo_run.policy, world), law]
+law = measure.response_logps(aware.policy, stated)[:, stated.at(-1)]
+after = [measure.response_logps(dpo_run.policy, world), law]
 
 # %% tags=["solution"]
 fate, gains = [], [solutions.expectation(law, world.gold) for law in after]

@@ -407,7 +407,9 @@ wish = per_seed("wish", lambda g: scopes.sample_scoped(*how, g, **on))
 wish, law = tokenwise.ScopedPairs.cat(wish), {"reference": ref[None]}
 free = c3po.Config(beta=main, outside=0.0, near=0.0)
 for name, cfg in (("dpo", free), ("c3po", c3po.Config(beta=main))):
-    law[name] = measure.law(train(name + " film", wish, c3po, cfg, ()), world)
+    law[name] = measure.response_logps(
+        train(name + " film", wish, c3po, cfg, ()), world
+    )
 
 # %%
 rate = {k: (v.exp() * how[2]).sum(-1).numpy() for k, v in law.items()}

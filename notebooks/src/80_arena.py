@@ -50,7 +50,10 @@ seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
 steps = {"ci": 2, "lecture": 60, "figure": 400}[PROFILE]
 story_seeds = {"ci": 1, "lecture": 3, "figure": 5}[PROFILE]
 story_steps = {"ci": 1, "lecture": 12, "figure": 200}[PROFILE]
-few = {"held_out_pairs": 32, "samples": 48}  # what stands for a policy in stories
+few = {
+    "held_out_pairs": 32,
+    "samples": 48,
+}  # what stands for a policy in stories
 n_pairs = {"ci": 64, "lecture": 256, "figure": 1024}[PROFILE]
 BETA = 0.1  # of the optimum that regret is measured to
 # a first look used seeds 0, 1 and 2: the claims are judged on others
@@ -254,7 +257,9 @@ chart = views.Chart("Both fall, the rejected further", *axes, [even, look])
 said = (
     f"In {len(fell)} of {len(mean)} methods both fall and the rejected more."
 )
-views.Fig(views.Panels([chart]), said, mean[["chosen_logratio", "rejected_logratio"]])
+views.Fig(
+    views.Panels([chart]), said, mean[["chosen_logratio", "rejected_logratio"]]
+)
 
 # %% [markdown]
 # ## Does accuracy tell who is best?

@@ -38,7 +38,7 @@ from workbench import experiment
 
 rows = [("first", 0, 0.9, 3.0), ("second", 0, 0.4, 0.2), ("third", 0, 0.1, 1.0)]
 table = pd.DataFrame(rows, columns=["method", "seed", "gold", "kl"])
-sorter = arena.sorter(table.assign(outside=False, problem=""))
+sorter = experiment.sorter(table.assign(outside=False, problem=""))
 sorter
 """
 ERRORS = """

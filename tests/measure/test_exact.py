@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from workbench.measure.exact import Tracker, evaluate, law
+from workbench.measure.exact import Tracker, evaluate, response_logps
 from workbench.models.policy import TabularPolicy
 from workbench.worlds import solutions
 
@@ -111,4 +111,4 @@ def test_a_tracker_gives_the_rows_of_evaluate(world, ref, gold, proxy, other):
 
 
 def test_measuring_builds_no_graph(world, other):
-    assert not law(TabularPolicy(world, other), world).requires_grad
+    assert not response_logps(TabularPolicy(world, other), world).requires_grad

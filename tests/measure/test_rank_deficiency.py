@@ -197,7 +197,7 @@ def test_losses_with_an_anchor_or_a_bent_score_see_it(world, ref, twins, key):
 
 def test_the_anchor_of_rpo_counts_the_mass_that_went(world, ref, twins):
     """βη times the fall of log π(y_c), log 100; the fourth prompt has no pair."""
-    rpo = importlib.import_module("workbench.methods.direct.pessimism.rpo")
+    rpo = methods()["rpo"]
     cfg = rpo.Config(beta=0.5, eta=0.2)
     one, two = losses(rpo, cfg, world, ref, twins)
     inside = torch.tensor([True, True, False, True, False, True])
@@ -206,7 +206,7 @@ def test_the_anchor_of_rpo_counts_the_mass_that_went(world, ref, twins):
 
 def test_dpop_sees_it_only_where_its_penalty_is_active(world, ref, twins):
     """The penalty is max(0, −d(y_c)): the reference itself pays none."""
-    dpop = importlib.import_module("workbench.methods.direct.links.dpop")
+    dpop = methods()["dpop"]
     one, two = losses(dpop, dpop.Config(), world, ref, twins)
     pairs, before, after = twins
     at = pairs.chosen.prompt, pairs.chosen.response

@@ -23,16 +23,20 @@ class World(Protocol):
     @property
     def n_prompts(self) -> int:
         """Number of prompts."""
+        ...
 
     @property
     def prompt_tokens(self) -> Tensor:
         """Token ids of each prompt, [prompt, time]."""
+        ...
 
     def gold_reward(self, tokens: Tokens) -> Tensor:
         """Gold reward of each response, [batch], reward units."""
+        ...
 
     def response_index(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The number of each response where all are known, −1 elsewhere, [batch]."""
+        ...
 
 
 @runtime_checkable
@@ -45,18 +49,22 @@ class ExactWorld(World, Protocol):
     @property
     def n_responses(self) -> int:
         """Number of responses to each prompt."""
+        ...
 
     @property
     def action_ids(self) -> Tensor:
         """Token ids of the tree's actions, [action]."""
+        ...
 
     def tokens(self, prompt: Tensor, response: Tensor) -> Tokens:
         """Responses by number as token sequences."""
+        ...
 
     def draw_for(
         self, logps: Tensor, prompt: Tensor, generator: torch.Generator
     ) -> Tokens:
         """One response to each prompt from a distribution [prompt, response]."""
+        ...
 
 
 @runtime_checkable
@@ -66,12 +74,15 @@ class Policy(Protocol):
     @property
     def members(self) -> int:
         """Seeds that train side by side."""
+        ...
 
     def token_logps(self, tokens: Tokens) -> Tensor:
         """log π(token | before), nats, [batch, time]; 0 outside the responses."""
+        ...
 
     def response_logps(self, world: Any) -> Tensor:
         """log π(y|x) of every response of an exact world, nats per sequence."""
+        ...
 
     def sample(
         self,
@@ -81,6 +92,7 @@ class Policy(Protocol):
         temperature: float = 1.0,
     ) -> Tokens:
         """One response to each prompt, by number."""
+        ...
 
 
 @runtime_checkable
@@ -94,12 +106,15 @@ class RewardModel(Protocol):
     @property
     def members(self) -> int:
         """Models that answer together."""
+        ...
 
     def scores(self, tokens: Tokens) -> Tensor:
         """Reward of each response, [batch], reward units."""
+        ...
 
     def score_all(self, world: Any) -> Tensor:
         """Reward of every response of an exact world, [prompt, response]."""
+        ...
 
 
 @runtime_checkable
@@ -109,9 +124,11 @@ class Critic(Protocol):
     @property
     def members(self) -> int:
         """Seeds that train side by side."""
+        ...
 
     def values(self, tokens: Tokens) -> Tensor:
         """V(s_t) before each response token, 0 elsewhere, [batch, time]."""
+        ...
 
 
 @runtime_checkable
@@ -124,9 +141,11 @@ class Method(Protocol):
     @property
     def card(self) -> Card:
         """What the method is called and how it is joined to the rest."""
+        ...
 
     def loss(self, batch: Any, cfg: Any) -> Tensor:
         """One value per example; ``batch`` is annotated with the class it reads."""
+        ...
 
 
 @runtime_checkable
@@ -151,3 +170,4 @@ class Loop(Protocol):
 
     def drive(self, problem: Any, method: Any, cfg: Any, schedule: Any) -> Any:
         """Train a method on a problem, and return the run."""
+        ...

@@ -73,7 +73,9 @@ class Divergence:
 class _ReverseKL(Divergence):
     """KL(π‖π_ref)."""
 
-    supremum = math.inf
+    @property
+    def supremum(self) -> float:
+        return math.inf
 
     def generator(self, ratio: Shaped) -> Shaped:
         return torch.xlogy(ratio, ratio) - ratio + 1
@@ -88,7 +90,9 @@ class _ReverseKL(Divergence):
 class _ForwardKL(Divergence):
     """KL(π_ref‖π)."""
 
-    supremum = 1.0
+    @property
+    def supremum(self) -> float:
+        return 1.0
 
     def generator(self, ratio: Shaped) -> Shaped:
         return -ratio.log() + ratio - 1
@@ -103,7 +107,9 @@ class _ForwardKL(Divergence):
 class _JensenShannon(Divergence):
     """KL of π and of π_ref from their mean, added."""
 
-    supremum = math.log(2)
+    @property
+    def supremum(self) -> float:
+        return math.log(2)
 
     def generator(self, ratio: Shaped) -> Shaped:
         middle = (ratio + 1) / 2
@@ -150,7 +156,9 @@ class Alpha(Divergence):
 class _ChiSquareKL(Divergence):
     """χ²/2 + KL(π‖π_ref), Huang et al. 2024 (2407.13399)."""
 
-    supremum = math.inf
+    @property
+    def supremum(self) -> float:
+        return math.inf
 
     def generator(self, ratio: Shaped) -> Shaped:
         return (ratio - 1) ** 2 / 2 + torch.xlogy(ratio, ratio) - ratio + 1

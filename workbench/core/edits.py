@@ -83,16 +83,24 @@ def _token_logps(batch: Any, *roles: Role) -> dict[str, Tensor]:
     """The fields of these roles with one log-prob per token, so no distributions."""
     told, held = declared(batch), tensors(batch)
     logps = {name: held[name] for name in of_role(batch, *roles) if told[name].logps}
-    return {n: v for n, v in logps.items() if v.ndim == held[told[n].mask].ndim}
+    return {n: v for n, v in logps.items() if v.ndim == _mask_of(batch, n).ndim}
+
+
+def _mask_of(batch: Any, name: str) -> Tensor:
+    """True on the entries of a field that count."""
+    mask = declared(batch)[name].mask
+    if mask is None:
+        raise ValueError(f"{name} has one value per example, and no mask")
+    return tensors(batch)[mask]
 
 
 def _with_lengths(
     batch: Any, fields: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, log-probs and |y| (at least 1) of fields with one log-prob per token."""
-    told, held = declared(batch), tensors(batch)
+    held = tensors(batch)
     for name in fields or _token_logps(batch, "learned", "frozen"):
-        length = held[told[name].mask].sum(-1, keepdim=True).clamp(min=1)
+        length = _mask_of(batch, name).sum(-1, keepdim=True).clamp(min=1)
         yield name, held[name], length
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from workbench.core import durable
 from workbench.core.claimed import LOCK, claimed
@@ -151,7 +152,7 @@ def opened(
             raise _refused(folder, error) from error
         # again: another command may have come between
         old, goes_on = _plan(folder, command, resume, overwrite)
-        if goes_on:
+        if old is not None and goes_on:
             yield Outputs(folder, old, resumed=True)
             return
         if old is not None:
@@ -313,7 +314,7 @@ def _load(folder: Path) -> _Record | None:
     return _Record(**held)
 
 
-def _is_sound(held: object) -> bool:
+def _is_sound(held: object) -> TypeGuard[dict[str, Any]]:
     """Whether a list that was read is one of ours; nothing on it leads elsewhere."""
     if not isinstance(held, dict) or held.keys() != {f.name for f in fields(_Record)}:
         return False

@@ -200,7 +200,10 @@ def _request() -> str:
     A front end with a person before it says that a cell may ask for input; a program
     that executes a notebook says that it may not.
     """
-    request = _kernel().get_parent()
+    kernel = _kernel()
+    if kernel is None:
+        return ""
+    request = kernel.get_parent()
     watched = request.get("content", {}).get("allow_stdin", False)
     return request.get("header", {}).get("msg_id", "") if watched else ""
 

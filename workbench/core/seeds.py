@@ -7,7 +7,7 @@ from numbers import Integral
 import torch
 
 
-def generator(seed: Integral, *stream: object) -> torch.Generator:
+def generator(seed: int | Integral, *stream: object) -> torch.Generator:
     """A generator that depends on the seed and the named stream alone.
 
     A loop draws batch ``step`` from ``generator(seed, "batch", step)``: a resumed run

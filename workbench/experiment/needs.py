@@ -5,7 +5,7 @@ from typing import Any
 
 from workbench.core.contracts import Method
 from workbench.core.errors import MissingInput
-from workbench.feedback.kind import kind_of, reads
+from workbench.feedback.kind import PARTS, kind_of, reads
 from workbench.loops.checks import hook
 
 # parts of the labels (``feedback.kind.PARTS``) that a world's annotator gives, and
@@ -18,6 +18,12 @@ ASKED = {
     "preference": "a preference oracle for responses that it writes itself",
     "tree": "all responses to be known",
 }
+
+
+def columns(method: Method) -> set[str]:
+    """Columns of a file that a method may read: parts that no labelling of ours has."""
+    ways = kind_of(reads(method)).ways if "loss" in vars(method) else {}
+    return {part for needed in ways for part in needed if part not in PARTS}
 
 
 def check(

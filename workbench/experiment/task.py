@@ -225,7 +225,8 @@ def check(method: ModuleType, settings: Settings) -> None:
         BadOption: there is no such device.
     """
     check_device(settings.device)
-    gives, parts, place = set(), set(needs.FILE), "a preference file"
+    gives, place = set(), "a preference file"
+    parts = set(needs.FILE) | needs.columns(method)
     if settings.world is not None:
         world = world_of(settings.world).make(settings.max_words)
         gives, place = given(world), settings.world

@@ -80,7 +80,11 @@ class Kind:
                 "policy writes itself"
             )
         lacks = [
-            " and ".join(PARTS[part] for part in needed if part not in parts)
+            " and ".join(
+                PARTS.get(part, f"column {part}")
+                for part in needed
+                if part not in parts
+            )
             for needed in self.ways
         ]
         raise MissingInput(f"{source} gives no {', nor '.join(lacks)}")

@@ -6,7 +6,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.models.beam import beam_search
 
 By = Literal["likelihood", "implicit reward"]
@@ -38,7 +38,7 @@ def by_width(
     """
     import pandas as pd
 
-    logps, ref = law(policy, world), ref_logps.detach().double()
+    logps, ref = response_logps(policy, world), ref_logps.detach().double()
     steps = world.tree.conditionals(logps)
     if by == "implicit reward":
         steps = steps - world.tree.conditionals(ref)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.worlds import solutions
 
 Law = Float[Tensor, "prompt response"]
@@ -101,7 +101,7 @@ class DeclineTracker:
         """DataFrame[seed, chosen, rejected, margin], a row a seed, reward units."""
         import pandas as pd
 
-        rewards = self.beta * (law(policy, self.world) - self.ref)
+        rewards = self.beta * (response_logps(policy, self.world) - self.ref)
         chosen, rejected = (
             (side.exp() * rewards).sum(-1).mean(-1) for side in self.laws
         )

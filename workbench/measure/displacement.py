@@ -17,7 +17,7 @@ from torch import Tensor
 from workbench.core.memory import rows_at_once
 from workbench.core.tokens import Tokens
 from workbench.feedback.kinds.pairs import Pairs
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.measure.pair_values import logratios, pair_values
 from workbench.models.policy import Policy
 
@@ -69,7 +69,7 @@ def gains(policy, world, before: Float[Tensor, "prompt response"], most: int = 5
     import pandas as pd
 
     was, rows = before.detach().double().exp(), []
-    for seed, now in enumerate(law(policy, world).exp()):
+    for seed, now in enumerate(response_logps(policy, world).exp()):
         top = (now - was).topk(most, dim=-1)
         for prompt in range(world.n_prompts):
             best = top.values[prompt].tolist(), top.indices[prompt].tolist()

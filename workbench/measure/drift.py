@@ -13,7 +13,7 @@ from torch import Tensor
 from workbench.core import kl
 from workbench.core.statistics import interval
 from workbench.core.tokens import Tokens
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.models.policy import Policy
 from workbench.worlds import solutions
 
@@ -34,7 +34,7 @@ def _prefix_kl(
         return None
     tables = []
     for each in (policy, reference):
-        table = world.tree.conditionals(law(each, world))
+        table = world.tree.conditionals(response_logps(each, world))
         tables.append(table.expand(policy.members, -1, -1, -1))
     at_node = kl.categorical_kl(*tables)
     nodes, actions = world.tree.paths(tokens.response)
@@ -75,8 +75,8 @@ def estimates(policy, reference, tokens: Tokens, *, world=None):
 
     values = sequence_values(policy, reference, tokens, world)
     if world is not None:
-        ref = law(reference, world)[0]
-        truth = solutions.kl(law(policy, world), ref).mean(-1).tolist()
+        ref = response_logps(reference, world)[0]
+        truth = solutions.kl(response_logps(policy, world), ref).mean(-1).tolist()
     rows = []
     for seed in range(policy.members):
         for name, value in values.items():

@@ -10,7 +10,7 @@ from workbench.worlds import solutions
 Logps = Float[Tensor, "prompt response"]
 
 
-def law(policy, world) -> Float[Tensor, "member prompt response"]:
+def response_logps(policy, world) -> Float[Tensor, "member prompt response"]:
     """log π of all responses, float64, one leading row a seed.
 
     Args:
@@ -54,7 +54,7 @@ def evaluate(
         frontier_gap = gold of the exact frontier at the same KL, minus gold of π. All
         are means over prompts; columns without their input are absent.
     """
-    logps = law(policy, world)
+    logps = response_logps(policy, world)
     ref = ref_logps.detach().double()
     kl = solutions.kl(logps, ref)
     columns = {

@@ -19,7 +19,7 @@ from workbench.core.divergences import Divergence
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 from workbench.measure import calibration
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.methods.direct.links import orpo
 
 Laws = Float[Tensor, "*member prompt response"]
@@ -251,7 +251,7 @@ def of_policy(
     import pandas as pd
 
     q, ref = questions, ref_logps.detach().double()
-    logps = law(policy, world)
+    logps = response_logps(policy, world)
 
     def margins(values: Tensor) -> Tensor:
         return values[q.prompt, q.first] - values[q.prompt, q.second]
@@ -312,7 +312,7 @@ def reliability(
     import pandas as pd
 
     q, parts = questions, []
-    values = score(law(policy, world), ref_logps.detach().double())
+    values = score(response_logps(policy, world), ref_logps.detach().double())
     for seed, table in enumerate(values):
         margins = table[q.prompt, q.first] - table[q.prompt, q.second]
         rows = calibration.reliability(

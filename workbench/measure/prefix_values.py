@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.methods.values import soft_backup
 
 
@@ -28,7 +28,8 @@ def of_policy(
         beta: reward units per nat.
         reward: reward units; gold if None.
     """
-    logps, ref, tree = law(policy, world), ref_logps.detach().double(), world.tree
+    logps, tree = response_logps(policy, world), world.tree
+    ref = ref_logps.detach().double()
     goal = world.gold if reward is None else reward.double()
     now, was = tree.conditionals(logps), tree.conditionals(ref)
     whole = soft_backup.linear(tree, now, goal - beta * (logps - ref)).V
@@ -38,4 +39,6 @@ def of_policy(
 @torch.no_grad()
 def visits(policy, world) -> Float[Tensor, "member prompt node"]:
     """The chance that a response passes through each prefix; 1 at the root."""
-    return world.tree.reach_logps(world.tree.conditionals(law(policy, world))).exp()
+    return world.tree.reach_logps(
+        world.tree.conditionals(response_logps(policy, world))
+    ).exp()

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.feedback.kinds.pairs import Pairs
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 
 
 def components(pairs: Pairs, world) -> Int[Tensor, "prompt response"]:
@@ -65,7 +65,7 @@ def unseen_mass(policy, world, pairs: Pairs, *, shared: bool = False):
     import pandas as pd
 
     return pd.DataFrame(
-        _unseen(law(policy, world), _held(pairs, world, policy, shared))
+        _unseen(response_logps(policy, world), _held(pairs, world, policy, shared))
     )
 
 
@@ -99,7 +99,7 @@ class UnseenTracker:
 
         if self.held is None:
             self.held = _held(self.pairs, self.world, policy, self.shared)
-        return pd.DataFrame(_unseen(law(policy, self.world), self.held))
+        return pd.DataFrame(_unseen(response_logps(policy, self.world), self.held))
 
 
 def rescaled(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.core.tokens import Tokens
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.measure.implicit_reward import of_tokens
 from workbench.methods.values import soft_backup
 
@@ -44,7 +44,7 @@ def beside_advantage(
     tokens = Tokens.cat([world.tokens(prompt, response)] * policy.members)
     frame = of_tokens(policy, reference, tokens, beta, world.vocab)
     goal = world.gold if reward is None else reward
-    conditionals = world.tree.conditionals(law(reference, world)[0])
+    conditionals = world.tree.conditionals(response_logps(reference, world)[0])
     exact = soft_backup.backup(world.tree, conditionals, goal.double(), beta)
     nodes, actions = world.tree.paths(tokens.response)
     rows, time = (actions >= 0).nonzero(as_tuple=True)
@@ -118,7 +118,7 @@ def exact_by_depth(
     best = soft_backup.backup(tree, was, goal.double(), beta).advantage
     weight = (tree.reach_logps(was)[..., None] + was).exp()
     rows = []
-    for seed, logps in enumerate(law(policy, world)):
+    for seed, logps in enumerate(response_logps(policy, world)):
         token = beta * (tree.conditionals(logps) - was)
         for depth in range(tree.depth):
             here = tree.level(depth)

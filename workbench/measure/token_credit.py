@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from workbench.core.tokens import Tokens
 from workbench.measure import token_advantages
-from workbench.measure.exact import law
+from workbench.measure.exact import response_logps
 from workbench.methods.values import soft_backup
 from workbench.worlds import solutions
 
@@ -56,12 +56,12 @@ class CreditTracker:
     ):
         self.world, self.reference, self.held = world, reference, held
         self.given = {"reward": reward, "beta": beta}
-        self.ref = law(reference, world)[0]
+        self.ref = response_logps(reference, world)[0]
         self.greedy = greedy_policy(world, self.ref, beta, reward)
 
     def __call__(self, policy):
         """A row a seed."""
-        logps = law(policy, self.world)
+        logps = response_logps(policy, self.world)
         by = token_advantages.exact_by_depth(logps, self.world, self.ref, **self.given)
         by = by.pivot(index="seed", columns="depth", values="correlation")
         asked = (self.held.prompt, self.held.response)

@@ -66,6 +66,11 @@ class RewardEnsemble(nn.Module):
         return cls(ScoreModel.stack(made))
 
     @property
+    def network(self) -> Stacked:
+        """The networks of all models."""
+        return self.models.network
+
+    @property
     def size(self) -> int:
         """Models of each ensemble."""
         return self.models.members // self.members
@@ -99,16 +104,14 @@ class RewardEnsemble(nn.Module):
     def member(self, index: int) -> "RewardEnsemble":
         """A copy of the ensemble of one seed."""
         some = range(index * self.size, (index + 1) * self.size)
-        networks = [self.models.network.member(one) for one in some]
+        networks = [self.network.member(one) for one in some]
         return RewardEnsemble(ScoreModel(Stacked(networks)))
 
     @staticmethod
     def stack(ensembles: "list[RewardEnsemble]") -> "RewardEnsemble":
         """The ensembles of several seeds as one batched model."""
         networks = [
-            one.models.network.member(index)
-            for one in ensembles
-            for index in range(one.size)
+            one.network.member(index) for one in ensembles for index in range(one.size)
         ]
         return RewardEnsemble(ScoreModel(Stacked(networks)), len(ensembles))
 

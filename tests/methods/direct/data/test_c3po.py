@@ -14,7 +14,7 @@ from workbench.core.seeds import generator
 from workbench.feedback.kinds.pairs import Pairs
 from workbench.feedback.kinds.scoped_pairs import ScopedPairLogps, ScopedPairs
 from workbench.loops import offline
-from workbench.measure.exact import law as law_of
+from workbench.measure.exact import response_logps as law_of
 from workbench.methods.direct.data import c3po
 from workbench.methods.direct.links import dpo
 from workbench.models import tiny
