@@ -6,7 +6,7 @@ check can fail is shown at the end, on losses that break one property each.
 """
 
 import dataclasses
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -105,14 +105,13 @@ def test_every_mistake_changes_value_or_gradient(key):
 
 
 def load_tests(key: str) -> ModuleType:
-    """The test module of a method, found by its name."""
+    """The test module of a method, found by its name; pytest explains its asserts."""
     folder = catalogue.family_of(METHODS[key].__name__)
     path = TESTS / folder / f"test_{key}.py"
     assert path.exists(), f"{key} has no {path.relative_to(TESTS.parent)}"
-    spec = importlib.util.spec_from_file_location(f"checks_of_{key}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(
+        f"tests.methods.{folder.replace('/', '.')}.test_{key}"
+    )
 
 
 @pytest.mark.parametrize("key", METHODS)

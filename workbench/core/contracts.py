@@ -4,10 +4,11 @@ Nothing inherits from these: a class, or a module, that has the members is one. 
 checker holds the library to them; a test of your own part can ask ``isinstance``.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.core.card import Card
 from workbench.core.tokens import Tokens
@@ -129,6 +130,47 @@ class Critic(Protocol):
     def values(self, tokens: Tokens) -> Tensor:
         """V(s_t) before each response token, 0 elsewhere, [batch, time]."""
         ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A torch module that a loop can train: one model, or several seeds of it."""
+
+    @property
+    def members(self) -> int:
+        """Seeds that train side by side."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What the optimiser moves."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every tensor by its name, as a run folder keeps them."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> Any:
+        """Take tensors back."""
+        ...
+
+
+@runtime_checkable
+class Stackable(Trainable, Protocol):
+    """A model that can be copied into a stack of seeds."""
+
+    def copies(self, members: int) -> Trainable:
+        """A stack of trainable copies, one for each seed."""
+        ...
+
+
+@runtime_checkable
+class TrainedPolicy(Policy, Trainable, Protocol):
+    """A policy that a loop has write and train."""
+
+
+@runtime_checkable
+class TrainedCritic(Critic, Trainable, Protocol):
+    """A critic that a loop trains beside a policy."""
 
 
 @runtime_checkable

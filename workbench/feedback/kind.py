@@ -32,15 +32,29 @@ class DataSet(Protocol):
     @property
     def weight(self) -> Tensor:
         """How much each example counts, [example]."""
+        ...
 
     def __len__(self) -> int:
         """Number of examples."""
+        ...
 
-    def reference_logps(self, reference: Any) -> Any:
+    def reference_logps(self, reference: Any, /) -> Any:
         """What the reference says of all examples, read once before the first step."""
+        ...
 
-    def batch(self, policy: Any, rows: Tensor, ref: Any) -> Any:
+    def batch(self, policy: Any, rows: Tensor, ref: Any, /) -> Any:
         """What a loss reads, for some of the examples."""
+        ...
+
+
+@runtime_checkable
+class StackedDataSet(DataSet, Protocol):
+    """One whose class joins several: those of a stack's members."""
+
+    @staticmethod
+    def cat(parts: Any, /) -> DataSet:
+        """Data sets of this class below each other."""
+        ...
 
 
 Maker = Callable[[Any], DataSet]

@@ -5,13 +5,17 @@ do not belong together, Python would say so in its own words, or not at all.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
-from workbench.core.contracts import Method
+from workbench.core.contracts import Method, Policy
 from workbench.core.errors import BadCall
 from workbench.feedback.kind import kinds, reads
 
 
+@overload
+def hook(method: Method, name: str, must: Literal[True]) -> Callable: ...
+@overload
+def hook(method: Method, name: str, must: bool = False) -> Callable | None: ...
 def hook(method: Method, name: str, must: bool = False) -> Callable | None:
     """A function that a method has beside its loss, as its card says.
 
@@ -46,6 +50,17 @@ def check_method(method: Method, cfg: Any, reference: Any) -> None:
         raise BadCall(f"{key} takes its own Config, not {told}")
     if reference is None and "reference" in method.card.needs:
         raise BadCall(f"{key} compares the policy with a reference, which is None here")
+
+
+def given(reference: Policy | None, loop: str) -> Policy:
+    """The reference of a loop that reads one whatever the method.
+
+    Raises:
+        BadCall: there is none.
+    """
+    if reference is None:
+        raise BadCall(f"the loop {loop} reads a reference, which is None here")
+    return reference
 
 
 def check_rows(key: str, total: int, members: int) -> None:

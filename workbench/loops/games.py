@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.core.contracts import ExactWorld, Method, Policy
+from workbench.core.contracts import ExactWorld, Method, Policy, TrainedPolicy
 from workbench.core.fields import freeze
 from workbench.feedback.kinds.game_rollouts import GameRollouts
-from workbench.loops.checks import check_batch, check_method, hook
+from workbench.loops.checks import check_batch, check_method, given, hook
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
 from workbench.loops.session import Session
@@ -21,7 +21,7 @@ EVERY = 10
 
 
 def fit(
-    policy: nn.Module,
+    policy: TrainedPolicy,
     reference: Policy | None,
     world: ExactWorld,
     preference: Callable[[Tensor, Tensor, Tensor], Tensor],
@@ -49,7 +49,10 @@ def fit(
     """
     check_method(method, cfg, reference)
     opponent = hook(method, "opponent", must=True)
-    plan = Schedule(**({"batch_size": BATCH, "every": EVERY} | settings))
+    reference = given(reference, NAME)
+    settings.setdefault("batch_size", BATCH)
+    settings.setdefault("every", EVERY)
+    plan = Schedule(**settings)
     more = {"loop": NAME, "batch_size": plan.batch_size}
     session = Session(policy, plan, config=describe(method, cfg) | more)
     with torch.no_grad():

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from torch import nn
-
-from workbench.core.contracts import Method
+from workbench.core.contracts import Method, Trainable
 from workbench.core.fields import freeze
 from workbench.feedback.kind import DataSet
 from workbench.loops.checks import check_batch, check_method, check_rows, hook
@@ -14,7 +12,7 @@ from workbench.loops.session import Session
 
 
 def learn(
-    name: str, model: nn.Module, data: DataSet, method: Method, cfg: Any, plan: Schedule
+    name: str, model: Trainable, data: DataSet, method: Method, cfg: Any, plan: Schedule
 ) -> Run:
     """Train a model on a data set whose batches it fills.
 
@@ -45,7 +43,7 @@ def learn(
     return session.finish()
 
 
-def built(problem: Any, method: Method, cfg: Any, default: Any) -> nn.Module:
+def built(problem: Any, method: Method, cfg: Any, default: Any) -> Any:
     """A fresh model for each seed of a problem, as a stack where there are several.
 
     Args:

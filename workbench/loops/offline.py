@@ -6,12 +6,10 @@ Adding a kind of feedback changes nothing here: a data set makes the batches.
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from torch import nn
-
-from workbench.core.contracts import Method
+from workbench.core.contracts import Method, Stackable, Trainable
 from workbench.core.errors import BadCall
 from workbench.core.fields import freeze
-from workbench.feedback.kind import DataSet
+from workbench.feedback.kind import DataSet, StackedDataSet
 from workbench.loops.checks import check_batch, check_method, check_rows
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
@@ -22,7 +20,7 @@ HOOKS = {"implicit_reward": False, "optimum": False, "prepare": False}
 
 
 def fit(
-    policy: nn.Module,
+    policy: Trainable,
     reference: Any,
     data: DataSet | Sequence[DataSet],
     method: Method,
@@ -53,9 +51,9 @@ def fit(
         BadCall: the parts do not fit together; the sentence says which.
     """
     if seeds is not None:
-        if len(data) != seeds:
-            raise BadCall(f"{seeds} seeds need {seeds} data sets, not {len(data)}")
-        policy, data = policy.copies(seeds), type(data[0]).cat(data)
+        policy, data = _stacked(policy, data, seeds)
+    if isinstance(data, Sequence):
+        raise BadCall("a list of data sets is for several seeds: give seeds=")
     check_method(method, cfg, reference)
     check_rows(method.card.key, len(data), policy.members)
     plan = Schedule(**settings)
@@ -68,6 +66,18 @@ def fit(
         check_batch(method, batch)
         session.step(method.loss(batch, cfg), data.weight[rows])
     return session.finish()
+
+
+def _stacked(
+    policy: Trainable, data: DataSet | Sequence[DataSet], seeds: int
+) -> tuple[Trainable, DataSet]:
+    """Copies of a policy as one model, and a data set for each below each other."""
+    if len(data) != seeds or not isinstance(data, Sequence):
+        raise BadCall(f"{seeds} seeds need {seeds} data sets, not {len(data)}")
+    if not isinstance(policy, Stackable) or not isinstance(data[0], StackedDataSet):
+        what = f"{type(policy).__name__} or {type(data[0]).__name__}"
+        raise BadCall(f"{what} cannot be stacked: train one seed after the other")
+    return policy.copies(seeds), type(data[0]).cat(data)
 
 
 def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:

@@ -5,15 +5,15 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.core.contracts import Method, Policy, World
+from workbench.core.contracts import Method, Policy, TrainedCritic, TrainedPolicy, World
 from workbench.core.errors import BadCall
 from workbench.core.fields import freeze
 from workbench.core.tokens import Tokens
 from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.loops import order
-from workbench.loops.checks import check_batch, check_method, hook
+from workbench.loops.checks import check_batch, check_method, given, hook
 from workbench.loops.model import built
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
@@ -29,7 +29,7 @@ EVERY = 10  # steps between measures unless told
 
 
 def fit(
-    policy: nn.Module,
+    policy: TrainedPolicy,
     reference: Policy | None,
     world: World,
     reward: Callable[[Tokens], Tensor],
@@ -38,7 +38,7 @@ def fit(
     *,
     prompts: int = 8,
     group: int = 4,
-    critic: nn.Module | None = None,
+    critic: TrainedCritic | None = None,
     epochs: int = 1,
     minibatches: int = 1,
     **settings: Unpack[Settings],
@@ -72,7 +72,9 @@ def fit(
     if critic is None and hook(method, "returns") is not None:
         raise BadCall(f"{method.card.key} learns with a critic; give critic=ValueModel")
     after_step = hook(method, "after_step")
-    plan = Schedule(**({"every": EVERY} | settings))
+    reference = given(reference, NAME)
+    settings.setdefault("every", EVERY)
+    plan = Schedule(**settings)
     more = {"loop": NAME, "prompts": prompts, "group": group, "epochs": epochs,
             "minibatches": minibatches}  # fmt: skip
     session = Session(policy, plan, critic, config=describe(method, cfg) | more)
@@ -100,8 +102,9 @@ def fit(
 
 @torch.no_grad()
 def collect(
-    policy: Policy, reference: Policy, critic: Any, tokens: Tokens, reward, group: int
-) -> Rollouts:
+    policy: Policy, reference: Policy, critic: TrainedCritic | None, tokens: Tokens,
+    reward: Callable[[Tokens], Tensor], group: int,
+) -> Rollouts:  # fmt: skip
     """What is known of the responses when they are sampled."""
     old, paid = policy.token_logps(tokens), reward(tokens)
     dense = paid.dim() == 2
@@ -125,12 +128,11 @@ def judge(rollouts: Rollouts, method: Method, cfg: Any, members: int) -> Rollout
         for rows in torch.arange(len(rollouts.scores)).unflatten(0, (members, -1))
     ]
     advantages = hook(method, "advantages", must=True)
-    judged = replace(
-        rollouts, advantages=torch.cat([advantages(p, cfg) for p in parts])
-    )
-    returns = hook(method, "returns", must=rollouts.old_values is not None)
+    values = torch.cat([advantages(p, cfg) for p in parts])
+    judged = replace(rollouts, advantages=values)
     if rollouts.old_values is None:
         return judged
+    returns = hook(method, "returns", must=True)
     return replace(judged, returns=torch.cat([returns(p, cfg) for p in parts]))
 
 
@@ -143,6 +145,6 @@ def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:
     epochs = problem.epochs or (2 if critic is not None else 1)
     return fit(
         problem.start(), problem.reference, problem.world, problem.reward, method, cfg,
-        prompts=max(1, schedule["batch_size"] // problem.group), group=problem.group,
-        critic=critic, epochs=epochs, **schedule,
+        prompts=max(1, Schedule(**schedule).batch_size // problem.group),
+        group=problem.group, critic=critic, epochs=epochs, **schedule,
     )  # fmt: skip

@@ -2,9 +2,7 @@
 
 from typing import Any, Unpack
 
-from torch import nn
-
-from workbench.core.contracts import Method
+from workbench.core.contracts import Method, Trainable
 from workbench.feedback.kind import DataSet
 from workbench.feedback.kinds.pair_scores import ScoredPairs
 from workbench.feedback.kinds.pairs import Pairs
@@ -18,7 +16,7 @@ HOOKS = {"build": False, "reward": False, "margin": False, "after_step": False}
 
 
 def fit(
-    model: nn.Module,
+    model: Trainable,
     data: DataSet | Pairs,
     method: Method,
     cfg: Any,

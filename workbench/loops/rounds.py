@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.core.contracts import Method, Policy, World
+from workbench.core.contracts import Method, Policy, TrainedPolicy, World
 from workbench.core.errors import BadCall
 from workbench.core.fields import freeze
 from workbench.core.tokens import Tokens
@@ -31,7 +31,7 @@ Preference = Callable[[Tokens, Tokens], Tensor]
 
 
 def fit(
-    policy: nn.Module,
+    policy: TrainedPolicy,
     reference: Policy | None,
     world: World,
     preference: Preference,
@@ -68,7 +68,8 @@ def fit(
     if updates < 1:
         raise BadCall(f"a round takes at least one update, not {updates}")
     after_step = hook(method, "after_step")
-    plan = Schedule(**({"every": EVERY} | settings))
+    settings.setdefault("every", EVERY)
+    plan = Schedule(**settings)
     more = {"loop": NAME, "batch_size": plan.batch_size, "updates": updates}
     session = Session(policy, plan, config=describe(method, cfg) | more)
     for step in session:

@@ -6,11 +6,14 @@ import math
 import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
+from workbench.core.contracts import Trainable
 from workbench.core.errors import BadRun
 from workbench.loops.folder import CARD, METRICS, broken, object_of, text_of
+
+if TYPE_CHECKING:
+    import pandas
 
 AGAIN = "put it back as it was, or train again"
 _NUMBER = r"(-?([0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|inf))?"  # an empty cell is NaN
@@ -28,10 +31,10 @@ class Run:
         seconds: wall-clock time of the loop; never written to disk.
     """
 
-    policy: nn.Module
+    policy: Trainable
     metrics: "pandas.DataFrame"
     config: dict
-    critic: nn.Module | None = None
+    critic: Trainable | None = None
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -51,7 +54,7 @@ def describe(method, cfg) -> dict:
 
 def _plain(value: object) -> object:
     """What JSON can hold; an object such as a divergence goes by its name."""
-    return value.name if is_dataclass(value) else value
+    return vars(value)["name"] if is_dataclass(value) else value
 
 
 def read(folder: str | Path):

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.core import progress
+from workbench.core.contracts import Trainable
 from workbench.core.errors import BadCall, NonFiniteLoss
 from workbench.core.seeds import generator
 from workbench.loops.order import batch
@@ -35,9 +36,9 @@ class Session:
 
     def __init__(
         self,
-        policy: nn.Module,
+        policy: Trainable,
         schedule: Schedule,
-        critic: nn.Module | None = None,
+        critic: Trainable | None = None,
         *,
         config: dict | None = None,
     ):

@@ -9,8 +9,13 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from torch.optim import Optimizer
+
+from workbench.core.contracts import Trainable
 from workbench.core.errors import BadRun
 from workbench.loops import state
 from workbench.loops.folder import (
@@ -39,7 +44,13 @@ class Checkpoint:
         config: identifies the run; a folder of another run is not resumed.
     """
 
-    def __init__(self, out, modules, optimizer, config: dict):
+    def __init__(
+        self,
+        out: str | Path | None,
+        modules: Mapping[str, Trainable],
+        optimizer: Optimizer,
+        config: dict,
+    ):
         self.out = Path(out) if out is not None else None
         self.modules, self.optimizer = modules, optimizer
         self.config = config
@@ -55,25 +66,20 @@ class Checkpoint:
         if self.out is None:
             return
         if not self._begun:
-            self._begin()
+            self._begin(self.out)
         folder = self.out / "state" / f"step-{step}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         state.keep(folder, step, rows, state.pack(self.modules, self.optimizer))
         write(folder.parent / "latest", folder.name)
-        self._tidy(folder.name)
+        _tidy(folder)
 
-    def _tidy(self, latest: str) -> None:
-        for old in (self.out / "state").glob("step-*"):
-            if old.name != latest:
-                shutil.rmtree(old, ignore_errors=True)
-
-    def _begin(self) -> None:
+    def _begin(self, out: Path) -> None:
         """Write whose folder it is; an earlier run's state may not pass for ours."""
-        (self.out / "state").mkdir(parents=True, exist_ok=True)
-        (self.out / "state" / "latest").unlink(missing_ok=True)
-        sync(self.out / "state")
-        write(self.out / CARD, self._card())
+        (out / "state").mkdir(parents=True, exist_ok=True)
+        (out / "state" / "latest").unlink(missing_ok=True)
+        sync(out / "state")
+        write(out / CARD, self._card())
         self._begun = True
 
     def restore(self) -> tuple[int, list[dict]]:
@@ -104,7 +110,7 @@ class Checkpoint:
         folder, steps = latest.with_name(name), self.config.get("steps")
         step, rows, tensors = state.read(folder, steps)
         state.unpack(folder, tensors, self.modules, self.optimizer)
-        self._tidy(name)
+        _tidy(folder)
         self._begun = True
         return step, rows
 
@@ -112,7 +118,7 @@ class Checkpoint:
         was = object_of(card)
         then = was.pop("versions", None)
         if was != json.loads(json.dumps(self.config)):
-            raise BadRun(self.out, "another run", f"its {CARD} has other settings")
+            raise BadRun(card.parent, "another run", f"its {CARD} has other settings")
         if started:
             same_versions(card, then)
 
@@ -120,7 +126,7 @@ class Checkpoint:
         full = self.config | {"versions": versions()}
         return json.dumps(full, indent=2, sort_keys=True) + "\n"
 
-    def finish(self, rows: list[dict], policy) -> None:
+    def finish(self, rows: list[dict], policy: Any) -> None:
         """Write metrics and weights; the last state stays, so nothing is done twice.
 
         Raises:
@@ -143,3 +149,10 @@ class Checkpoint:
         shutil.rmtree(self.out / "policy", ignore_errors=True)
         os.replace(partial, self.out / "policy")
         sync(self.out)
+
+
+def _tidy(folder: Path) -> None:
+    """Take away the states beside this one."""
+    for old in folder.parent.glob("step-*"):
+        if old.name != folder.name:
+            shutil.rmtree(old, ignore_errors=True)

@@ -9,10 +9,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Optimizer
 
+from workbench.core.contracts import Trainable
 from workbench.loops.folder import (
     broken,
     digest,
@@ -29,7 +32,7 @@ CHANGED = "its checksum says that it was changed"
 _MOMENT = re.compile(r"optimizer/([0-9]{1,9})/(\w+)")
 
 
-def pack(modules: Mapping[str, nn.Module], optimizer) -> dict[str, Tensor]:
+def pack(modules: Mapping[str, Trainable], optimizer: Optimizer) -> dict[str, Tensor]:
     """Every tensor of a run under a name of its own."""
     tensors = _parameters(modules)
     for number, state in optimizer.state_dict()["state"].items():
@@ -38,7 +41,9 @@ def pack(modules: Mapping[str, nn.Module], optimizer) -> dict[str, Tensor]:
     return {k: v.detach().contiguous().clone() for k, v in tensors.items()}
 
 
-def unpack(folder: Path, tensors: dict, modules: Mapping, optimizer) -> None:
+def unpack(
+    folder: Path, tensors: dict, modules: Mapping[str, Trainable], optimizer: Optimizer
+) -> None:
     """Put tensors back where ``pack`` took them.
 
     Raises:
@@ -112,7 +117,7 @@ def _check_progress(folder: Path, held: dict, steps: int | None) -> None:
         raise broken(path, CHANGED)
 
 
-def _parameters(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+def _parameters(modules: Mapping[str, Trainable]) -> dict[str, Tensor]:
     return {
         f"{name}/{key}": value
         for name, module in modules.items()
@@ -127,7 +132,7 @@ def _sealed(held: dict) -> str:
     return json.dumps(held | {"sha256": seal})
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -135,7 +140,7 @@ def _is_row(row: object) -> bool:
     return isinstance(row, dict) and _whole(row.get("step")) and _whole(row.get("seed"))
 
 
-def _check_fit(path: Path, tensors: dict, own: dict, optimizer) -> None:
+def _check_fit(path: Path, tensors: dict, own: dict, optimizer: Optimizer) -> None:
     """Every tensor has a place, and every place but a moment's has a tensor."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     shapes = {key: {value.shape} for key, value in own.items()}

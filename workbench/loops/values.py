@@ -6,9 +6,7 @@ afterwards through the method's hook ``decode``.
 
 from typing import Any, Unpack
 
-from torch import nn
-
-from workbench.core.contracts import Method
+from workbench.core.contracts import Method, Trainable
 from workbench.feedback.kind import DataSet
 from workbench.loops.model import built, learn
 from workbench.loops.run import Run
@@ -20,7 +18,7 @@ HOOKS = {"build": False, "decode": True, "after_step": False}
 
 
 def fit(
-    critic: nn.Module,
+    critic: Trainable,
     data: DataSet,
     method: Method,
     cfg: Any,

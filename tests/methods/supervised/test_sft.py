@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random, token_logps
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.methods.supervised import sft
@@ -53,16 +51,6 @@ CHECKS = [
     check_gradient_is_minus_one_on_response_tokens,
     check_data_law_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(sft.loss)
-
-
-@pytest.mark.parametrize("name", sft.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(sft.mistakes[name], CHECKS)
 
 
 def test_mean_over_tokens_divides_by_the_length_of_each_response():

@@ -11,15 +11,16 @@ Objective:
     logits z(a) + b (Q̄(s, a) − V(s)).
 
 Compared with VAS:
-    V is backed up from token to token, and is no mean over the policy that wrote but a
-    high expectile: good parts of different responses are joined. Q has a number for
-    every token, so a token costs one pass of the critic, not one for each candidate.
+    V is no mean over the policy that wrote but a high expectile: what the better
+    continuations in the data earn, whoever wrote them. Q has a number for every token,
+    so a token costs one pass of the critic, not one for each candidate.
 
 Valid only if:
     what follows a token is certain: a high expectile takes luck for skill. Q of tokens
     that no response holds is told by CQL alone, or not at all. The authors' policy is
     trained on the same data; ours is π_ref, whoever wrote. V is the same for all
-    tokens, so it does not change what is written.
+    tokens, so it does not change what is written. Two responses share no prefix once
+    they part: a table joins nothing, and only a network carries over what it learned.
 
 Fixed point:
     of a table, with α = 0, γ = 1, one head, Q̄ = Q, and μ the law of the data. Each
@@ -65,7 +66,7 @@ card = Card(
     needs=("responses", "reward", "reference", "value head"),
     paper="Snell et al. 2022 (2206.11871)",
     check="V is V^μ of the data at τ = ½ and tends to V^max over its support at τ → 1.",
-    claim="Beats imitation where good parts of different responses can be joined.",
+    claim="Learns more from data of mixed quality than imitation of the best part.",
     notebook="60",
     loop=values,
     hooks=("build", "decode", "after_step"),

@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random, token_logps
 from tests.methods.pairwise import all_pairs, pair
 from tests.methods.tokenwise import gradients
@@ -94,16 +92,6 @@ CHECKS = [
     check_hand_gradient,
     check_out_of_scope_it_is_the_kl_to_the_reference,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(c3po.loss)
-
-
-@pytest.mark.parametrize("name", c3po.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(c3po.mistakes[name], CHECKS)
 
 
 def test_without_strengths_it_is_dpo():

@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
 from tests.methods.tokenwise import gradients
 from workbench.feedback.kinds.latent_pairs import LatentPairLogps
@@ -92,16 +90,6 @@ CHECKS = [
     check_beyond_the_margin_preferences_are_silent,
     check_few_codes_learn_the_data_given_the_code,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(oppo.loss)
-
-
-@pytest.mark.parametrize("name", oppo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(oppo.mistakes[name], CHECKS)
 
 
 def test_the_triplet_is_zero_if_and_only_if_the_chosen_code_is_nearer_by_the_margin():

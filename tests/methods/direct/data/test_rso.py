@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     pair,
@@ -66,16 +65,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_the_law_of_the_pairs_does_not_move_the_minimiser,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(rso.loss)
-
-
-@pytest.mark.parametrize("name", rso.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(rso.mistakes[name], CHECKS)
 
 
 def test_it_is_dpo_at_gamma():

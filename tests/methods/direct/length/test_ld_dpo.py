@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, law, random, token_logps
 from tests.methods.pairwise import (
     all_pairs,
@@ -100,16 +98,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_optimal_policy_is_stationary_on_pairs_of_equal_length,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(ld_dpo.loss)
-
-
-@pytest.mark.parametrize("name", ld_dpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(ld_dpo.mistakes[name], CHECKS)
 
 
 def test_at_one_it_is_dpo_in_value_and_gradient():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, law, random, token_logps
 from tests.methods.pairwise import (
     pair,
@@ -73,16 +72,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_minimiser_over_three_lengths,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(ln_dpo.loss)
-
-
-@pytest.mark.parametrize("name", ln_dpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(ln_dpo.mistakes[name], CHECKS)
 
 
 def test_at_equal_lengths_it_is_dpo_at_beta_over_the_length():

@@ -8,7 +8,6 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, law, random, token_logps
 from tests.methods.pairwise import (
     pair,
@@ -99,16 +98,6 @@ CHECKS = [
     check_minimiser_over_three_lengths,
     check_target_margin_stretches_a_soft_pair,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(simpo.loss)
-
-
-@pytest.mark.parametrize("name", simpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(simpo.mistakes[name], CHECKS)
 
 
 def of_three_tokens(n=6):

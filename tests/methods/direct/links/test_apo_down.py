@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     pair,
@@ -85,16 +84,6 @@ CHECKS = [
     check_chosen_falls_if_and_only_if_the_margin_is_the_larger,
     check_population_gradient,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(apo_down.loss)
-
-
-@pytest.mark.parametrize("name", apo_down.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(apo_down.mistakes[name], CHECKS)
 
 
 def test_the_chosen_response_is_not_pushed_at_the_start():

@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     pair,
@@ -68,16 +66,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_population_is_linear_in_the_sigmoid,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(apo_zero.loss)
-
-
-@pytest.mark.parametrize("name", apo_zero.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(apo_zero.mistakes[name], CHECKS)
 
 
 def test_at_the_reference_the_loss_is_1_and_both_pushes_are_a_quarter_of_beta():

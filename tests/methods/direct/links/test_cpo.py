@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random, token_logps
 from tests.methods.pairwise import (
     all_pairs,
@@ -84,16 +83,6 @@ CHECKS = [
     check_an_exponential_law_is_stationary,
     check_alpha_changes_nothing_where_the_nll_agrees,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(cpo.loss)
-
-
-@pytest.mark.parametrize("name", cpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(cpo.mistakes[name], CHECKS)
 
 
 def test_without_nll_it_is_dpo_under_a_reference_that_prefers_nothing():

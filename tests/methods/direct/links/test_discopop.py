@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -74,16 +73,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_the_hump,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(discopop.loss)
-
-
-@pytest.mark.parametrize("name", discopop.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(discopop.mistakes[name], CHECKS)
 
 
 def test_loss_is_the_link_of_the_margin():

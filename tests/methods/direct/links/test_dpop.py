@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -80,16 +78,6 @@ CHECKS = [
     check_is_dpo_of_a_stretched_log_ratio_where_it_has,
     check_reference_gets_no_gradient,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(dpop.loss)
-
-
-@pytest.mark.parametrize("name", dpop.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(dpop.mistakes[name], CHECKS)
 
 
 def test_without_a_penalty_it_is_dpo():

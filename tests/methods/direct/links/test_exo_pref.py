@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -75,16 +74,6 @@ CHECKS = [
     check_a_hard_pair_is_at_rest_at_the_log_odds,
     check_soft_labels_linear_in_the_margin_are_met_exactly,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(exo_pref.loss)
-
-
-@pytest.mark.parametrize("name", exo_pref.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(exo_pref.mistakes[name], CHECKS)
 
 
 def test_loss_is_the_link_of_the_margin():

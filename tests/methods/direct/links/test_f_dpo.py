@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -98,16 +97,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_optimum_of_the_divergence_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(f_dpo.loss)
-
-
-@pytest.mark.parametrize("name", f_dpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(f_dpo.mistakes[name], CHECKS)
 
 
 @each

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -77,16 +76,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_nothing_moves_if_and_only_if_every_margin_is_reached,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(hinge.loss)
-
-
-@pytest.mark.parametrize("name", hinge.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(hinge.mistakes[name], CHECKS)
 
 
 def test_loss_is_the_link_of_the_margin():

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.methods.direct.links import dpo, ipo
@@ -106,16 +105,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_minimiser_for_any_preference,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(ipo.loss)
-
-
-@pytest.mark.parametrize("name", ipo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(ipo.mistakes[name], CHECKS)
 
 
 def test_weight_is_minus_the_slope_of_the_link():

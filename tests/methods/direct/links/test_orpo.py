@@ -8,7 +8,6 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, law, random, token_logps
 from tests.methods.pairwise import (
     chosen_from,
@@ -91,16 +90,6 @@ CHECKS = [
     check_the_reference_is_not_read,
     check_minimiser_of_both_terms,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(orpo.loss)
-
-
-@pytest.mark.parametrize("name", orpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(orpo.mistakes[name], CHECKS)
 
 
 def test_minimiser_of_the_odds_term_for_any_weights_of_the_pairs():

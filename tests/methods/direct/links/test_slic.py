@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -90,16 +89,6 @@ CHECKS = [
     check_the_reference_is_not_read,
     check_the_sft_law_is_the_minimiser_if_it_reaches_all_margins,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(slic.loss)
-
-
-@pytest.mark.parametrize("name", slic.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(slic.mistakes[name], CHECKS)
 
 
 def even(batch: PairLogps) -> PairLogps:

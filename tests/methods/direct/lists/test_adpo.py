@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -74,16 +72,6 @@ CHECKS = [
     check_zero_at_the_optimum_and_only_there,
     check_a_list_of_equal_scores_asks_for_equal_log_ratios,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(adpo.loss)
-
-
-@pytest.mark.parametrize("name", adpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(adpo.mistakes[name], CHECKS)
 
 
 def test_every_list_is_at_rest_at_the_optimum():

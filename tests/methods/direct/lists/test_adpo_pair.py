@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -67,16 +65,6 @@ CHECKS = [
     check_anchor_and_scores_are_constants,
     check_every_list_is_at_rest_at_the_optimum,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(adpo_pair.loss)
-
-
-@pytest.mark.parametrize("name", adpo_pair.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(adpo_pair.mistakes[name], CHECKS)
 
 
 def test_another_policy_is_not_at_rest():

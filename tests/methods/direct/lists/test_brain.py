@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -75,16 +74,6 @@ CHECKS = [
     check_reference_scores_and_proposal_are_constants,
     check_every_sampled_gradient_is_zero_at_the_optimum,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(brain.loss)
-
-
-@pytest.mark.parametrize("name", brain.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(brain.mistakes[name], CHECKS)
 
 
 def test_evidence_is_a_constant_log_weight():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -76,16 +75,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_optimal_policy_is_stationary_on_every_list,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(copg.loss)
-
-
-@pytest.mark.parametrize("name", copg.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(copg.mistakes[name], CHECKS)
 
 
 def test_another_policy_is_not_stationary():

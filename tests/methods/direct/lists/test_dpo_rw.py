@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -65,16 +63,6 @@ CHECKS = [
     check_reference_and_scores_are_constants,
     check_every_list_is_at_rest_at_the_optimum,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(dpo_rw.loss)
-
-
-@pytest.mark.parametrize("name", dpo_rw.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(dpo_rw.mistakes[name], CHECKS)
 
 
 def test_another_policy_is_not_at_rest():

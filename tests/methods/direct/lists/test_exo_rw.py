@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     COUNTED,
@@ -79,16 +77,6 @@ CHECKS = [
     check_zero_at_the_optimum_and_only_there,
     check_over_all_responses_it_is_the_reverse_kl,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(exo_rw.loss)
-
-
-@pytest.mark.parametrize("name", exo_rw.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(exo_rw.mistakes[name], CHECKS)
 
 
 def test_over_many_draws_of_the_reference_it_is_the_reverse_kl_of_a_geometric_mean():

@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -78,16 +76,6 @@ CHECKS = [
     check_every_list_is_at_rest_at_the_optimum,
     check_lists_do_not_mix,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(infonca.loss)
-
-
-@pytest.mark.parametrize("name", infonca.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(infonca.mistakes[name], CHECKS)
 
 
 def test_another_policy_is_not_at_rest():

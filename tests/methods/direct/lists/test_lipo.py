@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, random
 from tests.methods.listwise import (
     as_pairs,
@@ -89,16 +88,6 @@ CHECKS = [
     check_labels_are_win_rates_unless_told,
     check_it_starts,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(lipo.loss)
-
-
-@pytest.mark.parametrize("name", lipo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(lipo.mistakes[name], CHECKS)
 
 
 def test_ranks_begin_at_one_and_ties_go_by_place():

@@ -3,11 +3,9 @@
 import itertools
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -69,16 +67,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_optimal_policy_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(list_mle.loss)
-
-
-@pytest.mark.parametrize("name", list_mle.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(list_mle.mistakes[name], CHECKS)
 
 
 def test_the_probabilities_of_all_rankings_sum_to_one():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -73,16 +72,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_minimiser_is_the_reference_times_a_power_of_the_labels,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(list_softmax.loss)
-
-
-@pytest.mark.parametrize("name", list_softmax.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(list_softmax.mistakes[name], CHECKS)
 
 
 def test_another_policy_is_not_stationary():

@@ -7,7 +7,6 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     COUNTED,
@@ -70,16 +69,6 @@ CHECKS = [
     check_reference_and_scores_are_constants,
     check_the_population_is_at_rest_at_the_target,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(nca.loss)
-
-
-@pytest.mark.parametrize("name", nca.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(nca.mistakes[name], CHECKS)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0])

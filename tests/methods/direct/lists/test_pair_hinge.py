@@ -1,10 +1,8 @@
 """All pairs of a list under the hinge: zero once neighbours are 1/β apart."""
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -65,16 +63,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_zero_when_neighbours_in_rank_are_far_enough,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(pair_hinge.loss)
-
-
-@pytest.mark.parametrize("name", pair_hinge.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(pair_hinge.mistakes[name], CHECKS)
 
 
 def test_a_list_of_two_is_the_hinge():

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     as_pairs,
@@ -68,16 +67,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_optimal_policy_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(pair_logistic.loss)
-
-
-@pytest.mark.parametrize("name", pair_logistic.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(pair_logistic.mistakes[name], CHECKS)
 
 
 def test_another_policy_is_not_stationary():

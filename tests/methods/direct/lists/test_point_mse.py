@@ -1,10 +1,8 @@
 """Regression of s on ψ: by hand, its zero, and residuals in proportion to π."""
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     constant_gradient,
@@ -64,16 +62,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_residuals_of_the_minimiser_are_proportional_to_the_policy,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(point_mse.loss)
-
-
-@pytest.mark.parametrize("name", point_mse.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(point_mse.mistakes[name], CHECKS)
 
 
 def test_labels_with_the_right_zero_are_met_by_the_optimal_policy():

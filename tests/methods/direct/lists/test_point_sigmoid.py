@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law
 from tests.methods.listwise import (
     constant_gradient,
@@ -68,16 +66,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_residuals_of_the_minimiser_are_proportional_to_the_policy,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(point_sigmoid.loss)
-
-
-@pytest.mark.parametrize("name", point_sigmoid.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(point_sigmoid.mistakes[name], CHECKS)
 
 
 def test_labels_with_the_right_zero_are_met():

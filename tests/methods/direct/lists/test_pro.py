@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, random
 from tests.methods.listwise import (
     as_pairs,
@@ -84,16 +83,6 @@ CHECKS = [
     check_the_nll_of_a_pair_weighs_once,
     check_constants_get_no_gradient,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(pro.loss)
-
-
-@pytest.mark.parametrize("name", pro.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(pro.mistakes[name], CHECKS)
 
 
 @pytest.mark.parametrize("gap", [0.3, 2.0])

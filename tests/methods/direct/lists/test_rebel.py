@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.listwise import (
     constant_gradient,
@@ -70,16 +69,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_tilted_snapshot_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(rebel.loss)
-
-
-@pytest.mark.parametrize("name", rebel.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(rebel.mistakes[name], CHECKS)
 
 
 def test_another_policy_is_not_stationary():

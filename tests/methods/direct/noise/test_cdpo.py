@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -76,16 +75,6 @@ CHECKS = [
     check_a_hard_pair_is_at_rest_at_the_log_odds,
     check_it_is_dpo_on_labels_with_flips_added,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(cdpo.loss)
-
-
-@pytest.mark.parametrize("name", cdpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(cdpo.mistakes[name], CHECKS)
 
 
 def test_loss_is_the_link_of_the_margin():

@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -91,16 +89,6 @@ CHECKS = [
     check_mean_over_flips_is_dpo,
     check_clean_optimum_is_stationary_under_flipped_labels,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(rdpo.loss)
-
-
-@pytest.mark.parametrize("name", rdpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(rdpo.mistakes[name], CHECKS)
 
 
 def test_loss_is_the_link_of_the_margin():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -83,16 +82,6 @@ CHECKS = [
     check_reference_gets_no_gradient,
     check_optimum_of_the_mixed_divergence_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(chipo.loss)
-
-
-@pytest.mark.parametrize("name", chipo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(chipo.mistakes[name], CHECKS)
 
 
 @pytest.mark.parametrize("r_max", [100.0, math.inf])

@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, every_pair, law, random
 from tests.methods.pairwise import (
     all_pairs,
@@ -92,16 +90,6 @@ CHECKS = [
     check_gradient_balances_errors_and_imitation,
     check_the_term_is_the_value_gap_of_the_adversary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(rpo.loss)
-
-
-@pytest.mark.parametrize("name", rpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(rpo.mistakes[name], CHECKS)
 
 
 def test_without_the_term_it_is_dpo():

@@ -4,11 +4,9 @@ import math
 from dataclasses import replace
 from types import SimpleNamespace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import random
 from tests.methods.pairwise import pair
 from tests.methods.tokenwise import gradients, greedy, node_gradient, node_logits
@@ -119,16 +117,6 @@ CHECKS = [
     check_a_longer_rejected_step_counts_whole,
     check_optimal_values_give_the_optimal_policy,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(step_dpo.loss)
-
-
-@pytest.mark.parametrize("name", step_dpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(step_dpo.mistakes[name], CHECKS)
 
 
 def test_it_is_dpo_where_pairs_share_their_prefix_and_end_with_the_step():

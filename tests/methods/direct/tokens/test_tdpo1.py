@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, random
 from tests.methods.tokenwise import (
     all_law_pairs,
@@ -83,16 +82,6 @@ CHECKS = [
     check_start_is_that_of_dpo,
     check_greedy_policy_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(tdpo1.loss)
-
-
-@pytest.mark.parametrize("name", tdpo1.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(tdpo1.mistakes[name], CHECKS)
 
 
 def test_detached_kl_shows_only_in_the_gradient():

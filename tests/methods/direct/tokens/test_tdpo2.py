@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import TREE, random
 from tests.methods.tokenwise import (
     all_law_pairs,
@@ -72,16 +70,6 @@ CHECKS = [
     check_start_is_that_of_dpo,
     check_without_alpha_it_is_dpo,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(tdpo2.loss)
-
-
-@pytest.mark.parametrize("name", tdpo2.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(tdpo2.mistakes[name], CHECKS)
 
 
 def test_at_alpha_one_the_value_is_that_of_tdpo1():

@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64
 from tests.methods.thumbs import (
     constant_gradient,
@@ -72,16 +70,6 @@ CHECKS = [
     check_reference_and_shift_are_constants,
     check_optimum_is_the_log_odds_of_a_thumb_up,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(bco.loss)
-
-
-@pytest.mark.parametrize("name", bco.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(bco.mistakes[name], CHECKS)
 
 
 def on_a_grid():

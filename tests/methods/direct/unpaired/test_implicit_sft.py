@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random, token_logps
 from workbench.core.divergences import PEARSON, SQUARED_HELLINGER, TOTAL_VARIATION
 from workbench.feedback.kinds.responses import ResponseLogps
@@ -114,16 +113,6 @@ CHECKS = [
     check_pushes_and_reference,
     check_minus_the_loss_is_the_least_divergence_at_the_best_shift,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(implicit_sft.loss)
-
-
-@pytest.mark.parametrize("name", implicit_sft.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(implicit_sft.mistakes[name], CHECKS)
 
 
 @each(ALL)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64
 from tests.methods.thumbs import (
     constant_gradient,
@@ -76,16 +75,6 @@ CHECKS = [
     check_reference_and_reference_point_are_constants,
     check_linear_in_the_sigmoid,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(kto.loss)
-
-
-@pytest.mark.parametrize("name", kto.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(kto.mistakes[name], CHECKS)
 
 
 @pytest.mark.parametrize("chance", [0.1, 0.62, 0.63, 0.9])

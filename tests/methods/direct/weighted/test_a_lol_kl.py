@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import TREE, law, random
 from tests.methods.scored import (
     constants_gradient,
@@ -63,16 +62,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_minimiser_is_the_data_law_times_advantage_less_b,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(a_lol_kl.loss)
-
-
-@pytest.mark.parametrize("name", a_lol_kl.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(a_lol_kl.mistakes[name], CHECKS)
 
 
 def test_gradient_is_that_of_cloning_weighted_with_advantage_less_b():

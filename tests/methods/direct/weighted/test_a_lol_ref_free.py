@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import TREE, law, random
 from tests.methods.scored import (
     constants_gradient,
@@ -56,16 +54,6 @@ CHECKS = [
     check_constants_get_no_gradient,
     check_minimiser_is_the_data_law_times_the_advantage,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(a_lol_ref_free.loss)
-
-
-@pytest.mark.parametrize("name", a_lol_ref_free.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(a_lol_ref_free.mistakes[name], CHECKS)
 
 
 def test_equal_advantages_are_sft():

@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import TREE, law, random
 from tests.methods.scored import (
     clipped_tilt,
@@ -92,16 +90,6 @@ CHECKS = [
     check_unclipped_it_improves_on_the_reference_by_one_step,
     check_it_rests_at_the_clipped_tilt_of_every_prefix,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(a_lol_seq.loss)
-
-
-@pytest.mark.parametrize("name", a_lol_seq.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(a_lol_seq.mistakes[name], CHECKS)
 
 
 def test_responses_of_one_token_are_a_lol():

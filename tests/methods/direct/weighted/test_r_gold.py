@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import TREE, law, random
 from tests.methods.scored import (
     constants_gradient,
@@ -90,16 +88,6 @@ CHECKS = [
     check_gradient_is_that_of_a_concave_function_of_each_token,
     check_it_rests_where_the_best_token_takes_the_rest,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(r_gold.loss)
-
-
-@pytest.mark.parametrize("name", r_gold.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(r_gold.mistakes[name], CHECKS)
 
 
 def test_floor_one_is_weighted_cloning():

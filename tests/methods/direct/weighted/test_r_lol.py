@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import TREE, law, random
 from tests.methods.scored import (
     clipped_tilt,
@@ -68,16 +67,6 @@ CHECKS = [
     check_unclipped_it_is_the_policy_gradient,
     check_it_rests_at_the_clipped_tilt,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(r_lol.loss)
-
-
-@pytest.mark.parametrize("name", r_lol.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(r_lol.mistakes[name], CHECKS)
 
 
 def test_clip_0_is_weighted_cloning():

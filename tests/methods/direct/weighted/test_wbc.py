@@ -3,11 +3,9 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import TREE, law, random
 from tests.methods.scored import (
     constants_gradient,
@@ -58,16 +56,6 @@ CHECKS = [
     check_minimiser_is_the_data_law_times_the_reward,
     check_minimum_and_not_a_maximum,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(wbc.loss)
-
-
-@pytest.mark.parametrize("name", wbc.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(wbc.mistakes[name], CHECKS)
 
 
 def test_reward_one_is_sft():

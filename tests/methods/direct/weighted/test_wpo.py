@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, random
 from tests.methods.tokenwise import (
     all_law_pairs,
@@ -84,16 +83,6 @@ CHECKS = [
     check_uniform_laws_weigh_one,
     check_optimal_policy_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(wpo.loss)
-
-
-@pytest.mark.parametrize("name", wpo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(wpo.mistakes[name], CHECKS)
 
 
 def test_weights_do_differ_between_the_pairs_of_a_world():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, node_values, random, token_logps
 from workbench.core.surrogate import clip_fraction, importance_ratio
 from workbench.feedback.kinds.rollouts import Rollouts
@@ -124,16 +123,6 @@ CHECKS = [
     check_hand_number_with_bootstrapping,
     check_returns_are_built_before_whitening,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(ppo.loss)
-
-
-@pytest.mark.parametrize("name", ppo.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(ppo.mistakes[name], CHECKS)
 
 
 def test_gradient_of_the_critic_is_its_error():

@@ -2,11 +2,9 @@
 
 import math
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, every_pair, law, random
 from workbench.feedback.kinds.pair_scores import PairScores
 from workbench.methods.reward.pairwise import bt
@@ -82,16 +80,6 @@ CHECKS = [
     check_prompt_offsets_do_not_matter,
     check_true_reward_is_stationary,
 ]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(bt.loss)
-
-
-@pytest.mark.parametrize("name", bt.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(bt.mistakes[name], CHECKS)
 
 
 def fitted(prefers):

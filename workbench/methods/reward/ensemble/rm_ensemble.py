@@ -21,7 +21,7 @@ Minimiser:
 
 Known mistakes:
     (1) chosen and rejected swapped.
-    (2) the mean reward is trained: a model stops to learn once the others are right.
+    (2) the mean reward is trained: a model stops learning once the others are right.
     (3) the worst-case reward is trained: only the lowest model of a response learns.
     (4) a mean over the models: each learns with 1/n of its step.
     (5) the square of the rejected score with a minus: no level is fixed.

@@ -10,8 +10,8 @@ Compared with BT:
 
 Valid only if:
     the context of a pair holds other pairs of the same user, never the pair itself; z
-    has K − 1 numbers or more for K kinds of users, as the rewards of K kinds are affine
-    in so many (in the paper r is a network of y and z).
+    has K − 1 numbers or more for K kinds of users, since r is affine in z (in the paper
+    r is a network of y and z).
 
 Minimiser:
     β = 1 and one q for all pairs of a user: the sum of E_ε L over them is −log p of the
@@ -24,8 +24,8 @@ Known mistakes:
     (3) KL(N(0, I)‖q): it asks for a wide q and hardly minds a far mean.
     (4) log s taken for log s²: z is drawn from another q than the KL is of.
     (5) KL once per pair, N times per user: q stays at the prior, which is plain BT.
-    (6) the mean for the sample: nothing tells s what is not known of z.
-    (7) the gradient cut at z: the encoder hears of nothing but the prior.
+    (6) the mean for the sample: s hears of the prior alone, and ends at 1.
+    (7) the gradient cut at z: the encoder hears of the prior alone.
 """
 
 from dataclasses import dataclass
