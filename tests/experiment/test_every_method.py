@@ -47,8 +47,16 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("where", PROBLEMS)
-@pytest.mark.parametrize("key", METHODS)
+# labels of several users differ from those of one in a column alone
+CASES = [
+    (key, where)
+    for where in PROBLEMS
+    for key in METHODS
+    if where != "users" or key in ("vpl", "dpo", "bt", "rloo")
+]
+
+
+@pytest.mark.parametrize(("key", "where"), CASES)
 def test_every_method_trains_or_is_refused_in_one_sentence(
     tmp_path, monkeypatch, files, key, where
 ):

@@ -353,12 +353,12 @@ def test_killed_and_resumed_is_bit_for_bit_the_uninterrupted_run(
 
 
 def test_the_same_command_twice_gives_the_same_bytes_in_the_same_folder(tmp_path):
-    asked = {"method": "rloo", "world": "reviews", "max_words": 2} | QUICK
-    finish(start(tmp_path / "run", **asked))
+    asked = {"world": "reviews", "max_words": 2, "echo": quiet} | QUICK
+    run_command("rloo", out=tmp_path / "run", **asked)
     before = contents(tmp_path / "run")
-    finish(start(tmp_path / "run", overwrite=True, **asked))
+    run_command("rloo", out=tmp_path / "run", overwrite=True, **asked)
     assert contents(tmp_path / "run") == before
-    finish(start(tmp_path / "run", resume=True, **asked))  # nothing is left to do
+    run_command("rloo", out=tmp_path / "run", resume=True, **asked)  # nothing to do
     assert contents(tmp_path / "run") == before
 
 

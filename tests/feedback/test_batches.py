@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from workbench.core.errors import BadCall
 from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
 from workbench.feedback.kinds.game_rollouts import GameRollouts
@@ -156,3 +157,19 @@ def test_examples_are_valid_and_repeatable(kind, dtype):
             assert torch.equal(value, getattr(again, field.name))
             if field.name in ("policy", "old", "ref"):
                 assert (value <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("read", "field"),
+    [
+        ("advantage", "advantages"),
+        ("value", "values"),
+        ("old_value", "old_values"),
+        ("target", "returns"),
+    ],
+)
+def test_what_no_loop_has_filled_in_is_named_and_not_none(read, field):
+    whole = Rollouts.example(generator(0))
+    assert getattr(whole, read) is getattr(whole, field)
+    with pytest.raises(BadCall, match=f"no {field}"):
+        getattr(dataclasses.replace(whole, **{field: None}), read)

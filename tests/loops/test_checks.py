@@ -1,5 +1,8 @@
 """Parts that do not belong together are told apart before the first step."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -41,6 +44,12 @@ def of_offline(**changes):
     return offline.fit(*parts.values(), **SETTINGS)
 
 
+def needing_nothing(method):
+    """The same method, if it said that it reads no reference."""
+    parts = {name: vars(method)[name] for name in (*method.card.hooks, "loss")}
+    return SimpleNamespace(card=replace(method.card, needs=()), **parts)
+
+
 WRONG = {
     "kto reads ThumbLogps (thumbs), and these data make PairLogps": lambda: of_offline(
         method=kto, cfg=kto.Config()
@@ -73,6 +82,19 @@ WRONG = {
     "nash_md reads GameRollouts": lambda: rounds.fit(
         table(), table(), WORLD, lambda a, b: torch.full((len(a),), 0.5), nash_md,
         nash_md.Config(), **SETTINGS,
+    ),
+    "the loop games reads a reference, which is None": lambda: games.fit(
+        table(), None, WORLD, lambda *rows: rows[0], needing_nothing(nash_md),
+        nash_md.Config(), **SETTINGS,
+    ),
+    "a list of data sets is for several seeds": lambda: of_offline(
+        data=[pairs(), pairs()]
+    ),
+    "TabularPolicy or Pairs cannot be stacked": lambda: offline.fit(
+        table(), table(), [pairs(), pairs()], dpo, dpo.Config(), seeds=2, **SETTINGS
+    ),
+    "2 seeds need 2 data sets, not one": lambda: offline.fit(
+        table(), table(), pairs(), dpo, dpo.Config(), seeds=2, **SETTINGS
     ),
     "at least one update": lambda: rounds.fit(
         table(), table(), WORLD, lambda a, b: torch.full((len(a),), 0.5), dpo,

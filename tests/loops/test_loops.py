@@ -10,9 +10,11 @@ from workbench.core.errors import BadRun, NonFiniteLoss
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.pairs import Pairs, sample_pairs
-from workbench.loops import games, offline, online, order, reward
+from workbench.feedback.kinds.scored_prefixes import ScoredResponses
+from workbench.loops import games, offline, online, order, reward, values
 from workbench.loops.run import read
 from workbench.measure.exact import Tracker
+from workbench.methods.decoding import vas
 from workbench.methods.direct.links import dpo
 from workbench.methods.games import nash_md
 from workbench.methods.policy_gradient.ppo import ppo
@@ -255,3 +257,11 @@ def test_loading_a_trained_policy_from_its_run_folder_gives_the_same_law(tmp_pat
         assert torch.equal(
             loaded.response_logps(WORLD), run.policy.response_logps(WORLD)
         )
+
+
+def test_a_critic_is_kept_in_its_run_folder(tmp_path):
+    tokens = WORLD.draw(REF_LOGPS, 16, generator(0))
+    data = ScoredResponses(tokens, WORLD.gold_reward(tokens))
+    critic = ValueModel.tiny(WORLD.vocab, width=16, layers=1)
+    values.fit(critic, data, vas, vas.Config(), steps=2, batch_size=8, out=tmp_path)
+    assert (tmp_path / "policy" / "model.safetensors").is_file()

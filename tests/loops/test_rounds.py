@@ -179,6 +179,27 @@ def test_a_round_asks_once_and_learns_as_often_as_it_is_told():
     assert len(seen) == 12 and all(len(x.preference) == 6 for x in seen)
 
 
+def test_every_round_draws_anew():
+    """New responses to the same prompts, and new labels to the same responses."""
+    seen, still = [], TabularPolicy(WORLD, REF_LOGPS)
+    train(still, method=spy(seen), cfg=inpo.Config(), steps=2, batch_size=40, lr=0.0)
+    assert (totals(seen[0], "old") - totals(seen[1], "old")).abs().max() > 0.1
+
+    class Two(TabularPolicy):
+        def sample(self, world, prompt, generator, temperature=1.0):
+            said.append(3 if len(said) % 2 == 0 else 5)
+            return world.tokens(prompt, torch.full_like(prompt, said[-1]))
+
+    said, asked = [], torch.arange(40) % WORLD.n_prompts
+    policy, even = Two(WORLD, REF_LOGPS), lower_number_wins(0.5)
+    session = Session(policy, Schedule(steps=2))
+    labels = [
+        rounds.collect(policy, WORLD, even, asked, session, step).pairs.chosen.response
+        for step in (0, 0, 1)
+    ]
+    assert torch.equal(labels[0], labels[1]) and not torch.equal(labels[0], labels[2])
+
+
 def test_more_updates_go_further():
     far = []
     for updates in (1, 4):

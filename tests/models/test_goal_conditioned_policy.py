@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from workbench.core.errors import BadCall
 from workbench.core.seeds import generator
 from workbench.models import tiny
 from workbench.models.goal_conditioned_policy import conditioned
@@ -78,3 +79,8 @@ def test_samples_answer_the_prompt_with_its_goal(policy):
     drawn = policy.sample(WORLD, torch.arange(12), generator(3))
     assert_close(drawn.prompt, torch.arange(12))
     assert (drawn.response < WORLD.n_responses).all()
+
+
+def test_a_stack_is_refused(reference):
+    with pytest.raises(BadCall, match="single reference"):
+        conditioned(reference.copies(1), BASE, WORLD)

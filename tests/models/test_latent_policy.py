@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from workbench.core.errors import BadCall
 from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
@@ -146,3 +147,9 @@ def test_training_lowers_the_loss_and_orders_the_codes(policy, tmp_path):
     assert after < before - 0.5
     assert now > ordered + 0.1
     assert (tmp_path / "policy" / "context.safetensors").exists()
+
+
+def test_a_stack_is_refused(reference):
+    stack = LatentPolicy.tiny(reference.copies(1), WORLD.vocab, width=32, layers=1)
+    with pytest.raises(BadCall, match="single decoder"):
+        stack.token_logps(some_tokens())

@@ -69,6 +69,15 @@ def test_a_stack_answers_for_each_member(policy):
     )
 
 
+def test_a_stack_of_stacks_has_all_their_members(policy):
+    others = [tiny.decoder(WORLD.vocab, width=32, seed=s) for s in range(3)]
+    together = Policy.stack([Policy.stack(others[:2]), others[2]])
+    assert together.members == 3
+    with torch.no_grad():
+        laws = Policy.stack(others).response_logps(WORLD)
+        assert torch.equal(together.response_logps(WORLD), laws)
+
+
 def test_copies_are_trainable_and_leave_the_original_alone(policy):
     before = policy.response_logps(WORLD)
     stack = policy.copies(2)

@@ -1,5 +1,6 @@
 """A critic of tokens: its columns, its slow copy, its folder."""
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -104,9 +105,8 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(tmp_path):
             if critic.steps == stop:
                 raise Cut
             critic.steps += 2
-            import pandas as pd
-
-            return pd.DataFrame({"size": [critic.before(some_tokens()).target.norm()]})
+            slow = critic.before(some_tokens()).target
+            return pd.DataFrame({"size": [slow.norm().item()]})
 
         critic = TokenCritic.tiny(WORLD.vocab, **SIZE)
         critic.steps = 0

@@ -20,7 +20,7 @@ ASKED = {
 }
 
 
-def columns(method: Method) -> set[str]:
+def columns(method: Any) -> set[str]:
     """Columns of a file that a method may read: parts that no labelling of ours has."""
     ways = kind_of(reads(method)).ways if "loss" in vars(method) else {}
     return {part for needed in ways for part in needed if part not in PARTS}

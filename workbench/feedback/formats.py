@@ -111,7 +111,7 @@ def unparse(record: object, form: str) -> dict[Any, Any]:
         raise Problem("wrong form", "a conversation is written as conversational")
     if form == "conversational" and not lists:
         raise Problem("wrong form", "text is written as standard, not in messages")
-    if form == "transcripts":
+    if form == "transcripts" and isinstance(record, PreferenceRecord):
         prompt = row.pop("prompt")
         row = {name: prompt + response for name, response in row.items()}
         again = _transcripts(row)
@@ -199,8 +199,8 @@ def _answer(turns: tuple[Message, ...], name: str) -> tuple[Message, ...]:
 
 def _standard(row: Row) -> PreferenceRecord:
     fields = ("prompt", "chosen", "rejected")
-    values = zip(_need(row, *fields), fields, strict=True)
-    return PreferenceRecord(*(_string(v, n) for v, n in values), _rest(row, *fields))
+    prompt, chosen, rejected = map(_string, _need(row, *fields), fields)
+    return PreferenceRecord(prompt, chosen, rejected, _rest(row, *fields))
 
 
 def _conversational(row: Row) -> PreferenceRecord:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.core.errors import MissingInput
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kind import DataSet, kind_of
@@ -49,6 +50,28 @@ class Labels:
         names = "pairs thumbs utilities proposal own token_reward".split()
         held = {name for name in names if vars(self)[name] is not None}
         return held | (set(self.pairs.columns) if self.pairs is not None else set())
+
+    @property
+    def comparisons(self) -> Pairs:
+        """The pairs, for a method that cannot do without.
+
+        Raises:
+            MissingInput: there are none.
+        """
+        if self.pairs is None:
+            raise MissingInput(f"{self.source} gives no pairs")
+        return self.pairs
+
+    @property
+    def scores(self) -> tuple[Tensor, Tensor]:
+        """The utilities, for a method that cannot do without, reward units.
+
+        Raises:
+            MissingInput: there are none.
+        """
+        if self.utilities is None:
+            raise MissingInput(f"{self.source} gives no scores")
+        return self.utilities
 
     def __getitem__(self, rows: slice | Tensor) -> "Labels":
         """Some of the pairs, or of the responses with thumbs; ``own`` is left out."""

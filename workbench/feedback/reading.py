@@ -143,7 +143,7 @@ class Reader:
         Raises:
             BadFile: there are no records.
         """
-        if not self.records:
+        if not self.records or self.form is None:  # the first record says the form
             if self.skipped:
                 told = _told(self.skipped, self.first)
                 raise BadFile(self.path, "no usable line", told)

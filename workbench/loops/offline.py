@@ -72,8 +72,9 @@ def _stacked(
     policy: Trainable, data: DataSet | Sequence[DataSet], seeds: int
 ) -> tuple[Trainable, DataSet]:
     """Copies of a policy as one model, and a data set for each below each other."""
-    if len(data) != seeds or not isinstance(data, Sequence):
-        raise BadCall(f"{seeds} seeds need {seeds} data sets, not {len(data)}")
+    if not isinstance(data, Sequence) or len(data) != seeds:
+        found = len(data) if isinstance(data, Sequence) else "one that is no list"
+        raise BadCall(f"{seeds} seeds need {seeds} data sets, not {found}")
     if not isinstance(policy, Stackable) or not isinstance(data[0], StackedDataSet):
         what = f"{type(policy).__name__} or {type(data[0]).__name__}"
         raise BadCall(f"{what} cannot be stacked: train one seed after the other")

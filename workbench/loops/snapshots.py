@@ -9,13 +9,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from torch.optim import Optimizer
-
-from workbench.core.contracts import Trainable
 from workbench.core.errors import BadRun
 from workbench.loops import state
 from workbench.loops.folder import (
@@ -44,13 +39,7 @@ class Checkpoint:
         config: identifies the run; a folder of another run is not resumed.
     """
 
-    def __init__(
-        self,
-        out: str | Path | None,
-        modules: Mapping[str, Trainable],
-        optimizer: Optimizer,
-        config: dict,
-    ):
+    def __init__(self, out, modules, optimizer, config: dict):
         self.out = Path(out) if out is not None else None
         self.modules, self.optimizer = modules, optimizer
         self.config = config
@@ -126,7 +115,7 @@ class Checkpoint:
         full = self.config | {"versions": versions()}
         return json.dumps(full, indent=2, sort_keys=True) + "\n"
 
-    def finish(self, rows: list[dict], policy: Any) -> None:
+    def finish(self, rows: list[dict], policy) -> None:
         """Write metrics and weights; the last state stays, so nothing is done twice.
 
         Raises:

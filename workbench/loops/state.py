@@ -13,7 +13,6 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from workbench.core.contracts import Trainable
 from workbench.loops.folder import (
@@ -32,7 +31,7 @@ CHANGED = "its checksum says that it was changed"
 _MOMENT = re.compile(r"optimizer/([0-9]{1,9})/(\w+)")
 
 
-def pack(modules: Mapping[str, Trainable], optimizer: Optimizer) -> dict[str, Tensor]:
+def pack(modules: Mapping[str, Trainable], optimizer) -> dict[str, Tensor]:
     """Every tensor of a run under a name of its own."""
     tensors = _parameters(modules)
     for number, state in optimizer.state_dict()["state"].items():
@@ -41,9 +40,7 @@ def pack(modules: Mapping[str, Trainable], optimizer: Optimizer) -> dict[str, Te
     return {k: v.detach().contiguous().clone() for k, v in tensors.items()}
 
 
-def unpack(
-    folder: Path, tensors: dict, modules: Mapping[str, Trainable], optimizer: Optimizer
-) -> None:
+def unpack(folder: Path, tensors: dict, modules: Mapping, optimizer) -> None:
     """Put tensors back where ``pack`` took them.
 
     Raises:
@@ -126,8 +123,7 @@ def _parameters(modules: Mapping[str, Trainable]) -> dict[str, Tensor]:
 
 
 def _sealed(held: dict) -> str:
-    """The text of progress.json; JSON gives floats back as they were, so it can be
-    made again from what it says and compared."""
+    """The text of progress.json; floats come back as they were: it can be remade."""
     seal = hashlib.sha256(json.dumps(held).encode()).hexdigest()
     return json.dumps(held | {"sha256": seal})
 
@@ -140,13 +136,12 @@ def _is_row(row: object) -> bool:
     return isinstance(row, dict) and _whole(row.get("step")) and _whole(row.get("seed"))
 
 
-def _check_fit(path: Path, tensors: dict, own: dict, optimizer: Optimizer) -> None:
+def _check_fit(path: Path, tensors: dict, own: dict, optimizer) -> None:
     """Every tensor has a place, and every place but a moment's has a tensor."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     shapes = {key: {value.shape} for key, value in own.items()}
     for key in tensors:
-        match = _MOMENT.fullmatch(key)
-        if match and int(match[1]) < len(trained):
+        if (match := _MOMENT.fullmatch(key)) and int(match[1]) < len(trained):
             # Adam counts its steps in a scalar
             shapes[key] = {trained[int(match[1])].shape, torch.Size()}
     strange = shapes.keys() ^ tensors.keys()

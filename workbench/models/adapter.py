@@ -77,7 +77,7 @@ def merge(folder: Path, model):
     bad = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
     if bad:
         raise BadCheckpoint(folder, "weights not finite", f"{bad[0]} of {WEIGHTS}")
-    config = PeftConfig.from_pretrained(folder, local_files_only=True)
+    config = PeftConfig.from_pretrained(str(folder), local_files_only=True)
     adapted = get_peft_model(model, config)
     outcome = set_peft_model_state_dict(adapted, weights)
     missing = [name for name in outcome.missing_keys if "lora_" in name]

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,7 +64,8 @@ def _load(folder: Path) -> tuple[Policy, object]:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
             _check_kind(folder, stored, safe)
-            model, info = AutoModelForCausalLM.from_pretrained(
+            # transformers declares the model alone, and gives what was asked for
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 use_safetensors=True,
                 dtype="float32",
@@ -72,13 +74,15 @@ def _load(folder: Path) -> tuple[Policy, object]:
                 ignore_mismatched_sizes=True,
                 **safe,
             )
+            model, info = loaded
         _check_loaded(folder, model, info)
         _check_tokenizer(folder, tokenizer, model)
         # sampling reads both from the configuration, where they may be lists or missing
         model.config.eos_token_id = tokenizer.eos_token_id
         model.config.pad_token_id = pad_id(tokenizer)
-        policy = Policy(Network(model.eval()))
-        _check_behaviour(folder, policy.network)
+        network = Network(model.eval())
+        policy = Policy(network)
+        _check_behaviour(folder, network)
         with _quiet():
             _try_to_save(model, tokenizer)
     return policy, tokenizer

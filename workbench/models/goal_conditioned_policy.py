@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import nn
 
+from workbench.core.errors import BadCall
+from workbench.models.network import Stacked
 from workbench.models.policy import Policy
 from workbench.worlds.enumerated import Enumerated
 from workbench.worlds.goal_conditioned_world import Goals
@@ -21,12 +23,17 @@ def conditioned(reference: Policy, world: Enumerated, goals: Goals) -> Policy:
         reference: a policy of one member on the base world.
         world: the base world.
         goals: the same world with goals.
+
+    Raises:
+        BadCall: the reference is a stack.
     """
+    network = copy.deepcopy(reference.network)
+    if isinstance(network, Stacked):
+        raise BadCall("goals are given to a single reference, not to a stack")
     lead = torch.tensor([world.vocab.pad, world.vocab.eos])
     words = world.action_ids[:-1]
     prompts = world.prompt_tokens[goals.base_prompt, 0]
     source = torch.cat([lead, prompts, words])  # the old id of each new token
-    network = copy.deepcopy(reference.network)
     model = network.model
     weight = model.get_input_embeddings().weight
     needs_gradient, source = weight.requires_grad, source.to(weight.device)

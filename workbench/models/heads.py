@@ -131,3 +131,7 @@ class ValueModel(nn.Module):
     def stack(models: "list[ValueModel]") -> "ValueModel":
         """Several critics as one batched model."""
         return ValueModel(Stacked([model.network for model in models]))
+
+    def save(self, folder: str | Path) -> None:
+        """Write Hugging Face format; a stack's members as ``member-0``, …"""
+        self.network.save(folder)

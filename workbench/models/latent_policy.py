@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from workbench.core.errors import BadCall
 from workbench.core.logps import token_logps
 from workbench.core.tokens import Tokens
 from workbench.models import tiny
-from workbench.models.network import Network
+from workbench.models.network import Network, Stacked
 from workbench.models.policy import Policy, sample_enumerated
 
 
@@ -113,11 +114,17 @@ class LatentPolicy(nn.Module):
 
 
 def _steered(
-    network: Network,
+    network: Network | Stacked,
     ids: Int[Tensor, "batch time"],
     shift: Float[Tensor, "batch width"],
 ) -> Float[Tensor, "batch time vocab"]:
-    """Logits of a Llama whose first embedding is moved."""
+    """Logits of a Llama whose first embedding is moved.
+
+    Raises:
+        BadCall: it is a stack.
+    """
+    if isinstance(network, Stacked):
+        raise BadCall("a code steers a single decoder, not a stack of several")
     inner = network.model.model
     embedded = inner.embed_tokens(ids)
     first = embedded[:, :1] + shift[:, None]
@@ -134,7 +141,9 @@ class ConditionedPolicy(Policy):
         shift: what is added to the first embedding, [width].
     """
 
-    def __init__(self, network: Network, shift: Float[Tensor, " width"]):
+    shift: Tensor
+
+    def __init__(self, network: Network | Stacked, shift: Float[Tensor, " width"]):
         super().__init__(network)
         self.register_buffer("shift", shift, persistent=False)
 

@@ -5,8 +5,8 @@ reward r(x, y, z) = r_0(x, y) + φ(x, y)·z, and more numbers for the encoder.
 
 The encoder begins where Bayes does. At z = 0 the slope of log p(labels|z) is a weighted
 sum of φ_chosen − φ_rejected over the pairs, so this sum is its first guess, which a
-network corrects. The network alone seldom learns: as long as φ does not use z, nothing
-tells it what to write there, and while it writes nothing, φ had better not use z.
+network corrects. The network alone may never start: as long as φ does not use z,
+nothing tells it what to write there, and meanwhile φ had better not use z.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,9 @@
 """Transformers models as plain functions of token ids, one seed or several at once."""
 
 import copy
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -22,13 +24,14 @@ class Network(nn.Module):
     """
 
     members = 1
+    model: Any  # which parts it has, and what they are called, depends on its family
 
     def __init__(self, model: nn.Module, bf16: bool = False):
         super().__init__()
         self.model, self.bf16 = model, bf16
 
     @property
-    def config(self):
+    def config(self) -> Any:
         """The transformers configuration."""
         return self.model.config
 
@@ -66,11 +69,12 @@ class Stacked(nn.Module):
     member alone, at a fraction of the overhead.
 
     Args:
-        networks: networks of the same configuration.
+        networks: networks of the same configuration; a stack gives all its members.
     """
 
-    def __init__(self, networks: list[Network]):
+    def __init__(self, networks: "Sequence[Network | Stacked]"):
         super().__init__()
+        networks = _singles(networks)
         params, _ = torch.func.stack_module_state(networks)
         self.members = len(networks)
         self.names = list(params)
@@ -79,7 +83,7 @@ class Stacked(nn.Module):
         self._template = (networks[0],)
 
     @property
-    def config(self):
+    def config(self) -> Any:
         """The configuration shared by all members."""
         return self._template[0].config
 
@@ -110,3 +114,14 @@ class Stacked(nn.Module):
             self.member(index).save(
                 folder if alone else Path(folder) / f"member-{index}"
             )
+
+
+def _singles(networks: Iterable[Network | Stacked]) -> list[Network]:
+    """The networks themselves, and the members of stacks: a stack holds no stack."""
+    found: list[Network] = []
+    for network in networks:
+        if isinstance(network, Stacked):
+            found += [network.member(index) for index in range(network.members)]
+        else:
+            found.append(network)
+    return found

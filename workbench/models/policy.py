@@ -24,6 +24,8 @@ class Policy(nn.Module):
             written (padding, prompt words) and get no probability.
     """
 
+    ban: Tensor
+
     def __init__(self, network: Network | Stacked):
         super().__init__()
         self.network = network

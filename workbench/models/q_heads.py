@@ -39,7 +39,7 @@ class QNetwork(Network):
 
     def __init__(self, model: nn.Module, heads: int):
         super().__init__(model)
-        width, vocab = model.config.hidden_size, model.config.vocab_size
+        width, vocab = self.config.hidden_size, self.config.vocab_size
         self.q = nn.ModuleList(_head(width, vocab) for _ in range(heads))
         self.v = _head(width, 1)
         self.target_model = copy.deepcopy(model).requires_grad_(False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from workbench.core.tokens import Tokens
 from workbench.models.heads import ScoreModel
-from workbench.models.network import Stacked
+from workbench.models.network import Network, Stacked
 
 Combine = Literal["mean", "worst", "uncertainty"]
 
@@ -66,7 +66,7 @@ class RewardEnsemble(nn.Module):
         return cls(ScoreModel.stack(made))
 
     @property
-    def network(self) -> Stacked:
+    def network(self) -> Network | Stacked:
         """The networks of all models."""
         return self.models.network
 

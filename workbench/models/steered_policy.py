@@ -1,6 +1,7 @@
 """A frozen policy that a critic steers, token by token."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -51,18 +52,23 @@ class _Writer(nn.Module):
         self.reference, self.critic, self.steer = reference, critic, steer
 
     @property
-    def config(self):
+    def config(self) -> Any:
         """The configuration of the reference."""
         return self.reference.network.config
 
     @property
-    def generation_config(self):
-        """The generation settings of the reference's model, which writes."""
-        return self.reference.network.model.generation_config
+    def writes(self) -> Any:
+        """The reference's own transformers model."""
+        return self.reference.network.model
+
+    @property
+    def generation_config(self) -> Any:
+        """The generation settings of the model that writes."""
+        return self.writes.generation_config
 
     @generation_config.setter
-    def generation_config(self, settings) -> None:
-        self.reference.network.model.generation_config = settings
+    def generation_config(self, settings: Any) -> None:
+        self.writes.generation_config = settings
 
     def generate(
         self, input_ids, attention_mask, logits_processor, generation_config
@@ -85,7 +91,7 @@ class _Writer(nn.Module):
                 moved[rows] = self.steer(self.critic, ids[rows, size:], last)[:, 0]
             return moved
 
-        return self.reference.network.model.generate(
+        return self.writes.generate(
             input_ids=input_ids,
             attention_mask=attention_mask,
             logits_processor=LogitsProcessorList([steered, *logits_processor]),

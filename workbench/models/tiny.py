@@ -1,6 +1,7 @@
 """Decoders small enough to train while a student watches."""
 
 from importlib.resources import as_file, files
+from typing import Any
 
 import torch
 
@@ -23,6 +24,11 @@ def config(vocab, width: int = 64, layers: int = 2, max_tokens: int = 64):
     """
     from transformers import LlamaConfig
 
+    # what every configuration takes, beside what it declares
+    more: dict[str, Any] = {
+        "attn_implementation": "eager",  # fastest for sequences of ten tokens
+        "forbidden_token_ids": list(vocab.forbidden),
+    }
     return LlamaConfig(
         vocab_size=len(vocab.tokens),
         hidden_size=width,
@@ -34,8 +40,7 @@ def config(vocab, width: int = 64, layers: int = 2, max_tokens: int = 64):
         bos_token_id=None,
         eos_token_id=vocab.eos,
         tie_word_embeddings=False,
-        attn_implementation="eager",  # fastest for sequences of ten tokens
-        forbidden_token_ids=list(vocab.forbidden),
+        **more,
     )
 
 

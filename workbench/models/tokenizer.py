@@ -25,6 +25,7 @@ from workbench.feedback.records import (
     PreferenceRecord,
     Record,
     Text,
+    ThumbRecord,
     responses_of,
     text_of,
 )
@@ -121,8 +122,12 @@ class Encoded:
 
     @property
     def pairs(self) -> Pairs:
-        """The pairs, of records that are pairs."""
-        return self.labels.pairs
+        """The pairs, of records that are pairs.
+
+        Raises:
+            MissingInput: they are thumbs.
+        """
+        return self.labels.comparisons
 
     def summary(self) -> str:
         """One sentence: how many pairs or responses, and what was cut."""
@@ -225,14 +230,16 @@ def _cut_to_fit(
 def _labels(records: Sequence[Record], tokens: list[Tokens], source: str) -> Labels:
     weight = torch.ones(len(records), dtype=torch.float64)
     if len(tokens) == 1:
-        up = torch.tensor([record.label for record in records])
+        thumbs = [record for record in records if isinstance(record, ThumbRecord)]
+        up = torch.tensor([record.label for record in thumbs])
         return Labels(thumbs=Thumbs(tokens[0], up, weight), source=source)
     columns = columns_of([record.extra for record in records])
-    pairs = Pairs(*tokens, weight, columns)
-    scores = [columns.get(name) for name in SCORES]
-    if any(score is None for score in scores):
+    chosen, rejected = tokens
+    pairs = Pairs(chosen, rejected, weight, columns)
+    better, worse = SCORES
+    if better not in columns or worse not in columns:
         return Labels(pairs, source=source)
-    utilities = (scores[0].double(), scores[1].double())
+    utilities = (columns[better].double(), columns[worse].double())
     return Labels(pairs, utilities=utilities, source=source)
 
 

@@ -203,10 +203,13 @@ def _check_sizes(folder: Path, config: dict, stored: Stored) -> None:
         | dict.fromkeys(_POSITIONS, max(_LONGEST, stored.elements))
     )
     for _, key, value in _entries(config):
-        # a list has a number for each layer, and its type is checked by transformers
-        if key not in most or value is None or isinstance(value, list | dict):
+        if not isinstance(key, str) or key not in most:
             continue
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or not (key not in _EXPERTS) <= value <= most[key]:
+        # a list has a number for each layer, and its type is checked by transformers
+        if value is None or isinstance(value, list | dict):
+            continue
+        least = 0 if key in _EXPERTS else 1
+        whole = value if isinstance(value, int) and not isinstance(value, bool) else -1
+        if not least <= whole <= most[key]:
             detail = f"config.json says {key} = {value!r}, its weights say otherwise"
             raise BadCheckpoint(folder, "weights do not fit", detail)

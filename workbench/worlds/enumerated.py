@@ -27,6 +27,7 @@ class Enumerated:
     name: str
     prompts: tuple[str, ...]
     words: tuple[str, ...]
+    gold: Float[Tensor, "prompt response"]
 
     def __init__(self, max_words: int):
         self.max_words = max_words

@@ -19,7 +19,8 @@ SHARES = {"fan": 0.36, "editor": 0.34, "poet": 0.30}
 
 def reward(world, weights: dict[str, float]) -> Float[Tensor, "prompt response"]:
     """What a person with these weights perceives, reward units."""
-    return sum(weight * world.attributes[name] for name, weight in weights.items())
+    parts = (weight * world.attributes[name] for name, weight in weights.items())
+    return sum(parts, start=torch.zeros(()))
 
 
 def rewards(world) -> Float[Tensor, "type prompt response"]:

@@ -110,7 +110,9 @@ class PrefixTree:
             end = response_logps[..., self.level(length), None]
             joint = torch.cat([words, end], dim=-1)
             below = joint.logsumexp(-1)
-            even = torch.full_like(joint, -torch.tensor(self.n_words + 1.0).log())
+            even = torch.full_like(
+                joint, -torch.tensor(self.n_words + 1.0).log().item()
+            )
             reached = below[..., None] > -torch.inf
             rows.append(torch.where(reached, joint - below[..., None], even))
         return torch.cat(rows[::-1], dim=-2)

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, node_values, random, token_logps
-from workbench.feedback.kinds.scored_prefixes import ValueRollouts
+from workbench.feedback.kinds.scored_prefixes import FinishedResponses, ValueRollouts
 from workbench.methods.decoding import vas
 from workbench.methods.values import soft_backup
+from workbench.models import tiny
 from workbench.worlds.reviews import Reviews
 from workbench.worlds.solutions import expectation, kl, optimal_policy
 
@@ -187,3 +189,89 @@ def test_forbidden_tokens_stay_forbidden():
     base = torch.tensor([0.0, -torch.inf, 0.0], dtype=F64)
     got = vas.next_token_logits(base, random(8, 3), vas.Config())
     assert got.isneginf().tolist() == [False, True, False]
+
+
+# ---- the hook: a policy that reads its critic at finished responses too -----------
+
+
+class Known(nn.Module):
+    """A critic that knows V of every prefix and the reward of every response.
+
+    Args:
+        v: [prompt, node], reward units.
+        reward: [prompt, response].
+    """
+
+    members = 1
+
+    def __init__(self, v, reward):
+        super().__init__()
+        self.v, self.reward = nn.Parameter(v.clone()), nn.Parameter(reward.clone())
+
+    def after(self, ids):
+        """Value of the prefix that ends with each token; a prompt is one token."""
+        tree, first = WORLD.tree, WORLD.action_ids[0]
+        prompt = ids[:, 0] - WORLD.prompt_tokens[0, 0]
+        code = words = torch.zeros_like(prompt)
+        ended, found = torch.zeros_like(prompt, dtype=torch.bool), []
+        starts = torch.tensor([tree.offset(n) for n in range(tree.depth + 1)])
+        for t, column in enumerate(ids.unbind(1)):
+            is_word = (column >= first) & ~ended & (words < tree.depth)
+            if t:
+                code = torch.where(is_word, code * tree.n_words + column - first, code)
+                words, ended = words + is_word, ended | (column == WORLD.vocab.eos)
+            place, done = starts[words] + code, ended | (words == tree.depth)
+            node = torch.where(done, 0, place)
+            value = torch.where(done, self.reward[prompt, place], self.v[prompt, node])
+            found.append(value)
+        return torch.stack(found, dim=1)
+
+    def values(self, tokens):
+        """The same before each place that counts."""
+        before = nn.functional.pad(self.after(tokens.ids)[:, :-1], (1, 0))
+        return torch.where(tokens.mask, before, 0.0)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return tiny.reference(WORLD)
+
+
+@pytest.mark.parametrize("beta", [0.3, 1.0])
+def test_a_critic_that_knows_the_soft_values_writes_the_optimum(reference, beta):
+    was = reference.conditionals(WORLD).detach()
+    soft = soft_backup.backup(WORLD.tree, was, REWARD, beta)
+    cfg = vas.Config(strength=1 / beta)
+    got = vas.decode(Known(soft.V, REWARD), reference, cfg).response_logps(WORLD)
+    best = optimal_policy(reference.response_logps(WORLD).detach(), REWARD, beta)
+    assert_close(got.detach(), best, atol=2e-5, rtol=0)
+
+
+def test_the_policy_steers_the_same_candidates_as_the_table(reference):
+    """Top 2 of 9 tokens at every prefix, against the values of the tree."""
+    was, cfg = reference.conditionals(WORLD).detach(), vas.Config(top_k=2)
+    mean = soft_backup.linear(WORLD.tree, was, REWARD)
+    wanted = vas.next_token_logits(was, mean.Q, cfg).log_softmax(-1)
+    policy = vas.decode(Known(mean.V, REWARD), reference, cfg)
+    got = policy.conditionals(WORLD).detach()
+    assert_close(got, wanted, atol=2e-5, rtol=0)
+
+
+def test_with_finished_responses_the_fixed_point_is_v_ref_and_the_reward():
+    """Every response as often as π_ref writes it: no gradient is left in V of any
+    prefix, nor in what is said of finished responses; elsewhere there is one."""
+    prompt, response = (
+        torch.arange(WORLD.n_prompts * WORLD.n_responses) // WORLD.n_responses,
+        torch.arange(WORLD.n_prompts * WORLD.n_responses) % WORLD.n_responses,
+    )
+    data = FinishedResponses(WORLD.tokens(prompt, response), REWARD.flatten())
+    for lam in (0.0, 0.5, 1.0):
+        sizes = []
+        for said in (REWARD, REWARD + 0.1):
+            critic = Known(MEAN.V, said)
+            batch = data.batch(critic, torch.arange(len(data)), None)
+            each = vas.loss(batch, vas.Config(lam=lam))
+            total = REF.flatten().exp() @ each
+            found = torch.autograd.grad(total, [critic.v, critic.reward])
+            sizes.append(max(part.abs().max().item() for part in found))
+        assert sizes[0] < 1e-12 and sizes[1] > 1e-3

@@ -274,7 +274,7 @@ def test_a_round_comes_close_to_its_bound():
 
 @pytest.mark.parametrize(("turn", "settles"), [(2.10, True), (2.20, False)])
 def test_rounds_of_a_cycle_settle_below_the_stated_step_and_circle_above(turn, settles):
-    """Rock, paper, scissors at d = 1/2, τ = 0.1: w = d/√3, 2τ/(τ² + w²) = 2.143."""
+    """Rock, paper, scissors at d = 1/2, τ = 0.1: 2τ/(τ² + d²/3) = 2.143."""
     even = torch.full((3,), -math.log(3), dtype=F64)
     start = (even + torch.tensor([1e-3, 0, -1e-3], dtype=F64)).log_softmax(-1)
     cfg = inpo.Config(tau=0.1, eta=1 / turn)

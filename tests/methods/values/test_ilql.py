@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.caught import assert_caught
 from tests.methods.enumerated import F64, TREE, law, random
 from tests.models.test_steered_policy import Table
 from workbench.feedback.kinds.token_values import TokenResponses, TokenValues
@@ -152,16 +151,6 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_loss_passes(check):
-    check(ilql.loss)
-
-
-@pytest.mark.parametrize("name", ilql.mistakes)
-def test_mistake_is_caught(name):
-    assert_caught(ilql.mistakes[name], CHECKS)
-
-
 # ---- what the fixed point is ------------------------------------------------------
 
 
@@ -199,7 +188,7 @@ def test_what_nobody_wrote_does_not_count_however_good_it_is():
     conditionals = TREE.conditionals(logps)
     kept = soft_backup.maximum(TREE, conditionals, REWARD)
     assert_close(v, kept.V, atol=1e-6, rtol=0)
-    assert v[0] < REWARD.amax() - 0.1
+    assert_close(v[0], REWARD.sort().values[-2], atol=1e-6, rtol=0)
     unseen = conditionals.isneginf()
     (seen_by_td, _) = gradient(ilql.loss, logps, q, v, PLAIN)
     (seen_by_cql, _) = gradient(ilql.loss, logps, q, v, replace(PLAIN, cql=1.0))
@@ -255,9 +244,7 @@ def test_training_a_table_comes_to_the_fixed_point():
     for tau, root in ((0.5, 2 / 7), (0.9, None)):
         zero = torch.zeros(1, tree.n_nodes, tree.n_words + 1, dtype=F64)
         critic, cfg = Learner(world, zero, zero[..., 0]), replace(PLAIN, tau=tau)
-        values.fit(
-            critic, data, ilql, cfg, steps=500, batch_size=7, lr=0.05, decay=True
-        )
+        values.fit(critic, data, ilql, cfg, steps=150, batch_size=7, lr=0.2, decay=True)
         v = torch.zeros(tree.n_nodes, dtype=F64)
         for length in (1, 0):
             here, mu = tree.level(length), tree.conditionals(even)[0].exp()

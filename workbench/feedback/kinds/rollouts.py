@@ -6,15 +6,29 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from workbench.core.errors import BadCall
 from workbench.core.fields import constant, frozen, learned, masks
 from workbench.core.logps import last_token
 from workbench.feedback.kind import Kind
 from workbench.feedback.kinds.responses import example_logps
 
 
+def _filled(values: Tensor | None, name: str) -> Tensor:
+    """What a loop fills in, for a loss that cannot do without."""
+    if values is None:
+        raise BadCall(
+            f"these rollouts have no {name}: loops.online fills them in, what a critic "
+            "predicts and is to predict only where there is one"
+        )
+    return values
+
+
 @dataclass(frozen=True)
 class Rollouts:
     """Responses sampled from the policy, with what was known when they were.
+
+    What may be None is read through ``advantage``, ``value``, ``old_value`` and
+    ``target``, which say so if it is.
 
     Attributes:
         policy: token log-probs under the policy that learns.
@@ -51,6 +65,26 @@ class Rollouts:
         held = {f.name: getattr(self, f.name) for f in fields(self)}
         picked = {k: v[rows] for k, v in held.items() if isinstance(v, Tensor)}
         return replace(self, **picked)
+
+    @property
+    def advantage(self) -> Float[Tensor, "batch time"]:
+        """A of each token; raises BadCall where ``advantages`` is None."""
+        return _filled(self.advantages, "advantages")
+
+    @property
+    def value(self) -> Float[Tensor, "batch time"]:
+        """V of the critic that learns; raises BadCall where ``values`` is None."""
+        return _filled(self.values, "values")
+
+    @property
+    def old_value(self) -> Float[Tensor, "batch time"]:
+        """V when the responses were sampled; raises BadCall where there is none."""
+        return _filled(self.old_values, "old_values")
+
+    @property
+    def target(self) -> Float[Tensor, "batch time"]:
+        """What the critic is to predict; raises BadCall where ``returns`` is None."""
+        return _filled(self.returns, "returns")
 
     @property
     def old_logratio(self) -> Float[Tensor, "batch time"]:

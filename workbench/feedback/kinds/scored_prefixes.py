@@ -40,7 +40,7 @@ class ValueRollouts:
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):
         """Random valid values, for generic tests and ``teach.check``."""
         drawn = Rollouts.example(generator, batch, time, dtype)
-        return cls(drawn.values, drawn.old_values, drawn.mask, drawn.scores)
+        return cls(drawn.value, drawn.old_value, drawn.mask, drawn.scores)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class FinishedResponses(ScoredResponses):
 
     Whoever chooses the next token by V of the prefix that it makes asks for V of
     finished responses as well. Their value is their score, and nothing follows it.
+    With a discount below 1 the score is one token further away than in the class above.
     """
 
     def batch(self, critic, rows: Tensor, ref: None) -> ValueRollouts:

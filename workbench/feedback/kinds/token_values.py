@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 from workbench.core.fields import constant, frozen, learned, masks
 from workbench.core.logps import last_token
 from workbench.feedback.kind import Kind
-from workbench.feedback.kinds.rollouts import Rollouts
+from workbench.feedback.kinds.responses import example_logps
 from workbench.feedback.kinds.scored_prefixes import ScoredResponses, of_both
 
 
@@ -63,17 +63,24 @@ class TokenValues:
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):
         """Random valid values, for generic tests and ``teach.check``."""
-        drawn, heads, tokens = Rollouts.example(generator, batch, time, dtype), 2, 4
+        _, mask = example_logps(generator, batch, time, dtype)
+        heads, tokens = 2, 4
 
         def noise(*more: int) -> Tensor:
-            made = torch.randn(batch, time, *more, generator=generator, dtype=dtype)
-            mask = drawn.mask.reshape(batch, time, *[1] * len(more))
-            return torch.where(mask, made, 0.0)
+            shape = (batch, time, *more)
+            made = torch.randn(shape, generator=generator, dtype=dtype)
+            return torch.where(mask.reshape(batch, time, *[1] * len(more)), made, 0.0)
 
         q = noise(heads, tokens)
         taken = torch.randint(tokens, (batch, time), generator=generator)
-        target = picked(q, taken) + noise(heads) / 2
-        return cls(q, drawn.values, target, taken, drawn.mask, drawn.scores)
+        return cls(
+            q=q,
+            v=noise(),
+            target=picked(q, taken) + noise(heads) / 2,
+            taken=taken,
+            mask=mask,
+            scores=torch.randn(batch, generator=generator, dtype=dtype),
+        )
 
 
 def picked(

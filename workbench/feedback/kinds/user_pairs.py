@@ -73,8 +73,11 @@ class UserPairScores:
             return torch.randn(*shape, generator=generator, dtype=dtype)
 
         judged = torch.randint(2, 10, (batch,), generator=generator).to(dtype)
-        sides, rest = draw(2, batch), draw(5, batch, 2)
-        return cls(*sides, *rest, judged)
+        chosen, rejected = draw(2, batch)
+        slope, other_slope, mean, log_std, noise = draw(5, batch, 2)
+        return cls(
+            chosen, rejected, slope, other_slope, mean, log_std, noise, pairs=judged
+        )
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class UserPairs(AroundPairs):
     ) -> tuple[Int[Tensor, "batch context"], Bool[Tensor, "batch context"]]:
         """Rows of other pairs of the same users, and which of them count.
 
+        Where a user has too few, the row itself stands, and does not count.
         Rows of one user share their context but for themselves, so that few responses
         need be read.
         """
@@ -120,7 +124,7 @@ class UserPairs(AroundPairs):
         known = (place < count[mine][:, None]) & (others != rows[:, None])
         # one too many was taken, in case that one is the pair itself
         known &= known.cumsum(-1) <= self.size
-        return others, known
+        return torch.where(known, others, rows[:, None]), known
 
     def batch(self, model, rows: Tensor, ref=None) -> UserPairScores:
         """Scores by taste, and what the contexts tell of it, for some of the rows."""
@@ -130,16 +134,14 @@ class UserPairs(AroundPairs):
         read, place = torch.cat([rows, others.flatten()]).unique(return_inverse=True)
         own, around = place[: len(rows)], place[len(rows) :].reshape(others.shape)
         parts = model.read(self.pairs[read].both)
-        (base, base_2), (slope, slope_2), (code, code_2) = (
-            part.unflatten(0, (2, -1)) for part in parts
-        )
-        mean, log_std = model.posterior(code[around], code_2[around], known)
+        base, slope, code = (part.unflatten(0, (2, -1)) for part in parts)
+        mean, log_std = model.posterior(code[0][around], code[1][around], known)
         user, count = self._users
         return UserPairScores(
-            chosen=base[own],
-            rejected=base_2[own],
-            slope_chosen=slope[own],
-            slope_rejected=slope_2[own],
+            chosen=base[0][own],
+            rejected=base[1][own],
+            slope_chosen=slope[0][own],
+            slope_rejected=slope[1][own],
             mean=mean,
             log_std=log_std,
             noise=torch.randn(mean.shape, generator=stream).to(mean.dtype),

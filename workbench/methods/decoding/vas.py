@@ -36,16 +36,21 @@ from workbench.core.advantages import gae
 from workbench.core.card import Card
 from workbench.core.logps import Reduce, sequence_logps
 from workbench.feedback.kinds.scored_prefixes import ValueRollouts
+from workbench.loops import values
+from workbench.models.policy import Policy
+from workbench.models.steered_policy import SteeredPolicy, next_values
 
 card = Card(
     key="vas",
     title="Value-augmented sampling",
     parents=("soft_backup",),
-    needs=("rollouts", "reward", "value head"),
+    needs=("rollouts", "reward", "reference", "value head"),
     paper="Han et al. 2024 (2405.06639)",
     check="Decoding with V* and b = 1/β is π*_β; the fixed point of the fit is V^ref.",
     claim="Approaches best-of-128 at lower cost, and beats PPO on the same data.",
     notebook="60",
+    loop=values,
+    hooks=("decode",),
 )
 
 Actions = Float[Tensor, "*lead action"]
@@ -95,6 +100,25 @@ def next_token_logits(base_logits: Actions, values: Actions, cfg: Config) -> Act
     candidates = values.gather(-1, top)
     bonus = cfg.strength * (candidates - candidates.mean(-1, keepdim=True))
     return base_logits.scatter_add(-1, top, bonus.to(base_logits))
+
+
+def decode(model, reference: Policy, cfg: Config) -> SteeredPolicy:
+    """The reference, steered by V of the prefix that each candidate makes.
+
+    Args:
+        model: a critic; its ``after(ids)`` is V of the prefix that ends with each
+            token, and that of a finished response is its reward.
+        reference: one policy.
+        cfg: ``strength`` and ``top_k``.
+    """
+
+    def steer(critic, ids: Tensor, logits: Tensor) -> Tensor:
+        top = logits.topk(min(cfg.top_k, logits.shape[-1]), dim=-1).indices
+        known = next_values(critic, ids, top).to(logits)
+        values = torch.zeros_like(logits).scatter(-1, top, known)
+        return next_token_logits(logits, values, cfg)
+
+    return SteeredPolicy(reference, model, steer)
 
 
 def _paid_everywhere(batch: ValueRollouts, cfg: Config) -> Tensor:

@@ -12,8 +12,8 @@ Compared with IPO:
 Valid only if:
     0 < τ ≤ η and the two responses are drawn independently from π_t: pairs of the best
     and the worst of many do not have the minimiser below. A round is solved, not only
-    begun. A constant η must be large: where a cycle turns by w per unit of 1/η, rounds
-    circle for ever unless 1/η < 2τ/(τ² + w²).
+    begun. η must be large where preferences run in circles: for rock, paper, scissors
+    won by 1/2 + d and uniform π_ref, rounds end only if 1/η < 2τ/(τ² + d²/3).
 
 Fixed point:
     the minimiser of a round is π_{t+1} ∝ π_ref^(τ/η) π_t^(1 − τ/η) exp(p(y ≻ π_t)/η),
@@ -85,7 +85,9 @@ def step(
     return ((held + wins) / cfg.eta).log_softmax(-1)
 
 
-def mixed(ref: Tensor, old: Tensor, cfg: Config) -> Tensor:
+def mixed(
+    ref: Float[Tensor, "batch time"], old: Float[Tensor, "batch time"], cfg: Config
+) -> Float[Tensor, "batch time"]:
     """Token log-probs under π_ref^(τ/η) π_t^(1 − τ/η), up to its norm."""
     share = cfg.tau / cfg.eta
     return share * ref + (1 - share) * old

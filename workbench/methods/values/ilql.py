@@ -48,7 +48,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import pad
 
 from workbench.core import edits
 from workbench.core.card import Card
@@ -75,7 +74,7 @@ card = Card(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of ILQL; the authors' are those of their comments on Reddit.
+    """Settings of ILQL; the authors' are those for comments on Reddit.
 
     Attributes:
         tau: τ of the expectile, ½ for the mean, near 1 for the maximum.
@@ -101,7 +100,7 @@ def build(vocab, cfg: Config, seed: int) -> TokenCritic:
     return TokenCritic.tiny(vocab, cfg.heads, seed=seed)
 
 
-def after_step(model: TokenCritic, cfg: Config) -> None:
+def after_step(model, cfg: Config) -> None:
     """Move the slow copy."""
     model.follow(cfg.polyak)
 
@@ -113,10 +112,10 @@ def advantage(
     return target.amin(-2) - v[..., None]
 
 
-def decode(model: TokenCritic, reference: Policy, cfg: Config) -> SteeredPolicy:
+def decode(model, reference: Policy, cfg: Config) -> SteeredPolicy:
     """The reference, with b times the advantage added to its logits."""
 
-    def steer(critic: TokenCritic, ids: Tensor, logits: Tensor) -> Tensor:
+    def steer(critic, ids: Tensor, logits: Tensor) -> Tensor:
         read, last = critic.after(ids), slice(-logits.shape[1], None)
         bonus = cfg.strength * advantage(read.target[:, last], read.v[:, last])
         return logits + bonus.to(logits)
@@ -124,50 +123,38 @@ def decode(model: TokenCritic, reference: Policy, cfg: Config) -> SteeredPolicy:
     return SteeredPolicy(reference, model, steer)
 
 
-def targets(batch: TokenValues, cfg: Config) -> Float[Tensor, "batch time"]:
+def goals(batch: TokenValues, cfg: Config) -> Float[Tensor, "batch time"]:
     """r + γ V of the next prefix, a constant."""
     return (batch.rewards + cfg.gamma * batch.next_v).detach()
 
 
-def _td(batch: TokenValues, goal: Tensor) -> Float[Tensor, "batch time"]:
-    return ((batch.taken_q - goal[..., None]) ** 2).sum(-1)
-
-
-def loss(batch: TokenValues, cfg: Config) -> Float[Tensor, " batch"]:
+def loss(batch: TokenValues, cfg: Config, goals=goals) -> Float[Tensor, " batch"]:
     """TD error of Q, expectile error of V and the CQL term of each response."""
+    td = ((batch.taken_q - goals(batch, cfg)[..., None]) ** 2).sum(-1)
     gap = batch.target.detach().amin(-1) - batch.v
     value = torch.where(gap < 0, 1 - cfg.tau, cfg.tau) * gap**2
     price = (batch.q.logsumexp(-1) - batch.taken_q).sum(-1)
-    each = _td(batch, targets(batch, cfg)) + value + cfg.cql * price
-    return sequence_logps(each, batch.mask, cfg.reduce)
+    return sequence_logps(td + value + cfg.cql * price, batch.mask, cfg.reduce)
 
 
-def _with_goal(goal: Callable[[TokenValues, Config], Tensor]) -> edits.Loss:
-    """The loss with another target of Q."""
-
-    def wrong(batch: TokenValues, cfg: Config) -> Tensor:
-        change = _td(batch, goal(batch, cfg)) - _td(batch, targets(batch, cfg))
-        return loss(batch, cfg) + sequence_logps(change, batch.mask, cfg.reduce)
-
-    return edits.instead(loss, wrong)
+def _with_goals(wrong: Callable[[TokenValues, Config], Tensor]) -> edits.Loss:
+    return edits.instead(loss, lambda batch, cfg: loss(batch, cfg, wrong))
 
 
 mistakes = {
-    "1 gradient through the next value": _with_goal(
+    "1 gradient through the next value": _with_goals(
         lambda batch, cfg: batch.rewards + cfg.gamma * batch.next_v
     ),
     "2 no slow copy": edits.with_batch(loss, target=lambda batch: batch.taken_q),
     "3 expectile turned round": edits.with_config(loss, tau=lambda cfg: 1 - cfg.tau),
-    "4 score paid at every token": _with_goal(
-        lambda batch, cfg: batch.scores[:, None] + (cfg.gamma * batch.next_v).detach()
+    "4 score paid at every token": _with_goals(
+        lambda batch, cfg: batch.scores[:, None] + cfg.gamma * batch.next_v.detach()
     ),
-    "5 padding follows the end": _with_goal(
-        lambda batch, cfg: (
-            batch.rewards + cfg.gamma * pad(batch.v[:, 1:], (0, 1)).detach()
-        )
+    "5 padding follows the end": _with_goals(
+        lambda batch, cfg: batch.rewards + cfg.gamma * batch.v.detach().roll(-1, 1)
     ),
     "6 padding counted": edits.mask_ignored(loss),
     "7 mean of the slow heads": edits.with_batch(
-        loss, target=lambda batch: batch.target.mean(-1, keepdim=True)
+        loss, target=lambda b: b.target.mean(-1, keepdim=True).expand_as(b.target)
     ),
 }

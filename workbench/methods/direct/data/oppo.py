@@ -90,7 +90,7 @@ def loss(batch: LatentPairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """Log-loss of both responses, two triplets and two norms of each pair, in nats."""
     first, second = batch.logps()
     codes = (batch.code_chosen, batch.code_rejected)
-    held = tuple(code.detach() for code in codes)
+    held = (batch.code_chosen.detach(), batch.code_rejected.detach())
     arrange = triplet(batch.policy_ideal.detach(), *codes, cfg.margin)
     aim = triplet(batch.policy_ideal, *held, cfg.margin)
     size = sum((vector_norm(code, dim=-1) - 1) ** 2 for code in codes)
@@ -101,7 +101,7 @@ def loss(batch: LatentPairLogps, cfg: Config) -> Float[Tensor, " batch"]:
 def prepare(labels: Labels, world, reference, cfg: Config, seed: int) -> Prepared:
     """A decoder that starts from the reference, with codes; it writes from z*."""
     policy = LatentPolicy.tiny(reference, world.vocab, seed=seed)
-    data = LatentPairs(labels.pairs)
+    data = LatentPairs(labels.comparisons)
     return Prepared(data, policy, None, lambda it: it.at_ideal().response_logps(world))
 
 

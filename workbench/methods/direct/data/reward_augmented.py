@@ -97,11 +97,11 @@ def augment(
 
 def prepare(labels: Labels, world, reference, cfg: Config, seed: int) -> Prepared:
     """Goals at five quantiles of the scores heard; one writes with the highest."""
-    chosen, rejected = labels.utilities
+    chosen, rejected = labels.scores
     shares = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
     goals = Goals(world, torch.cat([chosen, rejected]).quantile(shares).tolist())
     asked = conditioned(reference, world, goals)
-    data = augment(labels.pairs, chosen, rejected, goals)
+    data = augment(labels.comparisons, chosen, rejected, goals)
     policy, top = asked.copies(1), goals.at(-1)
     return Prepared(data, policy, asked, lambda it: it.response_logps(goals)[top])
 

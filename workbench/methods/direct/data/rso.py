@@ -123,7 +123,7 @@ def pairs(candidates: Lists, cfg: Config, generator: torch.Generator) -> Pairs:
 
 def prepare(labels: Labels, world, reference, cfg: Config, seed: int) -> Prepared:
     """At most 64 labelled responses to a prompt are candidates for its pairs."""
-    fewest = int(labels.pairs.chosen.prompt.bincount().min())
+    fewest = int(labels.comparisons.chosen.prompt.bincount().min())
     drawn = pairs(join(labels, min(64, 2 * fewest)), cfg, generator(seed, "rso"))
     policy = reference.copies(1)
     return Prepared(drawn, policy, reference, lambda it: it.response_logps(world))

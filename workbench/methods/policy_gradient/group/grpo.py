@@ -11,15 +11,16 @@ Compared with PPO:
 
 Valid only if:
     k ≥ 2 independent responses of the policy to each prompt lie side by side. "token"
-    counts over a group, as DAPO's objective, not over the batch (TRL, verl): what a
-    response weighs depends on no other prompt, and members of a stack do not mix.
+    counts over a group, as DAPO's objective: no other prompt, no other member of a
+    stack changes what y weighs. TRL counts over the batch: a group then weighs its
+    tokens over the mean of all groups; and TRL's KL is that of ``weigh_kl``.
 
 Fixed point:
     not π*_β. At ρ = 1, E ∇L is −(k − 1)/k ∇E[r]/length for "constant" without scale;
-    "response" weighs each y by 1/|y|, and scale weighs prompts: with 0/1 rewards and
-    many responses it climbs 2 arcsin √p, p the chance of 1. k3 pulls along ∇KL(π_ref‖π)
-    of each token, with ``weigh_kl`` along ∇KL(π‖π_ref). One token, k = 2, scale:
-    π = π_ref/(1 − a/β), a(y) = E_π sign(r(y) − r(y′))/√2: only the order of r counts.
+    "response" weighs y by 1/|y|, scale weighs prompts: for 0/1 rewards and large k it
+    climbs 2 arcsin √p, p the chance of 1. k3 pulls along ∇KL(π_ref‖π) of each token,
+    ``weigh_kl`` along ∇KL(π‖π_ref). One token, k = 2, scale: π = π_ref/(1 − a/β) with
+    a(y) = E_π sign(r(y) − r(y′))/√2, so that only the order of r counts.
 
 Known mistakes:
     (1) mean and deviation of the batch: prompts are mixed.
@@ -80,10 +81,8 @@ def advantages(rollouts: Rollouts, cfg: Config) -> Float[Tensor, "batch time"]:
     return torch.where(rollouts.mask, relative[:, None], 0.0)
 
 
-def aggregate(
-    values: Float[Tensor, "batch time"], batch: Rollouts, cfg: Config
-) -> Float[Tensor, " batch"]:
-    """One value per response; their mean is the one that ``aggregation`` names."""
+def aggregate(values: Tensor, batch: Rollouts, cfg: Config) -> Float[Tensor, " batch"]:
+    """Token values as one per response, whose mean is that which the config names."""
     total, length = sequence_logps(values, batch.mask), batch.mask.sum(-1)
     if cfg.aggregation == "constant":
         return total / cfg.length
@@ -95,7 +94,7 @@ def aggregate(
 
 def loss(batch: Rollouts, cfg: Config) -> Float[Tensor, " batch"]:
     """β k3 minus the clipped gain of each response; reads ``advantages``."""
-    value, ratio = batch.advantages.detach(), importance_ratio(batch.policy, batch.old)
+    value, ratio = batch.advantage.detach(), importance_ratio(batch.policy, batch.old)
     kept = ratio.clamp(1 - cfg.clip_low, 1 + cfg.clip_high)
     gain = torch.minimum(ratio * value, kept * value)
     cost = cfg.beta * kl.k3(batch.policy - batch.ref.detach())

@@ -71,7 +71,7 @@ def token_rewards(rollouts: Rollouts, cfg: Config) -> Float[Tensor, "batch time"
 
 def fill(rollouts: Rollouts, rewards: Tensor, cfg: Config) -> Rollouts:
     """The rollouts with the advantages and returns that these token rewards give."""
-    values, mask = rollouts.old_values.detach(), rollouts.mask
+    values, mask = rollouts.old_value.detach(), rollouts.mask
     estimate = gae(rewards, values, mask, cfg.gamma, cfg.lam)
     scaled = whiten(estimate, mask) if cfg.whiten else estimate
     targets = torch.where(mask, estimate + values, 0.0)
@@ -80,25 +80,25 @@ def fill(rollouts: Rollouts, rewards: Tensor, cfg: Config) -> Rollouts:
 
 def advantages(rollouts: Rollouts, cfg: Config) -> Float[Tensor, "batch time"]:
     """GAE of the token rewards, whitened over the batch if ``cfg.whiten``."""
-    return fill(rollouts, token_rewards(rollouts, cfg), cfg).advantages
+    return fill(rollouts, token_rewards(rollouts, cfg), cfg).advantage
 
 
 def returns(rollouts: Rollouts, cfg: Config) -> Float[Tensor, "batch time"]:
     """What the critic is to predict: GAE before any whitening, plus V_old."""
-    return fill(rollouts, token_rewards(rollouts, cfg), cfg).returns
+    return fill(rollouts, token_rewards(rollouts, cfg), cfg).target
 
 
 def policy_loss(batch: Rollouts, cfg: Config) -> Float[Tensor, " batch"]:
     """−min(ρA, clip(ρ)A) over the tokens of each response; reads ``advantages``."""
     ratio = importance_ratio(batch.policy, batch.old)
-    gain = clipped_gain(ratio, batch.advantages, cfg.clip)
+    gain = clipped_gain(ratio, batch.advantage, cfg.clip)
     return -sequence_logps(gain, batch.mask, cfg.reduce)
 
 
 def value_loss(batch: Rollouts, cfg: Config) -> Float[Tensor, " batch"]:
     """Clipped squared error of V over the tokens; reads ``returns``."""
-    known = (batch.old_values, batch.returns, cfg.clip_value)
-    return sequence_logps(clipped_error(batch.values, *known), batch.mask, cfg.reduce)
+    known = (batch.old_value, batch.target, cfg.clip_value)
+    return sequence_logps(clipped_error(batch.value, *known), batch.mask, cfg.reduce)
 
 
 def loss(batch: Rollouts, cfg: Config) -> Float[Tensor, " batch"]:
@@ -128,7 +128,7 @@ def _padding_value(batch: Rollouts, cfg: Config) -> Tensor:
 
 def _no_minimum(batch: Rollouts, cfg: Config) -> Tensor:
     ratio = importance_ratio(batch.policy, batch.old).clamp(1 - cfg.clip, 1 + cfg.clip)
-    policy = -sequence_logps(ratio * batch.advantages, batch.mask, cfg.reduce)
+    policy = -sequence_logps(ratio * batch.advantage, batch.mask, cfg.reduce)
     return policy + cfg.value_weight * value_loss(batch, cfg)
 
 

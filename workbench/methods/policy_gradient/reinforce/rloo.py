@@ -81,7 +81,7 @@ def advantages(rollouts: Rollouts, cfg: Config) -> Float[Tensor, "batch time"]:
 
 def loss(batch: Rollouts, cfg: Config) -> Float[Tensor, " batch"]:
     """−A log π(y|x) of each response, or its clipped form; reads ``advantages``."""
-    advantage = sequence_logps(batch.advantages, batch.mask, "mean").detach()
+    advantage = sequence_logps(batch.advantage, batch.mask, "mean").detach()
     logp = sequence_logps(batch.policy, batch.mask)
     if cfg.clip is None:
         return -advantage * logp
