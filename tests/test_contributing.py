@@ -125,7 +125,7 @@ def test_it_keeps_the_house_rules(rule):
     assert rule(METHOD, EXAMPLES[METHOD]) == []
 
 
-# ---- a kind, a loop, a world and a measure: one file each ------------------------------
+# ---- a kind, a loop, a world and a measure: one file each ---------------------
 
 
 @pytest.fixture

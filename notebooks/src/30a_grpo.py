@@ -265,3 +265,22 @@ Markdown(
     "division by the group's tokens changes the chance by "
     f"{gain['tokens_gold']}."
 )
+
+# %% [markdown]
+# ## What did not come out, and what is not said
+#
+# The cell above gives each verdict as it came; a verdict "not at this scale"
+# means that the interval over seeds contains both answers. Three limits are
+# known beforehand. Answers have one to four tokens here, so the division by
+# the length weighs them by at most four, where long chains of reasoning
+# differ by far more. With one pass over each batch ρ = 1, and no clip acts.
+# Adam hides what a division does to the length of the step, so nothing here
+# is about learning rates.
+#
+# ## References
+#
+# * Shao et al. 2024, *DeepSeekMath* (GRPO), arXiv 2402.03300.
+# * Liu et al. 2025, *Understanding R1-Zero-like training* (Dr. GRPO), arXiv
+#   2503.20783.
+# * Yu et al. 2025, *DAPO*, arXiv 2503.14476.
+# * Ahmadian et al. 2024, *Back to basics* (RLOO), arXiv 2402.14740.

@@ -48,7 +48,7 @@ from workbench.core.logps import sequence_logps
 from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
 from workbench.feedback.kinds.scored_prefixes import ScoredResponses
-from workbench.loops import offline
+from workbench.loops import values as value_loop
 from workbench.measure import prefix_values, token_advantages
 
 # %%
@@ -267,8 +267,8 @@ def measure(critic):  # error of V, prefixes weighed with visits
 # %%
 def learn(method=vas):  # a value model a seed
     fresh = [heads.ValueModel.tiny(world.vocab, seed=s) for s in range(seeds)]
-    return offline.fit(
-        heads.ValueModel.stack(fresh).to(DEVICE), None, data, method,
+    return value_loop.fit(
+        heads.ValueModel.stack(fresh).to(DEVICE), data, method,
         vas.Config(), steps=steps, seed=SEED, measures=[measure],
         every=max(1, steps // 10),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Notebook sources keep the form of a lesson."""
+"""Notebook sources keep the form of a lesson, or of a study beside one."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,9 @@ from workbench.runner import build, page, series
 
 ROOT = Path(__file__).parents[2]
 SOURCES = series.sources(ROOT)
-CELLS = range(35, 56)
-CODE_LINES, CELL_LINES, COLUMNS = 200, 12, 79
+CELLS, CODE_LINES = range(35, 56), 200
+STUDY_CELLS, STUDY_LINES = range(1, 26), 120
+CELL_LINES, COLUMNS = 12, 79
 LONGER = {"80_arena": 360}  # every method of a family in two worlds
 # Captions, claims and settings are prose that happens to stand in a call.
 PROSE = re.compile(r'\s*((caption|statement|title|setting|paper)=)?\(?f?".*"\)?,?$')
@@ -21,19 +22,26 @@ def code_lines(cell) -> list[str]:
     return [line for line in cell.source.splitlines() if line.strip()]
 
 
+def is_study(source: build.Source) -> bool:
+    """A study, `NNx_name`, asks one question; a lesson, `NN_name`, teaches an hour."""
+    return re.match(r"\d\d[a-z]_", source.name) is not None
+
+
 @pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
 def source(request) -> build.Source:
     return build.read(request.param)
 
 
-def test_a_lesson_has_35_to_55_cells_and_at_most_200_lines_of_code(source):
+def test_a_lesson_and_a_study_have_the_size_of_one(source):
+    """Cells 35 to 55 and 200 lines of code; of a study at most 25 and 120."""
+    study = is_study(source)
     cells = source.notebook.cells
     # solutions are not part of the hour: a student's copy does not have them
     taught = [c for c in cells if "solution" not in c.metadata.get("tags", [])]
     lines = [x for c in taught if c.cell_type == "code" for x in code_lines(c)]
     total = sum(not PROSE.match(line) for line in lines)
-    assert len(cells) in CELLS, f"{len(cells)} cells"
-    assert total <= CODE_LINES, f"{total} lines of code"
+    assert len(cells) in (STUDY_CELLS if study else CELLS), f"{len(cells)} cells"
+    assert total <= (STUDY_LINES if study else CODE_LINES), f"{total} lines of code"
 
 
 def test_a_cell_fits_a_slide(source):

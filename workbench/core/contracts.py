@@ -101,12 +101,13 @@ class RewardModel(Protocol):
     """What says how good a response is: a trained model, an ensemble, a judge.
 
     Attributes:
-        members: models that answer together; 1 for a single one.
+        members: seeds side by side, whose rows are member-major; an ensemble that
+            answers with one voice is one member.
     """
 
     @property
     def members(self) -> int:
-        """Models that answer together."""
+        """Seeds side by side."""
         ...
 
     def scores(self, tokens: Tokens) -> Tensor:

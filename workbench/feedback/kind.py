@@ -5,7 +5,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 
@@ -141,6 +141,7 @@ def reads(method: Any, default: type | None = None) -> type:
     return vars(method).get("reads") or batch_class(method.loss, default)
 
 
+@lru_cache(maxsize=1024)
 def batch_class(loss: Callable, default: type | None = None) -> type:
     """The batch a loss reads: the annotation of its first argument.
 

@@ -59,4 +59,9 @@ def built(problem: Any, method: Method, cfg: Any, default: Any) -> Any:
         else build(problem.vocab, cfg, seed)
         for seed in problem.seeds
     ]
-    return problem.place(made[0] if len(made) == 1 else type(made[0]).stack(made))
+    if len(made) == 1:
+        return problem.place(made[0])
+    stack = getattr(type(made[0]), "stack", None)
+    if stack is None:
+        raise BadCall(f"{method.card.key} trains one seed at a time")
+    return problem.place(stack(made))

@@ -31,8 +31,8 @@ class Schedule:
             epochs, a few times) from one batch.
         batch_size: examples per step and member.
         lr: Adam's step size.
-        seed: of the order of the data and of sampling; member m of a stack uses
-            ``seed + m``.
+        seed: of the order of the data, where member m of a stack uses ``seed + m``; and
+            of sampling, where the members of a stack share one stream of draws.
         measures: called on what is trained at step 0, every ``every`` steps and at the
             end; each returns a frame with one row per seed.
         every: steps between measures, and between the states kept in ``out``.

@@ -11,8 +11,10 @@ Compared with soft values:
 
 Valid only if:
     responses were drawn from the frozen policy, without a KL in the reward; V(s·v) of a
-    finished response is its reward. The centring is not cosmetic: tokens outside the
-    top k keep their logits, so the bonus must be 0 on average over those inside.
+    finished response is its reward. Labelled pairs are drawn until their two responses
+    differ, so frequent ones are a little too rare among them. The centring is not
+    cosmetic: tokens outside the top k keep their logits, so the bonus must be 0 on
+    average over those inside.
 
 Fixed point:
     V^ref for every λ. b → ∞ over the whole vocabulary is greedy policy improvement; b
