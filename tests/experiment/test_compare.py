@@ -133,6 +133,23 @@ def test_every_direct_method_takes_part_or_says_why_not(problem):
     assert (frame["frontier_gap"] > -1e-6).all()
 
 
+@pytest.mark.parametrize("family", ["policy_gradient", "games", "iterative"])
+def test_methods_that_learn_from_their_own_responses_are_compared_too(problem, family):
+    """They write as many responses per step as others read, and are measured alike."""
+    members, left_out = experiment.candidates(family)
+    frame = experiment.compare(members, problem, BRIEF)
+    assert members and not left_out
+    assert (frame["problem"] == "").all(), frame["problem"].unique()
+    assert (frame["kl"] > 0).all() and frame["seed"].tolist() == [3, 4] * len(members)
+
+
+def test_what_a_world_cannot_give_is_a_problem_of_the_row():
+    stories = experiment.of_stories([0], n_pairs=8, held_out_pairs=4, samples=4)
+    (game,), _ = experiment.candidates("games")
+    frame = experiment.compare([game], stories, BRIEF)
+    assert "whose responses are all known, and stories is none" in frame["problem"][0]
+
+
 def test_labels_repeat_and_seeds_differ():
     one, two = (
         experiment.of_reviews([3, 4], n_pairs=40, max_words=2) for _ in range(2)

@@ -13,7 +13,6 @@ from workbench.core.errors import BadOption, MissingInput
 from workbench.core.suggest import suggest
 from workbench.experiment import needs
 from workbench.feedback.kind import batch_class, kind_of
-from workbench.loops import offline
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def candidate(module: ModuleType, cfg: Any) -> Candidate:
 def candidates(
     family: str, beta: float | None = None
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Every method of a family that learns a policy from labels.
+    """Every method of a family that trains a policy, from labels or from its own.
 
     Args:
         family: a folder of ``workbench.methods``, such as direct or direct/links.
@@ -105,8 +104,8 @@ def check_family(family: str) -> None:
         tops = sorted({path.partition("/")[0] for path in paths})
         taken = [f for f in tops if not all(map(_obstacle, _modules(f)))]
         raise BadOption(
-            f"compare ranks methods with a loss on labels, which no method of the "
-            f"family {family} has; the families it takes are {' and '.join(taken)}"
+            f"compare ranks methods that train a policy, which no method of the family "
+            f"{family} does; the families it takes are {', '.join(taken)}"
         )
 
 
@@ -166,9 +165,8 @@ def _obstacle(module: ModuleType) -> str | None:
     where = f"notebook {module.card.notebook} shows it"
     if module.card.loop is None:
         return f"it has no loss on labels, but a closed form; {where}"
-    if module.card.loop is not offline:
-        learns = module.card.loop.__doc__.partition("\n")[0].rstrip(".")
-        return f"it learns otherwise: {learns[0].lower()}{learns[1:]}; {where}"
+    if module.card.loop.TRAINS != "policy":
+        return f"it trains no policy, but a {module.card.loop.TRAINS}; {where}"
     try:
         needs.check_labels(module, needs.WORLD, "a world")
     except MissingInput as error:

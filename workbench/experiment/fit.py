@@ -11,11 +11,13 @@ from torch import Tensor
 
 from workbench.core.errors import NonFiniteGradient, WorkbenchError, printable
 from workbench.core.fields import freeze, tensors
+from workbench.experiment import needs
 from workbench.experiment.candidates import Candidate
 from workbench.experiment.evaluation import Evaluation
 from workbench.experiment.problem import Problem
 from workbench.experiment.watched import MEASURED, START, BadMethod, alone, told
 from workbench.feedback.kind import DataSet
+from workbench.loops import offline, online
 from workbench.loops.order import batch
 from workbench.loops.schedule import Schedule, Settings
 
@@ -107,6 +109,8 @@ def _trained(observed: "Observed", problem: Problem, budget: Schedule):
 
 def _once(observed: "Observed", problem: Problem, budget: Schedule):
     one = observed.candidate
+    if one.card.loop is not offline:
+        return _own(observed, problem, budget)
     prepared = problem.prepared(observed, one.cfg)
     size = examples(budget.batch_size, prepared.data, problem)
     _first_gradient(observed, problem, prepared, size)
@@ -125,6 +129,21 @@ def _once(observed: "Observed", problem: Problem, budget: Schedule):
     with torch.no_grad():
         known = prepared.response_logps(run.policy)
     return evaluation.of_distribution(known), run.seconds
+
+
+def _own(observed: "Observed", problem: Problem, budget: Schedule):
+    """A method that learns from its own responses: as many of them per step."""
+    one = observed.candidate
+    needs.check(one, problem.gives, needs.WORLD, problem.name)
+    both = 2 if one.card.loop is online else 1  # two responses make a pair or a game
+    settings: Settings = {
+        "steps": budget.steps, "batch_size": both * budget.batch_size, "lr": budget.lr,
+        "seed": problem.seeds[0], "every": budget.steps,
+    }  # fmt: skip
+    run = one.card.loop.drive(problem, observed, one.cfg, settings)
+    observed.phase = MEASURED
+    evaluation = Evaluation(problem, observed, one.cfg, problem.beta)
+    return evaluation(run.policy), run.seconds
 
 
 def examples(pairs: int, data: DataSet, problem: Problem) -> int:
@@ -154,8 +173,9 @@ class Observed(SimpleNamespace):
         """The next call is the first step of a run."""
         self.phase, self._steps = START, count()
 
-    def loss(self, batch: Any, cfg: None) -> Tensor:
-        """One value per example; a gradient that is not finite ends the training."""
+    def loss(self, batch: Any, cfg: Any) -> Tensor:
+        """One value per example, by the candidate's own settings; a gradient that is
+        not finite ends the training."""
         self.phase, one = f"at step {next(self._steps)}", self.candidate
         where = f"{self.phase} ({one.file})" if one.file else self.phase
 

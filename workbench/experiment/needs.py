@@ -14,9 +14,12 @@ WORLD = frozenset({"pairs", "utilities", "proposal", "own", "token_reward"})
 FILE = frozenset({"pairs", "thumbs", "users", "utilities"})
 # what a loop may ask a problem for, as a sentence calls it
 ASKED = {
-    "reward": "a reward for responses that it writes itself",
-    "preference": "a preference oracle for responses that it writes itself",
-    "tree": "all responses to be known",
+    "reward": ("a reward for responses that it writes itself", "has none"),
+    "preference": (
+        "a preference oracle for responses that it writes itself",
+        "has none",
+    ),
+    "tree": ("a world whose responses are all known", "is none"),
 }
 
 
@@ -48,9 +51,9 @@ def check(
         )
     lacks = [ASKED[name] for name in loop.ASKS if name not in gives]
     if lacks:
+        needed, lack = lacks[0]
         raise MissingInput(
-            f"{card.key} needs {' and '.join(lacks)}, and {place} has none; "
-            f"{_instead(gives)}"
+            f"{card.key} needs {needed}, and {place} {lack}; {_instead(gives)}"
         )
     check_labels(method, parts, place)
     if hook(method, "prepare") is not None and "tree" not in gives:
@@ -76,7 +79,10 @@ def check_labels(method: Method, parts: Collection[str], place: str) -> None:
     try:
         kind.maker(parts, place)
     except MissingInput as error:
-        raise MissingInput(f"{key} learns from {kind.name}, and {error}") from None
+        hint = "; --users gives some" if "user" in str(error) else ""
+        raise MissingInput(
+            f"{key} learns from {kind.name}, and {error}{hint}"
+        ) from None
 
 
 def _instead(gives: Collection[str]) -> str:
