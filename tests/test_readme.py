@@ -26,7 +26,7 @@ STOPPED = {
     "make lab": "JupyterLab is at",
     ".venv/bin/workbench lab --fresh 20 --no-browser": "JupyterLab is at",
     "make figure": "00_start_here",
-    "workbench compare --family offline --out build/compare": "[2/",
+    "workbench compare --family direct --out build/compare": "[2/",
 }
 PATIENCE_S = 900  # only a broken command is waited for so long
 

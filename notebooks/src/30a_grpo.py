@@ -76,8 +76,8 @@ def wrong_length(logps):
     return (weight * words).sum(-1) / weight.sum(-1)
 
 
-frame = {"right": chance, "words if wrong": wrong_length(ref)}
-pd.DataFrame(frame, world.prompts).round(2)
+look = {"right": chance, "words if wrong": wrong_length(ref)}
+pd.DataFrame(look, world.prompts).round(2)
 
 # %% [markdown]
 # ## Division by the length, exactly
@@ -129,9 +129,8 @@ def weight(p, k):
 sizes = (2, 4, 16, 64)
 tilt = weight(0.05, K) / weight(0.5, K)
 ratio = weight(0.5, K) / ((K - 1) / K)
-rows = [[p, *(weight(p, k) for k in sizes)] for p in chance.tolist()]
-titles = ["p", *(f"c(p), k = {k}" for k in sizes)]
-pd.DataFrame(rows, world.prompts, titles).round(2)
+rows = [[weight(p, k) for k in sizes] for p in chance.tolist()]
+pd.DataFrame(rows, world.prompts, [f"c(p), k = {k}" for k in sizes]).round(2)
 
 # %%
 teach.claim(
@@ -196,9 +195,9 @@ table.round(3)
 
 # %%
 path = solutions.frontier(ref, right, right, torch.logspace(0.5, -1, 40))
-mean = table["kl_to_optimum"]
+mean = table.kl_to_optimum
 views.frontier(
-    last, path,
+    last[last.method != small], path,
     caption=f"{mean.idxmin()} ends nearest to π*_β, and {mean.idxmax()} "
     "furthest from it.",
 )  # fmt: skip
@@ -207,8 +206,9 @@ views.frontier(
 views.training_curves(
     curves, {"gold": "chance of a right answer", "wrong_length": "words"},
     by="method", title="Equal steps of 32 responses",
-    caption="The runs with the deviation lie above Dr. GRPO in gold; on "
-    f"average {table['wrong_length'].idxmax()} ends with the longest wrong ones.",
+    caption="At the end both runs with the deviation have more gold than "
+    "those of Dr. GRPO's β without it; on "
+    f"average {table.wrong_length.idxmax()}'s wrong answers end longest.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -228,12 +228,12 @@ def judge(key, said, a, b, column, unit, source=ours, **expected):
     )  # fmt: skip
 
 
-more = {"expected": "positive"}
-same = {"expected": "zero", "tolerance": 0.03}
+more, same = {"expected": "positive"}, {"expected": "zero", "tolerance": 0.03}
 # %%
 length = judge(
     "wrong_length", "Division by |y| makes wrong answers longer.",
-    "+ length", "Dr. GRPO", "wrong_length", "words", paper, **more)  # fmt: skip
+    "+ length", "Dr. GRPO", "wrong_length", "words", paper,
+    **more)  # fmt: skip
 deviation = judge(
     "deviation_gold", "The deviation gives more gold at equal steps.",
     "+ deviation", "Dr. GRPO", "gold", "chance", **more)  # fmt: skip
@@ -247,7 +247,8 @@ tokens = judge(
     "+ group's tokens", "Dr. GRPO", "gold", "chance", **same)  # fmt: skip
 rloo_nearer = judge(
     "rloo_nearer", "RLOO ends nearer to π*_β than Dr. GRPO.",
-    "Dr. GRPO", "RLOO", "kl_to_optimum", "nats of KL(π‖π*_β)", **more)  # fmt: skip
+    "Dr. GRPO", "RLOO", "kl_to_optimum", "nats of KL(π‖π*_β)",
+    **more)  # fmt: skip
 
 # %%
 Markdown(
@@ -263,13 +264,22 @@ Markdown(
 # %% [markdown]
 # ## What did not come out, and what is not said
 #
-# The cell above gives each verdict as it came; a verdict "not at this scale"
-# means that the interval over seeds contains both answers. Three limits are
-# known beforehand. Answers have one to four tokens here, so the division by
-# the length weighs them by at most four, where long chains of reasoning
-# differ by far more. With one pass over each batch ρ = 1, and no clip acts.
-# Adam hides what a division does to the length of the step, so nothing here
-# is about learning rates.
+# The push on the length of wrong answers is exact at π_ref, but after
+# training its sign is not decided. The likely reasons: answers have one to
+# four tokens here, so that the division weighs them by at most four, where
+# chains of reasoning differ by far more; wrong answers become rare; and the
+# KL term, divided too, pulls the length back.
+#
+# Whether the deviation is *only* a smaller β, and whether the tokens of the
+# group leave the gold as it is, cannot be told with five seeds at the
+# tolerance of 0.03 that was fixed before. The first comparison is also an
+# approximation: the factor is that of p = 0.5, and c(p) differs a little.
+#
+# RLOO and Dr. GRPO do not differ in a division alone. Dr. GRPO's reward term
+# is smaller by (k − 1)/k while its KL term is not, which is a larger β, and
+# its KL is k3 in the loss, not a part of the reward. With one pass over each
+# batch ρ = 1, and no clip acts. Adam hides what a division does to the size
+# of a step, so nothing here is about learning rates.
 #
 # ## References
 #

@@ -39,7 +39,7 @@ from IPython.display import Markdown
 
 from workbench import teach, views
 from workbench.loops import games, rounds
-from workbench.measure import exact
+from workbench.measure.exact import response_logps
 from workbench.methods.direct.links import dpo
 from workbench.methods.games import nash_md
 from workbench.methods.iterative import inpo
@@ -59,10 +59,9 @@ ref = reference.response_logps(world).detach().double()
 
 # %%
 felt = people.rewards(world).double()
-alone = torch.ones(1, dtype=torch.float64)
 crowds = {
     "cyclic": preference_games.population(felt, people.shares(), NOISE),
-    "Bradley–Terry": preference_games.population(felt[:1], alone, NOISE),
+    "fans": preference_games.population(felt[:1], torch.ones(1), NOISE),
 }
 
 
@@ -118,44 +117,43 @@ for c, P in crowds.items():
 # %%
 path = pd.DataFrame(rows, columns=["crowd", "method", "step", "gap"])
 end = path[path.step == n]
-wide = path.pivot(index=["method", "step"], columns="crowd", values="gap")
-wide = wide.reset_index()
+wide = path.set_index(["method", "step", "crowd"]).gap.unstack().reset_index()
 wide[wide.step == n].set_index("method")[list(crowds)].round(5)
 
 # %%
 views.training_curves(
     wide, dict.fromkeys(crowds, "duality gap (probability)"),
     by="method", log_y=True, title="Every round solved exactly",
-    caption="In the cyclic crowd only INPO's gap falls to the end; Nash-MD's "
-    "stops at its bias, and DPO's stays higher at every β.",
+    caption="In the cyclic crowd INPO ends lowest, then Nash-MD, then DPO at "
+    "every β; with fans alone DPO's gap is the same from round 1 on.",
 )  # fmt: skip
 
 
 # %%
-def judge(ends, key, crowd, said, a, b, source, **expected):
+def judge(ends, key, crowd, said, a, b="INPO", paper="ours", **expected):
     """Judge a difference of final gaps: that of a minus that of b."""
     gaps = ends[ends.crowd == crowd].set_index("method").gap
     return teach.claim(
-        key=key, statement=said, unit="duality gap (probability)",
-        effect=gaps.loc[[a]].values - gaps.loc[[b]].values, **expected,
-        **source, setting=f"{crowd}, τ = {TAU}, {ends.step.max()} rounds",
+        key=key, statement=said, paper=paper, out=OUT or None, **expected,
+        effect=gaps.loc[[a]].values - gaps.loc[[b]].values,
+        unit="duality gap (probability)",
+        kind="exact" if ends is end else "seeds",
+        setting=f"{crowd}, τ = {TAU}, {ends.step.max()} rounds",
     )  # fmt: skip
 
 
-paper = {"paper": "Zhang et al. 2024 (2407.00617)", "out": OUT or None}
-ours, more = {"paper": "ours", "out": OUT or None}, {"expected": "positive"}
 # %%
-held = {crowd: f"DPO, β = {beta}" for crowd, beta in best.items()}
-exact_dpo = judge(
-    end, "exact_dpo", "cyclic", "INPO ends nearer to Nash than iterative DPO.",
-    held["cyclic"], "INPO", paper, kind="exact", **more)  # fmt: skip
-exact_md = judge(
-    end, "exact_nash_md", "cyclic", "INPO ends nearer than Nash-MD.",
-    "Nash-MD", "INPO", ours, kind="exact", **more)  # fmt: skip
-BT, zero = "Bradley–Terry", {"expected": "zero", "tolerance": 0.005}
-exact_bt = judge(
-    end, "exact_bradley_terry", BT, "Without cycles DPO ends as near.",
-    held[BT], "INPO", ours, kind="exact", **zero)  # fmt: skip
+inpo_paper, up = "Zhang et al. 2024 (2407.00617)", {"expected": "positive"}
+beaten = ("cyclic", "INPO ends nearer to Nash than iterative DPO.")
+ahead = ("cyclic", "INPO ends nearer to Nash than Nash-MD.")
+alike = ("fans", "INPO and iterative DPO end equally near to Nash.")
+held = [f"DPO, β = {best[crowd]}" for crowd in crowds]
+zero = lambda most: {"expected": "zero", "tolerance": most}
+made = [
+    judge(end, "exact_dpo", *beaten, held[0], paper=inpo_paper, **up),
+    judge(end, "exact_nash_md", *ahead, "Nash-MD", **up),
+    judge(end, "exact_bradley_terry", *alike, held[1], **zero(0.005)),
+]  # fmt: skip
 
 # %% [markdown]
 # ## Rounds of sampled pairs
@@ -166,87 +164,85 @@ exact_bt = judge(
 
 
 # %%
-def watch(crowd):
-    """The settings of all runs, with the gap as their measure."""
+def share(crowd, updates):
+    """What all runs have in common; the gap is their measure."""
 
     def look(policy):
-        law = exact.response_logps(policy, world)
-        return pd.DataFrame({"gap": gap(crowd, law)})
+        return pd.DataFrame({"gap": gap(crowd, response_logps(policy, world))})
 
-    return {"measures": [look], "batch_size": 32, "seed": FIRST, "decay": True}
+    return {"measures": [look], "batch_size": 32, "seed": FIRST, "decay": True,
+            "steps": updates * steps, "every": updates * max(1, steps // 6)}  # fmt: skip
 
 
 # %%
-def in_rounds(crowd, name, method, setting):
-    """All seeds of a method that learns from pairs of its own."""
-    run = rounds.fit(
-        reference.copies(seeds), reference, world,
-        lambda a, b: crowds[crowd][a.prompt, a.response, b.response],
-        method, setting, steps=steps, updates=2,
-        every=max(1, steps // 6), **watch(crowd),
-    )  # fmt: skip
+def train(crowd, name, method, setting):
+    """All seeds of one method; two updates of Nash-MD stand for a round."""
+    start, P = (reference.copies(seeds), reference, world), crowds[crowd]
+    if method is nash_md:
+        run = games.fit(*start, lambda *at: P[at], method, setting,
+                        **share(crowd, 2))  # fmt: skip
+        run.metrics["step"] //= 2
+    else:
+        ask = lambda a, b: P[a.prompt, a.response, b.response]
+        run = rounds.fit(*start, ask, method, setting, updates=2,
+                         **share(crowd, 1))  # fmt: skip
     return run.metrics.assign(crowd=crowd, method=name)
 
 
 # %%
-def in_games(crowd):
-    """Nash-MD with as many updates: two games' steps stand for a round."""
-    run = games.fit(
-        reference.copies(seeds), reference, world,
-        lambda *at: crowds[crowd][at], nash_md, md, steps=2 * steps,
-        every=2 * max(1, steps // 6), **watch(crowd),
-    )  # fmt: skip
-    found = run.metrics.assign(crowd=crowd, method="Nash-MD")
-    return found.assign(step=found["step"] // 2)
-
-
-# %%
 soft = inpo.Config(tau=TAU, eta=ETA, soft=True)
-runs = [in_rounds("cyclic", "INPO, soft", inpo, soft)]
-for crowd, beta in best.items():
-    runs += [in_rounds(crowd, "INPO", inpo, cfg), in_games(crowd)]
-    runs.append(in_rounds(crowd, "DPO", dpo, dpo.Config(beta=beta)))
+runs = [train("cyclic", "INPO, soft", inpo, soft)]
+for c, beta in best.items():
+    runs += [train(c, "INPO", inpo, cfg), train(c, "Nash-MD", nash_md, md)]
+    runs.append(train(c, "DPO", dpo, dpo.Config(beta=beta)))
 sampled = pd.concat(runs, ignore_index=True)
 last = sampled[sampled.step == steps].sort_values("seed")
 last.groupby(["crowd", "method"])[["gap"]].mean().round(4)
 
 # %%
-order = last[last.crowd == "cyclic"].groupby("method").gap.mean().sort_values()
 views.training_curves(
     sampled[sampled.crowd == "cyclic"], {"gap": "duality gap (probability)"},
     x="step", by="method", title="Cyclic crowd, sampled pairs",
-    caption=f"After {steps} rounds the mean gap is smallest for "
-    f"{order.index[0]} and largest for {order.index[-1]}.",
+    caption="INPO and DPO, who hear labels, end with a larger gap than "
+    "Nash-MD and INPO with soft labels, who hear probabilities.",
 )  # fmt: skip
 
 # %%
-dpo_more = judge(
-    last, "sampled_dpo", "cyclic", "From labels INPO ends nearer than DPO.",
-    "DPO", "INPO", paper, **more)  # fmt: skip
-md_more = judge(
-    last, "sampled_nash_md", "cyclic", "INPO ends nearer than Nash-MD.",
-    "Nash-MD", "INPO", ours, **more)  # fmt: skip
-bt_more = judge(
-    last, "sampled_bradley_terry", BT, "INPO and DPO end alike.",
-    "DPO", "INPO", ours, expected="zero", tolerance=0.02)  # fmt: skip
-soft_more = judge(
-    last, "soft_labels", "cyclic", "Soft labels bring INPO nearer to Nash.",
-    "INPO", "INPO, soft", ours, **more)  # fmt: skip
+made += [
+    judge(last, "sampled_dpo", *beaten, "DPO", paper=inpo_paper, **up),
+    judge(last, "sampled_nash_md", *ahead, "Nash-MD", **up),
+    judge(last, "sampled_bradley_terry", *alike, "DPO", **zero(0.02)),
+    judge(last, "soft_labels", "cyclic", "Soft labels bring INPO nearer.",
+          "INPO", "INPO, soft", **up),
+]  # fmt: skip
 
 # %%
-said = lambda c: f"{c.mean:.2g} ({c.verdict})"
+said = {c.key: f"{c.mean:.2g} ({c.verdict})" for c in made}
 Markdown(
-    f"**Answer.** After {n} exact rounds in the cyclic crowd the best DPO is "
-    f"further from Nash than INPO by {said(exact_dpo)} of the gap and Nash-MD "
-    f"by {said(exact_md)}, and under Bradley–Terry DPO by {said(exact_bt)}; "
-    f"after {steps} rounds of sampled pairs the gap of DPO minus that of INPO "
-    f"is {said(dpo_more)}, that of Nash-MD minus that of INPO {said(md_more)}."
+    "**Answer.** A positive number is a gap larger than INPO's. After "
+    f"{n} exact rounds in the cyclic crowd: {said['exact_dpo']} for the best "
+    f"DPO and {said['exact_nash_md']} for Nash-MD; under Bradley–Terry "
+    f"{said['exact_bradley_terry']} for DPO. After {steps} rounds of sampled "
+    f"pairs in the cyclic crowd: {said['sampled_dpo']} for DPO and "
+    f"{said['sampled_nash_md']} for Nash-MD; under Bradley–Terry "
+    f"{said['sampled_bradley_terry']} for DPO."
 )
 
 # %% [markdown]
 # ## What did not come out, and what is not said
 #
-# PENDING
+# From sampled pairs the advantage of exact rounds did not show. INPO and DPO,
+# who hear one label per pair, end alike in the cyclic crowd, and Nash-MD ends
+# nearer to the Nash policy than INPO. The likely reason is noise, not the
+# fixed point: all runs stop far above the gaps of exact rounds, and INPO with
+# soft labels, who hears as much as Nash-MD, ends much lower than INPO with
+# drawn ones. A round of two updates is also only begun, not solved.
+#
+# Three limits. The paper's INPO takes the best and the worst of eight
+# responses per prompt; ours takes two independent ones, as its theory does.
+# Under Bradley–Terry a win rate is no reward, so DPO's optimum is not the
+# Nash policy at any β, and the remaining gap is that of the best β of three.
+# The grid's β was chosen by its own last gap, which favours DPO.
 #
 # ## References
 #

@@ -13,10 +13,10 @@ WAIT = 60_000  # ms
 SETUP = """
 import torch
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import sample_pairs
+from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.views.instruments import beta_explorer, token_microscope
 from workbench.views.instruments.token_state import token_frame
-from workbench.worlds import exact
+from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
 world = Reviews(max_words=3)
@@ -27,7 +27,7 @@ ref, proxy = world.author, 0.5 * world.gold + noise
 EXPLORER = "explorer = beta_explorer(world, ref, proxy)\nexplorer"
 MICROSCOPE = """
 pairs = sample_pairs(world, ref, 8, Annotator(), generator)
-after = exact.optimal_policy(ref, world.gold, 3.0)
+after = solutions.optimal_policy(ref, world.gold, 3.0)
 frame = token_frame(world, pairs, ref, ref, after, reward=world.gold, beta=1.0)
 microscope = token_microscope(frame)
 microscope

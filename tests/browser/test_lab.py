@@ -29,7 +29,7 @@ print("after")
 """
 TRAINING = """
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.pairs import sample_pairs
+from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.core.seeds import generator
 from workbench.loops import offline
 from workbench.methods.direct.links import dpo

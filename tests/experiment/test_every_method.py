@@ -14,6 +14,7 @@ import torch
 from workbench.catalogue import methods
 from workbench.core.errors import MissingInput
 from workbench.experiment import task, training
+from workbench.experiment.evaluation import optimum
 from workbench.experiment.training import run_command
 from workbench.experiment.training_settings import Settings
 
@@ -81,6 +82,9 @@ def test_every_method_trains_or_is_refused_in_one_sentence(
     assert frame["step"].tolist() == [0, 2]
     told = frame.select_dtypes("number").drop(columns=["ece"], errors="ignore").iloc[-1]
     assert told.notna().all(), told
+    if where == "reviews" and one.trains == "policy":
+        aims = optimum(module, module.Config()) is not None
+        assert ("kl_to_optimum" in frame) == aims, "a distance to what nobody aims at"
     # something has been learned: the last measures are not those of the start
     first, last = (frame.drop(columns=["step", "loss"]).iloc[i] for i in (0, 1))
     assert not first.equals(last)

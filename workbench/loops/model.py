@@ -3,6 +3,7 @@
 from typing import Any
 
 from workbench.core.contracts import Method, Trainable
+from workbench.core.errors import BadCall
 from workbench.core.fields import freeze
 from workbench.feedback.kind import DataSet
 from workbench.loops.checks import check_batch, check_method, check_rows, hook
