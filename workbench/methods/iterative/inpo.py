@@ -53,7 +53,7 @@ card = Card(
     paper="Zhang et al. 2024 (2407.00617)",
     check="The gradient of a round vanishes at π_{t+1}; exact rounds end at π*_τ.",
     claim="Beats iterative DPO with a general oracle; the KL holds its length.",
-    notebook="40",
+    notebook="40a",
     loop=rounds,
     scale="tau",
 )

@@ -49,7 +49,7 @@ from workbench.loops import online
 
 card = Card(
     key="grpo", title="Group-relative policy optimisation", parents=("ppo",),
-    needs=("rollouts", "reward", "reference", "group"), notebook="30",
+    needs=("rollouts", "reward", "reference", "group"), notebook="30a",
     loop=online, hooks=("advantages",),
     paper="Shao et al. 2024 (2402.03300); Yu et al. 2025 (2503.14476), the DAPO form",
     check="By enumeration, its gradient has the length and difficulty bias as stated.",
