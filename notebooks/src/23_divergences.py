@@ -41,7 +41,8 @@ from IPython.display import display
 from workbench import teach, views
 from workbench.core import divergences as D
 from workbench.core.seeds import generator
-from workbench.feedback import annotator, responses
+from workbench.feedback import annotator
+from workbench.feedback.kinds import responses
 from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%

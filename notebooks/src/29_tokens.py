@@ -39,8 +39,13 @@ from IPython.display import display
 
 from workbench import teach, views
 from workbench.core.seeds import generator
-from workbench.feedback import scopes, steps, tokenwise
 from workbench.feedback.annotator import Annotator
+from workbench.feedback.kinds import (
+    distribution_pairs,
+    scoped_pairs,
+    step_pairs,
+    token_pairs,
+)
 from workbench.feedback.kinds.pairs import Pairs, sample_pairs
 
 # %%
@@ -287,7 +292,10 @@ views.sweep(
 # a small K on *rejected* responses.
 
 # %%
-laws, three = tokenwise.DistributionPairs(pairs), ("dpo", "tdpo1", "tdpo2")
+laws, three = (
+    distribution_pairs.DistributionPairs(pairs),
+    ("dpo", "tdpo1", "tdpo2"),
+)
 for key, module in (("tdpo1", tdpo1), ("tdpo2", tdpo2)):
     policy[key] = train(key, laws, module, module.Config(beta=main))
 K = {k: (reference, policy[k], pairs.rejected) for k in three}
@@ -326,7 +334,9 @@ order = torch.randperm(int(mask.sum()), generator=generator(SEED, "deal"))
 noise = right.masked_scatter(mask, right[mask][order])
 cfg = t_reg.Config(beta=main, alpha=0.5)
 for name, given in (("t-reg", right), ("t-reg, random", noise)):
-    train(name, tokenwise.TokenRewardPairs(pairs, *given.chunk(2)), t_reg, cfg)
+    train(
+        name, token_pairs.TokenRewardPairs(pairs, *given.chunk(2)), t_reg, cfg
+    )
 
 # %%
 area = {k: frame.groupby("seed")["rank"].mean() for k, frame in curves.items()}
@@ -350,8 +360,8 @@ views.training_curves(
 # %%
 for name, table in (("step, V^ref", linear.Q), ("step, V*", best.Q)):
     on = (world, ref, table, n_pairs, Annotator())
-    parts = per_seed("steps", lambda g, on=on: steps.sample_steps(*on, g))
-    one_each = tokenwise.StepPairs.cat(parts)
+    parts = per_seed("steps", lambda g, on=on: step_pairs.sample_steps(*on, g))
+    one_each = step_pairs.StepPairs.cat(parts)
     train(name, one_each, step_dpo, step_dpo.Config(beta=main))
 
 # %% [markdown]
@@ -403,8 +413,8 @@ pd.DataFrame(rounds, ["h = 1", "h = 2", "h = 3"]).map("{:.1e}".format)
 fun = ["fun" in world.text(y).split() for y in range(world.n_responses)]
 how = (world, ref, torch.tensor(fun), n_pairs // 4)
 on = {"prompts": ((0,), (2, 3), (1,))}  # in scope, outside, near
-wish = per_seed("wish", lambda g: scopes.sample_scoped(*how, g, **on))
-wish, law = tokenwise.ScopedPairs.cat(wish), {"reference": ref[None]}
+wish = per_seed("wish", lambda g: scoped_pairs.sample_scoped(*how, g, **on))
+wish, law = scoped_pairs.ScopedPairs.cat(wish), {"reference": ref[None]}
 free = c3po.Config(beta=main, outside=0.0, near=0.0)
 for name, cfg in (("dpo", free), ("c3po", c3po.Config(beta=main))):
     law[name] = measure.response_logps(

@@ -19,10 +19,10 @@
 # **Setting.** All reviews of at most two words. One critic per seed learns
 # from scored responses of π_ref, with the settings of the authors' code; then
 # only b changes. Decoding with V\* of β and strength 1/β is π\*_β, so the
-# exact soft values *are* the frontier. A third curve decodes with the exact mean V^ref,
-# which is ILQL's fixed point at τ = ½ without CQL. Gold and KL are sums over
-# all responses. The answer in one sentence, with its numbers, is computed in
-# the cell before the last section.
+# exact soft values *are* the frontier. A third curve decodes with the exact
+# mean V^ref, which is ILQL's fixed point at τ = ½ and γ = 1 without CQL. Gold
+# and KL are sums over all responses. The answer in one sentence, with its
+# numbers, is computed in the cell before the last section.
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -45,11 +45,12 @@ from workbench.loops import values
 from workbench.measure.exact import evaluate
 from workbench.methods.values import ilql, soft_backup
 from workbench.models.q_heads import TokenCritic
+from workbench.worlds import solutions
 
 # %%
 steps = {"ci": 5, "lecture": 500, "figure": 4000}[PROFILE]
 seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-# settings were chosen on seeds 0 and 1: the claims are judged on others
+# settings were chosen on seeds below 20: the claims are judged on others
 FIRST, NATS, TOP = SEED + 20, 1.0, 0.1
 b_grid = [2 ** (k / 2) for k in range(-4, 13, 8 if PROFILE == "ci" else 1)]
 asked = problem.of_reviews(
@@ -79,21 +80,19 @@ def look(logps, b, seed, method):
 rows = []
 for seed, critic in enumerate(critics):
     for b in b_grid:
-        setting = replace(cfg, strength=b)
-        steered = ilql.decode(critic, asked.reference, setting)
+        now = replace(cfg, strength=b)
+        steered = ilql.decode(critic, asked.reference, now)
         rows.append(look(steered.response_logps(world), b, seed, "ILQL"))
 base = world.tree.conditionals(ref)
 V_ref = soft_backup.linear(world.tree, base, world.gold)
 for b in np.geomspace(0.05, 64, 30):
-    tokens = (base + b * V_ref.Q).log_softmax(-1)
-    law = world.tree.response_logps(tokens)
+    law = world.tree.response_logps((base + b * V_ref.Q).log_softmax(-1))
     rows.append(look(law, b, 0, "exact mean V^ref"))
 sweep = pd.concat(rows, ignore_index=True)
 
 # %%
 seen = ["gold", "kl", "frontier_gap"]
-told = sweep[sweep.method == "ILQL"].groupby("b")[seen].mean()
-told[::2].round(3)
+sweep[sweep.method == "ILQL"].groupby("b")[seen].mean()[::2].round(3)
 
 # %% [markdown]
 # ## Gold at equal KL
@@ -101,11 +100,12 @@ told[::2].round(3)
 # A curve is read between its points by a straight line. It ends where the
 # largest b of a seed ends.
 
-
 # %%
+start = solutions.expectation(ref, world.gold).mean().item()
+
+
 def at(part, kls):
     """Gold at given KLs, a row per seed; π_ref is the first point."""
-    start = (ref.exp() * world.gold).sum(-1).mean().item()
     return np.array([
         np.interp(kls, [0, *one.kl], [start, *one.gold])
         for _, one in part.sort_values("kl").groupby("seed")
@@ -114,23 +114,20 @@ def at(part, kls):
 
 # %%
 mine = sweep[sweep.method == "ILQL"]
-mean = sweep[sweep.method != "ILQL"]
-best = evaluate(ref, world, ref, gold=world.gold).iloc[0]
-star = [look(soft, 0, 0, "exact soft V*") for soft in (
-    (ref + world.gold / beta).log_softmax(-1)
-    for beta in np.geomspace(30, 0.1, 60)
-)]  # fmt: skip
-star = pd.concat(star, ignore_index=True)
+betas = np.geomspace(30, 0.1, 60)
+star = solutions.frontier(ref, world.gold, world.gold, betas).assign(seed=0)
 grid = np.linspace(0.05, min(2, mine.groupby("seed").kl.max().min()), 30)
 
 # %%
-parts = {"exact soft V*": star, "exact mean V^ref": mean, "ILQL": mine}
+parts = {"exact soft V*": star, **dict(iter(sweep.groupby("method")))}
 X = "KL(π‖π_ref) (nats per sequence)"
 curves = pd.concat([
     pd.DataFrame({X: grid, "gold": one, "method": name, "seed": seed})
     for name, part in parts.items() for seed, one in enumerate(at(part, grid))
 ])  # fmt: skip
 one = {name: at(part, NATS) for name, part in parts.items()}
+
+# %%
 views.training_curves(
     curves, {"gold": "gold (reward units)"}, x=X, by="method",
     title="Gold bought with KL",
@@ -164,18 +161,18 @@ peak = mine.groupby("seed").gold.max().to_numpy()
 
 
 # %%
-def judge(key, statement, effect, expected, unit, paper="ours"):
+def judge(key, statement, effect, expected, unit):
     """Judge an effect, one value per seed."""
     return teach.claim(
         key=key, statement=statement, effect=effect, expected=expected,
-        unit=unit, paper=paper, out=OUT or None,
+        unit=unit, paper="ours", out=OUT or None,
         setting=f"reviews-2, {len(data) // seeds} responses, {steps} steps",
     )  # fmt: skip
 
 
 # %%
 wide = mine.pivot(index="seed", columns="b", values="frontier_gap")
-share = (one["ILQL"] - best.gold) / (one["exact soft V*"] - best.gold)
+share = (one["ILQL"] - start) / (one["exact soft V*"] - start)
 hard, usual = max(b_grid), min(b_grid, key=lambda b: abs(b - cfg.strength))
 claims = [
     judge("share_at_one_nat", f"At {NATS:g} nat ILQL has three quarters or "
@@ -192,7 +189,7 @@ claims += [
           "reward units"),
     judge("beats_imitation", "The best b has more gold than imitation of the "
           "best tenth of the data.", peak - np.array(imitated), "positive",
-          "reward units", "Snell et al. 2022 (2206.11871)"),
+          "reward units"),
 ]  # fmt: skip
 
 # %%
@@ -209,7 +206,20 @@ Markdown(
 # %% [markdown]
 # ## What did not come out, and what is not said
 #
-# PENDING
+# At no strength does the steering come back to the frontier, and the further
+# b pushes, the more it leaves. The exact mean leaves it as well, so a part of
+# the gap is no error of learning: V^ref is the value of going on unsteered,
+# one table for every b, where V\* is another table for every β. The rest of
+# the gap mixes four things that are not told apart here: the critic's error
+# after few steps, τ above ½, γ below 1, and CQL, which lowers Q of tokens
+# that π_ref seldom writes. At very large b the policy only follows the
+# largest Q of each prefix, and gold stands still.
+#
+# The comparison with imitation depends on the noise of the scores. The best
+# tenth of noisy scores is partly luck, which imitation repeats and a critic
+# averages out. With exact scores the order may be another. Both are compared
+# at the KL that each of them happens to have. All data come from π_ref, where
+# the paper has data of many writers, so its claim is not judged here.
 #
 # ## References
 #

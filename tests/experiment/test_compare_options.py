@@ -59,13 +59,14 @@ def test_stories_have_no_exact_columns_to_sort_by(refused, by):
     assert repr(by) in said and "sort by one of gold, kl" in said
 
 
-@pytest.mark.parametrize(
-    "family", ["reward", "values", "decoding"]
-)
+@pytest.mark.parametrize("family", ["reward", "values", "decoding"])
 def test_a_family_without_a_loss_on_labels_is_told_in_one_sentence(refused, family):
     said = refused(family=family)
     assert "ranks methods that train a policy" in said and family in said
-    assert said.endswith("direct, games, iterative, policy_gradient, supervised") and "\n" not in said
+    assert (
+        said.endswith("direct, games, iterative, policy_gradient, supervised")
+        and "\n" not in said
+    )
 
 
 @pytest.mark.parametrize(

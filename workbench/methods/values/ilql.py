@@ -66,7 +66,7 @@ card = Card(
     paper="Snell et al. 2022 (2206.11871)",
     check="V is V^μ of the data at τ = ½ and tends to V^max over its support at τ → 1.",
     claim="Learns more from data of mixed quality than imitation of the best part.",
-    notebook="60",
+    notebook="60a",
     loop=values,
     hooks=("build", "decode", "after_step"),
 )

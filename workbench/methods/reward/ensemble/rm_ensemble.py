@@ -53,7 +53,7 @@ card = Card(
     paper="Coste et al. 2023 (2310.02743)",
     check="Each model trains as BT alone; worst ≤ uncertainty if λ(max − mean) ≤ 1.",
     claim="Worst case and uncertainty weighting nearly end overoptimisation.",
-    notebook="10",
+    notebook="10a",
     loop=reward_loop,
     hooks=("build", "reward", "margin"),
 )

@@ -49,7 +49,7 @@ card = Card(
     paper="Poddar et al. 2024 (2408.10075)",
     check="A user's losses exceed −log p(labels) by KL(q‖posterior), by quadrature.",
     claim="It orders the pairs of users of opposite tastes, where BT is at chance.",
-    notebook="10",
+    notebook="10b",
     loop=reward,
     hooks=("build", "margin"),
 )
