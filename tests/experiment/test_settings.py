@@ -138,7 +138,8 @@ def test_a_batch_that_is_no_multiple_of_the_group_is_told(
     told = [line for line in said if "--batch-size" in line]
     assert len(told) == (used is not None)
     if used:
-        assert f"--batch-size {asked} " in told[0] and f"{used} responses per" in told[0]
+        assert f"--batch-size {asked} " in told[0]
+        assert f"{used} responses per" in told[0]
         assert told[0] in (tmp_path / "o" / "report.html").read_text()
 
 
