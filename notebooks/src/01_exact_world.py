@@ -227,14 +227,12 @@ def climb(seed):
     adam = torch.optim.Adam(policy.parameters(), lr=0.05)
     for step in range(steps + 1):
         law = policy.response_logps()
-        value = solutions.expectation(law, gold) - BETA * solutions.kl(
-            law, ref
-        )
+        aim = solutions.expectation(law, gold) - BETA * solutions.kl(law, ref)
         adam.zero_grad()
-        (-value.mean()).backward()
+        (-aim.mean()).backward()
         adam.step()
         if step % 10 == 0:
-            yield step, value.mean().item(), law.detach()
+            yield step, aim.mean().item(), law.detach()
 
 
 # %%

@@ -47,6 +47,7 @@ from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
 from workbench.loops import offline
 from workbench.measure import exact as measure
 from workbench.measure import gradient_weights, implicit_reward
+from workbench.measure.gradient_weights import of_grid
 from workbench.models import tiny
 from workbench.views.loss_curves import links, stops
 from workbench.worlds import preference_games, solutions
@@ -126,9 +127,7 @@ shelf = {"dpo": (main,), "ipo": (tau,), "hinge": (main,), "cdpo": (main, eps)}
 shelf |= {"exo_pref": (main, eps), "rdpo": (main, eps), "discopop": (main,)}
 shelf = {k: (zoo[k], zoo[k].Config(*v)) for k, v in shelf.items()}
 D = torch.linspace(-1.26, 1.71, 81).double() ** 3  # dense about 0
-curves = {
-    k: gradient_weights.of_grid(*each, D, 0.0) for k, each in shelf.items()
-}
+curves = {k: of_grid(*each, D, 0.0) for k, each in shelf.items()}
 never = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
 links(
     pd.concat([f.assign(method=k) for k, f in curves.items()]),
@@ -154,10 +153,7 @@ links(
 # %%
 alone = {"dpo": (main,), "slic": (), "apo_zero": (main,), "apo_down": (main,)}
 alone = {k: (zoo[k], zoo[k].Config(*v)) for k, v in alone.items()}
-curves = {
-    k: gradient_weights.of_grid(*each, D - 2, -2.0)
-    for k, each in alone.items()
-}
+curves = {k: of_grid(*each, D - 2, -2.0) for k, each in alone.items()}
 half = stops(*curves["apo_down"][["margin", "push_chosen"]].T.values)[0] - 2
 lift = [k for k, f in curves.items() if (f.push_chosen > 0).all()]
 links(

@@ -458,13 +458,10 @@ def claim(key, effect, expected="positive", unit="nats", **more):
 
 # %%
 zero = {"expected": "zero", "kind": "exact", "tolerance": 1e-9}
-stars = [
-    chosen_reward.DeclineTracker(world, ref, world.gold, b)(
-        solutions.optimal_policy(ref, world.gold, b)
-    )
-    for b in rule.beta
-]
-stars = [star.chosen[0] for star in stars]
+tracked = chosen_reward.DeclineTracker
+best = [solutions.optimal_policy(ref, world.gold, b) for b in rule.beta]
+stars = [tracked(world, ref, world.gold, b)(star).chosen[0]
+         for b, star in zip(rule.beta, best, strict=True)]  # fmt: skip
 claim("sign-rule", rule.chosen - stars, unit="reward units", **zero)
 claim("base-rises", ends["base"].chosen)
 claim("sft-falls", ends["SFT"].chosen, "negative")

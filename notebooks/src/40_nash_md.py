@@ -221,9 +221,8 @@ def walk(rule, n, start=mu):
 
 
 # %%
-hedge = lambda t, p: (p + 0.5 * preference_games.win_rate(P, p)).log_softmax(
-    -1
-)
+rate = preference_games.win_rate
+hedge = lambda t, p: (p + 0.5 * rate(P, p)).log_softmax(-1)
 answer = lambda t, p: preference_games.best_response(P, p, mu, TAU)
 paths = {"nash_md": walk(mirror(P, mu), 80), "τ = 0": walk(hedge, 400),
          "best responses": walk(answer, 24)}  # fmt: skip
@@ -317,10 +316,8 @@ def gap(logps):  # averaged over prompts
     return preference_games.duality_gap(crowd, logps, ref, TAU).mean(-1)
 
 
-rest = [
-    gap(preference_games.resting_point(crowd, ref, TAU, b)).item()
-    for b in MIXES
-]
+at = preference_games.resting_point
+rest = [gap(at(crowd, ref, TAU, b)).item() for b in MIXES]
 teach.claim(
     key="mixing_moves_the_fixed_point", paper="derived here, for 2312.00886",
     statement="More reference in the opponent: a larger gap at rest.",

@@ -1,5 +1,6 @@
 """Notebook sources keep the form of a lesson, or of a study beside one."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -19,7 +20,18 @@ PROSE = re.compile(r'\s*((caption|statement|title|setting|paper)=)?\(?f?".*"\)?,
 
 
 def code_lines(cell) -> list[str]:
-    return [line for line in cell.source.splitlines() if line.strip()]
+    """Lines of a cell but imports, whose number says where things lie and no more."""
+    lines = cell.source.splitlines()
+    if not any("import" in line for line in lines):
+        return [line for line in lines if line.strip()]
+    imports = {
+        number
+        for node in ast.parse(cell.source.replace("%", "#")).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for number in range(node.lineno, node.end_lineno + 1)
+    }
+    numbered = enumerate(lines, start=1)
+    return [line for n, line in numbered if line.strip() and n not in imports]
 
 
 def is_study(source: build.Source) -> bool:
