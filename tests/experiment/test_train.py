@@ -141,6 +141,20 @@ def test_a_preference_file_gives_a_policy_with_its_tokenizer(tmp_path, pairs):
     assert gap > 0
 
 
+@pytest.mark.parametrize(
+    ("method", "learns"),
+    [("dpo", True), ("simpo", True), ("orpo", True), ("sft", False), ("bt", False)],
+)
+def test_a_policy_learns_to_write_before_it_is_told_what_is_better(
+    tmp_path, pairs, method, learns
+):
+    """SimPO reads no reference, and starts from a policy that writes all the same."""
+    told: list[str] = []
+    run_command(method, out=tmp_path / "run", pairs=pairs, echo=told.append, **SMALL)
+    assert (tmp_path / "run" / "reference").exists() == learns
+    assert any("small decoder after" in line for line in told) == learns
+
+
 def test_a_run_can_start_from_the_checkpoint_that_another_left(tmp_path, pairs):
     run("sft", tmp_path / "one", pairs=pairs, **SMALL)
     model = tmp_path / "one" / "seed-0" / "policy"

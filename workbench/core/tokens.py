@@ -52,6 +52,17 @@ class Tokens:
         }
         return replace(self, **grow)
 
+    def same(self, other: "Tokens") -> Bool[Tensor, " batch"]:
+        """Where both hold the same tokens, whatever stands in their padding.
+
+        Args:
+            other: as many rows; the narrower of the two is padded.
+        """
+        time = max(self.ids.shape[1], other.ids.shape[1])
+        one, two = self.padded(time), other.padded(time)
+        equal = ((one.ids == two.ids) | ~one.attention).all(-1)
+        return equal & (one.attention == two.attention).all(-1)
+
     @staticmethod
     def cat(parts: "list[Tokens]") -> "Tokens":
         """Stack batches of different widths on top of each other."""

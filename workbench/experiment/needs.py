@@ -79,7 +79,8 @@ def check_labels(method: Method, parts: Collection[str], place: str) -> None:
     try:
         kind.maker(parts, place)
     except MissingInput as error:
-        hint = "; --users gives some" if "user" in str(error) else ""
+        asks = all("users" in needed for needed in kind.ways)
+        hint = "; --world reviews --users 4 has one" if asks else ""
         raise MissingInput(
             f"{key} learns from {kind.name}, and {error}{hint}"
         ) from None

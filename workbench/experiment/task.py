@@ -2,10 +2,9 @@
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 
@@ -39,7 +38,6 @@ class Task:
     cfg: object
     problem: Problem
     settings: Settings
-    _evaluations: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @property
     def trains(self) -> str:
@@ -55,15 +53,12 @@ class Task:
         card, labels = self.method.card, self.problem.trial
         try:
             needs.check_labels(self.method, labels.parts, labels.source)
-            if hook(self.method, "prepare") is None and self.trains == "policy":
-                self._make(labels)
+            ready_made = hook(self.method, "prepare") is None and not card.loop.ASKS
+            if ready_made and self.trains == "policy":
+                labels.data(reads(self.method))
         except MissingInput as error:
             shown = f"notebook {card.notebook} shows it at work"
             raise MissingInput(f"{error}; {shown}") from None
-
-    def _make(self, labels) -> None:
-        if not self.method.card.loop.ASKS:
-            labels.data(reads(self.method))
 
     def run(self, seed: int, out: Path, resume: bool) -> Run:
         """Train one seed; the run folder is ``out``.

@@ -170,9 +170,15 @@ def _check_apart(settings: Settings, out: Path) -> None:
 def starts_from_reference(method) -> bool:
     """Whether a method needs a policy that has learned to write already.
 
-    Supervised fine-tuning teaches it, and a reward model is none.
+    Supervised fine-tuning teaches it, and a reward model is none. A method without a
+    reference, such as SimPO, starts from a policy that writes as well.
     """
-    return "reference" in method.card.needs
+    from workbench.feedback.kind import reads
+    from workbench.feedback.kinds.responses import ResponseLogps
+
+    if "reference" in method.card.needs:
+        return True
+    return method.card.loop.TRAINS == "policy" and reads(method) is not ResponseLogps
 
 
 def problem_of(method, settings: Settings, out: Path, resume: bool):

@@ -149,11 +149,7 @@ def _different(
     """
     first, second = (policy.sample(world, prompt, generator) for _ in range(2))
     for _ in range(100):
-        width = max(side.ids.shape[1] for side in (first, second))
-        first, second = first.padded(width), second.padded(width)
-        same = ((first.ids == second.ids) | ~first.attention).all(-1)
-        same &= (first.attention == second.attention).all(-1)
-        rows = same.nonzero()[:, 0]
+        rows = first.same(second).nonzero()[:, 0]
         if not len(rows):
             break
         asked = prompt[rows]

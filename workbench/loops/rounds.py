@@ -15,7 +15,7 @@ from workbench.core.contracts import Method, Policy, TrainedPolicy, World
 from workbench.core.errors import BadCall
 from workbench.core.fields import freeze
 from workbench.core.tokens import Tokens
-from workbench.feedback.kinds.pairs import Pairs
+from workbench.feedback.kinds.pairs import Pairs, in_order
 from workbench.feedback.kinds.round_pairs import RoundPairs
 from workbench.loops import order
 from workbench.loops.checks import check_batch, check_method, hook
@@ -105,17 +105,12 @@ def collect(
         policy.sample(world, asked, session.generator(step, name))
         for name in ("first", "second")
     ]
-    width = max(side.ids.shape[1] for side in sides)
-    one, two = (side.padded(width) for side in sides)
+    one, two = sides
     chance = preference(one, two).double()
     stream = session.generator(step, "label")
     wins = torch.rand(chance.shape, generator=stream, dtype=torch.float64) < chance
-    both, row = Tokens.cat([one, two]), torch.arange(len(one))
-    chosen = torch.where(wins, row, row + len(one))
-    rejected = torch.where(wins, row + len(one), row)
-    same = ((one.ids == two.ids) | ~one.attention).all(-1)
-    same &= (one.attention == two.attention).all(-1)
-    pairs = Pairs(both[chosen], both[rejected], (~same).double())
+    chosen, rejected = in_order(one, two, wins)
+    pairs = Pairs(chosen, rejected, (~one.same(two)).double())
     return RoundPairs.of(pairs, policy, torch.where(wins, chance, 1 - chance))
 
 

@@ -294,24 +294,21 @@ def label_pairs(
         annotator: who labels.
         generator: source of randomness.
     """
-    time = max(first.ids.shape[1], second.ids.shape[1])
-    first, second = first.padded(time), second.padded(time)
     wins = annotator.prefers_first(*rewards, generator, first.lengths, second.lengths)
-    chosen, rejected = _swapped(first, second, wins)
-    ids = [torch.where(t.attention, t.ids, -1) for t in (first, second)]
-    keep = (ids[0] != ids[1]).any(1).nonzero()[:, 0]
+    chosen, rejected = in_order(first, second, wins)
+    keep = (~first.same(second)).nonzero()[:, 0]
     weight = torch.ones(len(keep), dtype=torch.float64)
     return Pairs(chosen[keep], rejected[keep], weight)
 
 
-def _swapped(
-    first: Tokens, second: Tokens, wins: torch.Tensor
+def in_order(
+    first: Tokens, second: Tokens, wins: Bool[Tensor, " batch"]
 ) -> tuple[Tokens, Tokens]:
-    both = Tokens.cat([first, second])
-    row = torch.arange(len(first))
-    return both[torch.where(wins, row, row + len(first))], both[
-        torch.where(wins, row + len(first), row)
-    ]
+    """The chosen and the rejected responses of pairs, ``first`` where it wins."""
+    both, row = Tokens.cat([first, second]), torch.arange(len(first))
+    chosen = torch.where(wins, row, row + len(first))
+    rejected = torch.where(wins, row + len(first), row)
+    return both[chosen], both[rejected]
 
 
 kind = Kind("pairs", PairLogps, {("pairs",): lambda labels: labels.pairs})
