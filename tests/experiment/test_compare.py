@@ -12,8 +12,10 @@ from workbench.core.errors import BadOption, NonFiniteGradient
 from workbench.experiment import comparison
 from workbench.experiment.evaluation import has_reward
 from workbench.experiment.leaderboard import leaderboard, markdown
+from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.methods.direct.links import dpo
+from workbench.worlds import people
 
 GOOD = """
 from dataclasses import dataclass
@@ -278,3 +280,23 @@ def test_the_sorter_draws_every_column():
     assert instrument.start.data["method"].tolist() == ["b", "a"]
     for by in ("gold", "kl", "seconds"):
         assert len(instrument.draw(by).data) == 2
+
+
+def test_a_pair_is_labelled_by_the_taste_of_the_user_it_names():
+    """Without noise the chosen response is the one that its own user likes better.
+
+    Tastes differ: read with another user's, some pairs would stand the wrong way round.
+    """
+    problem = experiment.of_reviews(
+        [0], n_pairs=120, max_words=2, users=3, annotator=Annotator(deterministic=True)
+    )
+    pairs, tastes = problem.pairs, people.rewards(problem.world)
+    sides = [(side.prompt, side.response) for side in (pairs.chosen, pairs.rejected)]
+
+    def gap(user):
+        return tastes[user, *sides[0]] - tastes[user, *sides[1]]
+
+    user = pairs.columns["users"]
+    assert sorted(user.unique().tolist()) == [0, 1, 2]
+    assert (gap(user) >= 0).all()
+    assert (gap((user + 1) % 3) < 0).any()
