@@ -114,7 +114,7 @@ def test_train_and_compare_are_two_faces_of_one_experiment(tmp_path, monkeypatch
     """The same method, seed, labels and budget end with the same numbers in both."""
     monkeypatch.setenv("WORKBENCH_PROGRESS", "0")
     from workbench import experiment
-    from workbench.experiment import fit
+    from workbench.experiment.fit import examples
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -123,7 +123,7 @@ def test_train_and_compare_are_two_faces_of_one_experiment(tmp_path, monkeypatch
             module = METHODS[key]
             problem = experiment.of_reviews([0], n_pairs=64, max_words=2)
             data = problem.prepared(module, module.Config()).data
-            size = fit.examples(16, data, problem)
+            size = examples(16, data, problem)
             out = run_command(
                 key, out=tmp_path / key, echo=lambda line: None, world="reviews",
                 max_words=2, n_pairs=64, steps=6, every=6, batch_size=size,

@@ -229,6 +229,27 @@ class Evaluation:
         }
 
 
+def of_policy(
+    problem: Problem, method: Method, cfg: Any, beta: float | None
+) -> Callable[[Any], Any]:
+    """The measure of what a method trains, whichever way it writes.
+
+    A method that prepares a model of its own says how that gives a distribution over
+    all responses; any other policy is measured as it is. Arguments: see ``Evaluation``.
+    """
+    evaluation = Evaluation(problem, method, cfg, beta)
+    own = hook(method, "prepare") is not None
+    known = problem.prepared(method, cfg).response_logps if own else None
+    if known is None:
+        return evaluation
+
+    @torch.no_grad()
+    def measure(policy):
+        return evaluation.of_distribution(known(policy))
+
+    return measure
+
+
 class RewardEvaluation:
     """How well a reward model orders pairs; against gold where it is known.
 

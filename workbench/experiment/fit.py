@@ -13,12 +13,13 @@ from workbench.core.errors import NonFiniteGradient, WorkbenchError, printable
 from workbench.core.fields import freeze, tensors
 from workbench.experiment import needs
 from workbench.experiment.candidates import Candidate
-from workbench.experiment.evaluation import Evaluation
+from workbench.experiment.evaluation import of_policy
 from workbench.experiment.problem import Problem
 from workbench.experiment.watched import MEASURED, START, BadMethod, alone, told
 from workbench.feedback.kind import DataSet
 from workbench.loops import offline, online
 from workbench.loops.order import batch
+from workbench.loops.run import Run
 from workbench.loops.schedule import Schedule, Settings
 
 
@@ -115,20 +116,11 @@ def _once(observed: "Observed", problem: Problem, budget: Schedule):
     size = examples(budget.batch_size, prepared.data, problem)
     _first_gradient(observed, problem, prepared, size)
     observed.begin()
-    settings: Settings = {
-        "steps": budget.steps, "batch_size": size, "lr": budget.lr,
-        "seed": problem.seeds[0], "every": budget.steps,
-    }  # fmt: skip
-    run = one.card.loop.fit(
-        prepared.policy, prepared.reference, prepared.data, observed, None, **settings
-    )
-    observed.phase = MEASURED
-    evaluation = Evaluation(problem, observed, one.cfg, problem.beta)
-    if prepared.response_logps is None:
-        return evaluation(run.policy), run.seconds
-    with torch.no_grad():
-        known = prepared.response_logps(run.policy)
-    return evaluation.of_distribution(known), run.seconds
+    run = offline.fit(
+        prepared.policy, prepared.reference, prepared.data, observed, None,
+        **_plan(problem, budget, size),
+    )  # fmt: skip
+    return _measured(observed, problem, run)
 
 
 def _own(observed: "Observed", problem: Problem, budget: Schedule):
@@ -136,14 +128,23 @@ def _own(observed: "Observed", problem: Problem, budget: Schedule):
     one = observed.candidate
     needs.check(one, problem.gives, needs.WORLD, problem.name)
     both = 2 if one.card.loop is online else 1  # two responses make a pair or a game
-    settings: Settings = {
-        "steps": budget.steps, "batch_size": both * budget.batch_size, "lr": budget.lr,
+    plan = _plan(problem, budget, both * budget.batch_size)
+    run = one.card.loop.drive(problem, observed, one.cfg, plan)
+    return _measured(observed, problem, run)
+
+
+def _plan(problem: Problem, budget: Schedule, size: int) -> Settings:
+    return {
+        "steps": budget.steps, "batch_size": size, "lr": budget.lr,
         "seed": problem.seeds[0], "every": budget.steps,
     }  # fmt: skip
-    run = one.card.loop.drive(problem, observed, one.cfg, settings)
+
+
+def _measured(observed: "Observed", problem: Problem, run: Run):
+    """What the trained policy has become, and the seconds that it took."""
     observed.phase = MEASURED
-    evaluation = Evaluation(problem, observed, one.cfg, problem.beta)
-    return evaluation(run.policy), run.seconds
+    cfg = observed.candidate.cfg
+    return of_policy(problem, observed, cfg, problem.beta)(run.policy), run.seconds
 
 
 def examples(pairs: int, data: DataSet, problem: Problem) -> int:

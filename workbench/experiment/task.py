@@ -11,7 +11,7 @@ import torch
 from workbench.core.errors import BadOption, MissingInput, WorkbenchError
 from workbench.core.suggest import suggest
 from workbench.experiment import needs
-from workbench.experiment.evaluation import Evaluation, RewardEvaluation, optimum
+from workbench.experiment.evaluation import RewardEvaluation, of_policy, optimum
 from workbench.experiment.problem import Problem, given
 from workbench.experiment.training_settings import Settings
 from workbench.feedback.kind import reads
@@ -104,18 +104,11 @@ class Task:
         if self.trains == "reward model":
             return RewardEvaluation(problem, self.method, self.cfg)
         beta = optimum(self.method, self.cfg)
-        evaluation = Evaluation(problem, self.method, self.cfg, beta)
-        if self.trains == "critic":
-            decode = hook(self.method, "decode", must=True)
-            return lambda critic: evaluation(
-                decode(critic, problem.reference, self.cfg)
-            )
-        if hook(self.method, "prepare") is None:
-            return evaluation
-        known = problem.prepared(self.method, self.cfg).response_logps
-        if known is None:
-            return evaluation
-        return lambda policy: evaluation.of_distribution(known(policy))
+        measure = of_policy(problem, self.method, self.cfg, beta)
+        if self.trains == "policy":
+            return measure
+        decode = hook(self.method, "decode", must=True)
+        return lambda critic: measure(decode(critic, problem.reference, self.cfg))
 
 
 class Diverged(WorkbenchError, ArithmeticError):
