@@ -1,7 +1,13 @@
-"""Break each method in one place at a time: do its own checks notice?
+"""Break the code in one place at a time: do its own tests notice?
 
-    python benchmarks/mutants.py                 # every method that has a loss
-    python benchmarks/mutants.py dpo kto --verbose
+    python benchmarks/mutants.py                     # methods with a loss, all rooms
+    python benchmarks/mutants.py dpo kto             # some methods
+    python benchmarks/mutants.py methods             # all of them
+    python benchmarks/mutants.py loops worlds.gold --sample 60 --minutes 20
+
+Rooms (core, feedback, loops, measure, models, worlds) are broken in ``room_mutants.py``
+and judged by pytest, all of them a matter of days: ask for a sample. What follows is of
+methods.
 
 A mutant flips a sign, drops a stop-gradient, exchanges chosen and rejected, turns a sum
 into a mean or back, or turns a strength such as β into 1/β, at one place of the code
@@ -26,6 +32,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import room_mutants  # noqa: E402
 from tests.methods.test_every_method import (  # noqa: E402
     configs,
     differs,
@@ -165,16 +172,40 @@ def examine(key: str) -> tuple[str, int, int, list[str]]:
 
 
 def main() -> int:
-    """Examine the methods and print a table."""
+    """Examine methods and rooms, and print a table of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("keys", nargs="*", help="methods; all if none is given")
+    parser.add_argument(
+        "names", nargs="*",
+        help="methods, rooms, modules such as loops.online; all if none is given",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument(
+        "--sample", type=int, default=0, help="so many of rooms; 0: all"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--minutes", type=float, default=60, help="for the rooms")
     asked = parser.parse_args()
-    found = {k: m for k, m in methods().items() if "loss" in vars(m)}
-    keys = asked.keys or list(found)
+    found = [k for k, m in methods().items() if "loss" in vars(m)]
+    rooms = [n for n in asked.names if n.split(".")[0] in room_mutants.ROOMS]
+    keys = [n for n in asked.names if n not in rooms and n != "methods"]
+    if unknown := sorted(set(keys) - set(found)):
+        parser.error(f"no method, room or module of one: {', '.join(unknown)}")
+    if not asked.names or "methods" in asked.names:
+        keys = found
+    alive = examine_methods(keys, asked.jobs) if keys else 0
+    if rooms or not asked.names:
+        alive += room_mutants.examine(
+            rooms, sample=asked.sample, seed=asked.seed, minutes=asked.minutes,
+            jobs=asked.jobs,
+        )  # fmt: skip
+    return 1 if alive else 0
+
+
+def examine_methods(keys: list[str], jobs: int) -> int:
+    """Examine methods, print a table, and count the survivors."""
     total = [0, 0, 0]
     print(f"{'method':16} killed  equivalent  survived")
-    with ProcessPoolExecutor(asked.jobs) as pool:
+    with ProcessPoolExecutor(jobs) as pool:
         for key, dead, same_as, alive in pool.map(examine, keys):
             print(f"{key:16} {dead:6}  {same_as:10}  {len(alive):8}", flush=True)
             for name in alive:
@@ -182,7 +213,7 @@ def main() -> int:
             counts = (dead, same_as, len(alive))
             total = [a + b for a, b in zip(total, counts, strict=True)]
     print(f"{'all':16} {total[0]:6}  {total[1]:10}  {total[2]:8}")
-    return 1 if total[2] else 0
+    return total[2]
 
 
 if __name__ == "__main__":

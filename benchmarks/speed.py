@@ -149,7 +149,7 @@ def five_seeds_in_processes(world: Reviews) -> tuple[float, float, float]:
 
 
 def exact_evaluation() -> float:
-    """Seconds a prompt for all 37,449 responses, on two threads."""
+    """Seconds per prompt for all 37,449 responses, on two threads."""
     torch.set_num_threads(2)
     world = Reviews(5)
     policy = tiny.reference(world)

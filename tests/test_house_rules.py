@@ -31,6 +31,7 @@ LAYERS = (
     ("catalogue",),
     ("teach",),
     ("experiment",),
+    ("lesson",),
     ("runner", "cli"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -59,8 +60,8 @@ def code_lines(source: str, node: ast.AST | None = None) -> int:
 def docstring_node(node: ast.AST) -> ast.Expr | None:
     """The expression that is a function's docstring."""
     first = node.body[0]
-    held = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return first if held and isinstance(first.value.value, str) else None
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return first if is_text and isinstance(first.value.value, str) else None
 
 
 def functions(source: str) -> Iterator[Function]:
@@ -162,8 +163,8 @@ def public_things_have_docstrings(path: str, source: str) -> list[str]:
 def method_file_is_short(path: str, source: str) -> list[str]:
     """At most 120 lines beside the docstring, which holds the mathematics."""
     doc = docstring_node(ast.parse(source)) if ast.parse(source).body else None
-    said = doc.end_lineno - doc.lineno + 1 if doc else 0
-    lines = code_lines(source) - said
+    doc_lines = doc.end_lineno - doc.lineno + 1 if doc else 0
+    lines = code_lines(source) - doc_lines
     return [f"{lines} lines"] if lines > 120 else []
 
 
@@ -209,7 +210,7 @@ def method_docstring_has_the_headings(path: str, source: str) -> list[str]:
 
 def config_defaults_have_a_source(path: str, source: str) -> list[str]:
     """Every default of Config says in a trailing comment where it comes from."""
-    said, found = comments(source), []
+    texts, found = comments(source), []
     for node in ast.parse(source).body:
         if not (isinstance(node, ast.ClassDef) and node.name == "Config"):
             continue
@@ -217,7 +218,7 @@ def config_defaults_have_a_source(path: str, source: str) -> list[str]:
             if not isinstance(field, ast.AnnAssign) or field.value is None:
                 continue
             lines = range(field.lineno, field.end_lineno + 1)
-            if not any(len(said.get(line, "").strip("# ")) > 2 for line in lines):
+            if not any(len(texts.get(line, "").strip("# ")) > 2 for line in lines):
                 found.append(f"Config.{field.target.id} has no provenance")
     return found
 

@@ -34,8 +34,8 @@ def wheel(tmp_path_factory) -> Path:
 def installed(wheel, tmp_path_factory) -> Path:
     """A folder to be put on Python's path, with nothing but the wheel's content."""
     target = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as held:
-        held.extractall(target)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
     return target
 
 
@@ -55,8 +55,8 @@ def run(installed: Path, folder: Path, *words: str) -> str:
 def test_the_wheel_holds_all_that_git_has_below_the_package(wheel):
     asked = ["git", "ls-files", "-co", "--exclude-standard", "workbench"]
     names = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout
-    with zipfile.ZipFile(wheel) as held:
-        there = set(held.namelist())
+    with zipfile.ZipFile(wheel) as archive:
+        there = set(archive.namelist())
     assert [n for n in names.splitlines() if n not in there] == []
 
 

@@ -121,30 +121,30 @@ def test_readme_has_commands_and_each_slow_one_is_among_them():
 @pytest.mark.parametrize("command", [c for c in commands() if c not in STOPPED])
 def test_command_works(command, clone):
     run = shell(command, clone)
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode == 0, said
-    assert "Traceback" not in said
+    output, _ = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("command", STOPPED)
 def test_command_begins_and_stops_cleanly(command, clone):
     run = shell(command, clone)
-    heard = until(run, STOPPED[command])
+    output = until(run, STOPPED[command])
     os.killpg(run.pid, signal.SIGINT)
     rest, _ = run.communicate(timeout=PATIENCE_S)
-    assert "Traceback" not in heard + rest
+    assert "Traceback" not in output + rest
 
 
 def until(run: subprocess.Popen, words: str) -> str:
-    """What a command prints until it has said some words."""
-    heard, end = "", time.monotonic() + PATIENCE_S
-    while words not in heard:
+    """What a command prints until it has printed some words."""
+    output, end = "", time.monotonic() + PATIENCE_S
+    while words not in output:
         line = run.stdout.readline()
-        heard += line
+        output += line
         if not line or time.monotonic() > end:
             os.killpg(run.pid, signal.SIGKILL)
-            pytest.fail(f"never said {words!r}:\n{heard}", pytrace=False)
-    return heard
+            pytest.fail(f"never printed {words!r}:\n{output}", pytrace=False)
+    return output
 
 
 def test_every_link_of_the_readme_leads_somewhere():
@@ -162,5 +162,5 @@ def test_the_readme_links_every_lesson():
 def test_a_clean_start_leaves_the_clone_clean(clone):
     """After all of the above, git sees nothing that a command wrote."""
     asked = ["git", "status", "--porcelain", "--ignored", "-uall", "--", "work", "site"]
-    said = subprocess.run(asked, cwd=clone, capture_output=True, text=True).stdout
-    assert all(line.startswith("!!") for line in said.splitlines())
+    output = subprocess.run(asked, cwd=clone, capture_output=True, text=True).stdout
+    assert all(line.startswith("!!") for line in output.splitlines())

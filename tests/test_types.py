@@ -1,6 +1,6 @@
 """The library agrees with its annotations: basedpyright in its basic mode, no error.
 
-What is checked, and how strictly, is said in pyproject.toml, ``[tool.basedpyright]``.
+What is checked, and how strictly, stands in pyproject.toml, ``[tool.basedpyright]``.
 Where another package declares something wrong, the line gets
 ``# pyright: ignore[rule]`` and a comment that says what is wrong there.
 """

@@ -3,24 +3,29 @@
 #   workbench:
 #     title: "01 · The exact world"
 #     part: foundations
-#     budget_s: {ci: 60, lecture: 90, figure: 300}
+#     path: core
+#     needs: ["00"]
+#     minutes: 90
+#     budget_s: {ci: 30, lecture: 60, figure: 300}
 # ---
 
 # %% [markdown]
-# # 01 · The exact world
+# # 01 · The exact world: which policy is best, and what do others lose?
 #
-# **The claim in one sentence.** Of all policies, the one that earns the most
-# reward at a given price of drift is the reference, reweighted:
-# $\pi^*(y|x) \propto \pi_\text{ref}(y|x)\,e^{r(x,y)/\beta}$. Any other policy
-# loses exactly $\beta\,\mathrm{KL}(\pi\,\|\,\pi^*)$.
+# **The idea in one sentence.** The best policy at a given price of drift is
+# the reference, reweighted by the exponential of the reward,
+# $\pi^*(y) \propto \pi_{\text{ref}}(y)\,e^{r(y)/\beta}$, and any other policy
+# loses exactly $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$.
 #
-# After this notebook you can
+# After this lesson you can
 #
-# - derive $\pi^*$ in three lines and compute it by hand on four responses,
-# - read a policy's regret as a distance,
-# - tell three wrong optima from the right one.
+# * derive $\pi^*$ in four lines and compute it on four answers;
+# * say what a smaller or larger $\beta$ does to a policy, in numbers;
+# * read how much a policy loses as its divergence from the best one;
+# * tell three wrong optima from the right one.
 #
-# Run time: well under a minute on one core.
+# *Needs*: lesson 00 (what RLHF is). About 90 minutes. Unknown words stand in
+# the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -30,443 +35,509 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-import pandas as pd
-import torch
-
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.core.statistics import interval
-from workbench.measure.exact import evaluate
+from workbench.lesson import *
 from workbench.measure.frontier import Frontier
-from workbench.models import tiny
 from workbench.models.policy import TabularPolicy
 from workbench.views.instruments import beta_explorer
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
 
 # %%
-SIZES = {"ci": (30, 500), "lecture": (400, 4_000), "figure": (800, 40_000)}
-steps, samples = SIZES[PROFILE]
-BETA = 1.0  # reward units per nat
-world = Reviews(max_words=3)
+size = sizes(PROFILE, steps=(30, 400, 800), samples=(500, 4000, 40000))
+beta = 1.0  # reward units per nat
+world = Reviews(3)
+reference = tiny.reference(world, DEVICE)
+ref = reference.response_logps(world).detach()  # [prompt, response]
 gold = world.gold
+film = world.prompts.index("film")
+views.pipeline("policy")
 
 # %% [markdown]
 # ## The question
 #
-# A language model $\pi_\text{ref}$ writes reviews. You want better ones, yet
-# near enough to $\pi_\text{ref}$ that they stay language. What is the *best*
-# policy, as a formula? In most worlds nobody can say what it is worth,
-# because nobody can sum over all responses. Here you can.
+# A language model $\pi_{\text{ref}}$ writes reviews. You want better ones,
+# yet near enough to $\pi_{\text{ref}}$ that they stay language. Every method
+# at the right end of the picture, by RL or by DPO, tries to find the same
+# policy. What *is* that policy, and how much is it worth? Elsewhere nobody
+# can say, because nobody can sum over all answers. Here you can.
 #
-# **Write down a prediction.** $\beta$ is the price of drift. Take a rare
-# review that is worth one reward unit more than a common one. At
-# $\beta = 1$, by which factor does the optimum change the odds between the
-# two? And what does the optimum become for $\beta \to \infty$ and for
-# $\beta \to 0$?
+# Write your predictions before you go on: `mine="…"` inside each call.
+
+# %%
+display(
+    teach.predict(
+        "01-1",
+        "“good and fun” is rare and worth one reward unit more than “fun”, "
+        "which is common. By which factor does the best policy at β = 1 "
+        "multiply the odds of the rare one against the common one?",
+        ["1.65", "2.72", "7.39", "it depends on how rare it is"],
+    ),
+    teach.predict(
+        "01-2",
+        "What does the best policy become when β grows without bound?",
+        ["the reference", "only the best review", "equal chances for all"],
+    ),
+    teach.predict(
+        "01-3",
+        "Somebody forgets the reference, multiplies by β where one divides, "
+        "or takes the reward with the wrong sign. Which of these mistakes "
+        "cannot be seen in a plot of gold reward against KL?",
+        ["forgotten reference", "wrong scale", "wrong sign"],
+    ),
+)
 
 # %% [markdown]
 # ## Look at a few reviews
 #
-# The language has eight words and reviews of at most three of them. The
-# *gold reward* $r(x, y)$ adds a judgement's worth, word by word ("not" flips
-# it, "very" scales it), and takes something off for bad grammar.
+# The language has eight words and reviews of at most three of them, 585 in
+# all. The gold reward $r(x, y)$ of a review $y$ for a prompt $x$ adds what
+# its words are worth ("not" flips, "very" scales) and takes something off
+# for bad grammar.
 
 # %%
-reviews = ["very good", "good and fun", "not bad", "dull", "good good bad"]
+reviews = ["very good", "good and fun", "fun", "not bad", "dull"]
 numbers = torch.tensor([world.index(text) for text in reviews])
 pd.DataFrame(gold[:, numbers].T, reviews, world.prompts).round(2)
 
 # %% [markdown]
-# The columns differ: $r$ depends on the prompt $x$, so a policy that does
-# not read the prompt cannot be optimal. Gold is known to this notebook
-# and to nobody else: annotators, reward models and policies only ever see it
-# through noise.
+# The columns differ: a policy that does not read the prompt cannot be the
+# best one. Gold is known to this notebook and to nobody else; annotators and
+# reward models see it through noise.
 #
-# ## π_ref, on every response
-#
-# The reference is a small transformer, trained on a corpus of reviews. Its
-# log-probability of a whole review is a sum over tokens. There are few
-# enough reviews that you can ask for all of them.
+# The reference gives each review a probability, one word after the other; we
+# ask for all 585. With all probabilities at hand, a mean is a sum,
+# $\mathbb{E}_\pi[r] = \sum_y \pi(y)\,r(y)$. With a real model it is estimated
+# from samples. Here are both, side by side.
 
 # %%
-reference = tiny.reference(world, DEVICE)
-ref = reference.response_logps(world)  # log π_ref, [prompt, response]
-pd.Series(ref.exp().sum(-1), world.prompts, name="Σ π_ref").round(12)
-
-# %%
-film = world.prompts.index("film")
-top = ref[film].topk(6).indices
-pd.DataFrame(
-    {"review": [world.text(int(i)) for i in top],
-     "π_ref": ref[film, top].exp(), "gold": gold[film, top]}
-).round(3)  # fmt: skip
-
-# %% [markdown]
-# With all probabilities at hand, an expectation is a sum,
-# $\mathbb{E}_\pi[r] = \sum_y \pi(y|x)\,r(x,y)$. Elsewhere it is an estimate
-# from samples. Put the two side by side once.
-
-# %%
-asked = torch.arange(samples) % world.n_prompts
-drawn = reference.sample(world, asked, generator(SEED, "look"))
-truth = solutions.expectation(ref, gold).mean().item()
-told = "mean {:.3f}, 95 % interval {:.3f} to {:.3f}"
-print(f"exact E_ref[gold]  {truth:.4f} reward units")
-print(samples, "samples:", told.format(*interval(world.gold_reward(drawn))))
+asked = torch.arange(size.samples) % len(gold)
+sample = reference.sample(world, asked, generator(SEED, "look"))
+estimate = world.gold_reward(sample)
+spread = 1.96 * estimate.std() / len(estimate) ** 0.5
+say(
+    f"The probabilities for “film” sum to {ref[film].exp().sum():.6f}. Mean "
+    "gold reward of the reference: exactly "
+    f"{solutions.expectation(ref, gold).mean():.3f}; "
+    f"from {size.samples:,} samples {estimate.mean():.3f} ± {spread:.3f}."
+)
 
 # %% [markdown]
-# ## The objective
+# ## The objective, step by step
 #
-# For a prompt $x$, with everything below conditional on it,
+# For one prompt, with $\beta$ in reward units per nat:
 #
-# $$J_\beta(\pi) = \mathbb{E}_\pi[r] -
-# \beta\,\mathrm{KL}(\pi\,\|\,\pi_\text{ref}) = \sum_y \pi(y)
-# \left[r(y) - \beta \log\frac{\pi(y)}{\pi_\text{ref}(y)}\right].$$
+# 1. The objective is the mean reward minus the price of drift,
+#    $J_\beta(\pi) = \sum_y \pi(y)\left[r(y) -
+#    \beta\log\frac{\pi(y)}{\pi_{\text{ref}}(y)}\right]$.
+# 2. Maximise over all $\pi(y)$ under $\sum_y \pi(y) = 1$, with a multiplier
+#    $\lambda$. The derivative by $\pi(y)$ is zero:
+#    $r(y) - \beta\log\frac{\pi(y)}{\pi_{\text{ref}}(y)} - \beta -
+#    \lambda = 0$.
+# 3. Solve for the policy:
+#    $\pi(y) = \pi_{\text{ref}}(y)\,e^{r(y)/\beta}\cdot e^{-1-\lambda/\beta}$.
+# 4. The last factor is the same for every $y$, so it only makes the sum one:
+#    $\pi^*(y) = \pi_{\text{ref}}(y)\,e^{r(y)/\beta}/Z$ with
+#    $Z = \sum_y \pi_{\text{ref}}(y)\,e^{r(y)/\beta}$.
 #
-# `beta` is in reward units per nat: what one nat of drift costs.
-#
-# **Lagrange.** Maximise over $\pi(y)$ with $\sum_y \pi(y) = 1$ and multiplier
-# $\lambda$:
-#
-# 1. the derivative by $\pi(y)$ is zero,
-#    $r(y) - \beta\log\frac{\pi(y)}{\pi_\text{ref}(y)} - \beta - \lambda = 0$;
-# 2. solve for $\pi$:
-#    $\pi(y) = \pi_\text{ref}(y)\,e^{r(y)/\beta}\cdot e^{-1-\lambda/\beta}$;
-# 3. the last factor does not depend on $y$, so it normalises:
-#    $\pi^*(y) = \pi_\text{ref}(y)\,e^{r(y)/\beta}/Z$ with
-#    $Z = \sum_y \pi_\text{ref}(y)\,e^{r(y)/\beta}$.
+# The numbers $e^{r/\beta}$ are weights: the reference decides what can be
+# said at all, the reward tilts it, and $\beta$ says how strongly.
 
 # %% [markdown]
-# ## The identity
+# ## What any other policy loses
 #
-# Take logs of line 3: $r(y) = \beta\log\frac{\pi^*(y)}{\pi_\text{ref}(y)} +
-# \beta\log Z$. Put this into $J_\beta(\pi)$ of *any* policy:
+# 5. Take logarithms in step 4 and solve for the reward:
+#    $r(y) = \beta\log\frac{\pi^*(y)}{\pi_{\text{ref}}(y)} + \beta\log Z$.
+# 6. Put this into step 1, for *any* policy $\pi$. The logarithms of
+#    $\pi_{\text{ref}}$ cancel:
+#    $J_\beta(\pi) = \beta\log Z -
+#    \beta\sum_y \pi(y)\log\frac{\pi(y)}{\pi^*(y)}$.
+# 7. The sum is a KL: $J_\beta(\pi) = \beta\log Z -
+#    \beta\,\mathrm{KL}(\pi\Vert\pi^*)$.
 #
-# $$J_\beta(\pi) = \beta\log Z - \beta\sum_y \pi(y)\log\frac{\pi(y)}{\pi^*(y)}
-# = \beta\log Z - \beta\,\mathrm{KL}(\pi\,\|\,\pi^*).$$
+# A KL is never negative and is zero only if both are equal. So $\pi^*$ is
+# the only maximum, its value is $\beta\log Z$, and what another policy
+# loses, its *regret*, is $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$. Step 5 is where
+# DPO will start in lesson 20: a reward and its best policy say the same, up
+# to the constant $\beta\log Z$.
 #
-# KL is never negative and is zero only at $\pi = \pi^*$. So $\pi^*$ is the
-# only maximiser, its value is $\beta\log Z$, and the regret of every other
-# policy is a distance. It is also where DPO starts: a reward and an optimal
-# policy are two names for one thing, up to the constant $\beta\log Z$.
-
-# %% [markdown]
-# ## The library's source
-#
-# Line 3 is one line of code: `log_softmax` is the division by $Z$.
+# In the library, step 4 is one line: `log_softmax` divides by $Z$.
 
 # %%
 teach.show(solutions.optimal_policy)
 
 # %% [markdown]
-# ## By hand on four responses
+# ## By hand on four reviews
 #
 # Suppose these four were all there is. Their reference probabilities are
-# rescaled to add up to one; every column is one step of the formula.
+# rescaled to sum to one; each column is one step of the formula.
 
 # %%
-four = [world.index(t) for t in ["very good", "good", "dull", "not fun"]]
-p = ref[film, four].softmax(-1)  # π_ref of the four
+texts = ["good and fun", "fun", "dull", "not fun"]
+four = [world.index(text) for text in texts]
+p_ref = ref[film, four].softmax(-1)
 r = gold[film, four]
-tilted = p * (r / BETA).exp()
-hand = pd.DataFrame({"π_ref": p, "r": r, "exp(r/β)": (r / BETA).exp()})
-hand["π_ref·exp(r/β)"] = tilted
-hand.set_axis([world.text(i) for i in four]).round(4)
+weight = (r / beta).exp()
+Z = (p_ref * weight).sum()
+star = p_ref * weight / Z
+hand = {"reference": p_ref, "r": r, "exp(r/β)": weight}
+hand |= {"reference · exp(r/β)": p_ref * weight, "π*": star}
+hand["implicit reward"] = beta * (star / p_ref).log()
+hand["r − β log Z"] = r - beta * Z.log()
+pd.DataFrame(hand, texts).round(3)
 
 # %%
-Z = tilted.sum()
-star = tilted / Z
-library = solutions.optimal_policy(p.log(), r, BETA).exp()
-print("Z       =", f"{Z:.4f}")
-print("β log Z =", f"{BETA * Z.log():.4f}", "reward units")
-print("π*      =", [f"{v:.4f}" for v in star])
-print("library =", [f"{v:.4f}" for v in library])
+library = solutions.optimal_policy(p_ref.log(), r, beta).exp()
+assert torch.allclose(star, library)
+odds = (star[0] / star[1]) / (p_ref[0] / p_ref[1])
+say(
+    f"Z = {Z:.3f} and β log Z = {beta * Z.log():.3f}. The optimum multiplies "
+    f"the odds of “{texts[0]}” against “{texts[1]}” by {odds:.3f}."
+)
 
 # %% [markdown]
-# Compute $J_\beta(\pi^*)$ from its definition, without using $Z$, and you
-# meet $\beta\log Z$ again. Then take a policy that is clearly not optimal,
-# the uniform one, and compare both sides of the identity.
+# The last two columns are equal, which is step 5: the *implicit reward*
+# $\beta\log\frac{\pi^*}{\pi_{\text{ref}}}$ of the best policy is the reward
+# minus one constant. Differences between reviews mean something, a single
+# value does not.
+#
+# Now the identity of step 7. Compute $J_\beta$ from step 1, without $Z$, for
+# the optimum and for a policy that is clearly not the best: equal chances.
 
 
 # %%
-def J(law):
-    """E[r] − β KL of a law over the four, in reward units."""
-    return (law * (r - BETA * (law / p).log())).sum()
+def objective(policy):
+    drift = (policy * (policy / p_ref).log()).sum()
+    return (policy * r).sum() - beta * drift
 
 
-uniform = torch.full_like(p, 1 / len(p))
-distance = (uniform * (uniform / star).log()).sum()
-print("J(π*)           =", f"{J(star):.4f}")
-print("J(uniform)      =", f"{J(uniform):.4f}")
-print("J(π*) − J(unif) =", f"{J(star) - J(uniform):.4f}")
-print("β KL(unif‖π*)   =", f"{BETA * distance:.4f}")
-
-# %%
-odds = (star[0] / star[1]) / (p[0] / p[1])
-print(f"“very good” is worth {r[0] - r[1]:.1f} reward units more than “good”,")
-print(f"and π* multiplies its odds by {odds:.3f} = exp(Δr/β)")
-
-# %% [markdown]
-# That is your first prediction. How rare a review is plays no part in the
-# factor.
+equal = torch.full_like(p_ref, 0.25)
+divergence = (equal * (equal / star).log()).sum()
+lost = objective(star) - objective(equal)
+say(
+    f"J of the optimum is {objective(star):.4f}, of equal chances "
+    f"{objective(equal):.4f}: a loss of {lost:.4f}. And β KL(equal‖π*) is "
+    f"{beta * divergence:.4f}."
+)
+assert torch.allclose(lost, beta * solutions.kl(equal.log(), library.log()))
+assert torch.allclose(objective(star), beta * Z.log())
 
 # %% [markdown]
-# ## Train: walk uphill on J
+# ## Train: walk uphill on the objective
 #
 # Nothing above needs training. Do it once all the same, with the exact
-# gradient of $J_\beta$ over all responses, from several random starts: if
-# the derivation is right, every walk ends in the same place and the height
-# that is missing is $\beta\,\mathrm{KL}(\pi\,\|\,\pi^*)$ at *every* step.
+# gradient of $J_\beta$ over all 585 reviews, from several random starts. If
+# the derivation is right, every walk ends in the same place, and the height
+# that is still missing is $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$ at *every* step.
 
 
 # %%
 def climb(seed):
-    noise = torch.randn(gold.shape, generator=generator(seed, "start"))
-    policy = TabularPolicy(world, ref + noise)
+    start = torch.randn(gold.shape, generator=generator(seed, "start"))
+    policy = TabularPolicy(world, ref + start)
     adam = torch.optim.Adam(policy.parameters(), lr=0.05)
-    for step in range(steps + 1):
-        law = policy.response_logps()
-        aim = solutions.expectation(law, gold) - BETA * solutions.kl(law, ref)
+    for step in range(size.steps + 1):
+        logps = policy.response_logps()
+        drift = solutions.kl(logps, ref)
+        value = (solutions.expectation(logps, gold) - beta * drift).mean()
         adam.zero_grad()
-        (-aim.mean()).backward()
+        value.neg().backward()
         adam.step()
-        if step % 10 == 0:
-            yield step, aim.mean().item(), law.detach()
+        yield step, value.item(), logps.detach()
 
 
 # %%
-best = solutions.optimal_policy(ref, gold, BETA)
-ceiling = (BETA * solutions.log_partition(ref, gold, BETA)).mean().item()
+best = solutions.optimal_policy(ref, gold, beta)
+ceiling = (beta * solutions.log_partition(ref, gold, beta)).mean().item()
+on_all = exact.Tracker(world, ref, gold=gold, beta=beta)
 rows = [
-    {"seed": seed, "step": step, "lost": ceiling - value,
-     "distance": BETA * solutions.kl(law, best).mean().item(),
-     "kl": solutions.kl(law, ref).mean().item(),
-     "gold": solutions.expectation(law, gold).mean().item()}
+    on_all(logps).assign(seed=seed, step=step, missing=ceiling - value)
     for seed in range(SEED, SEED + SEEDS)
-    for step, value, law in climb(seed)
-]  # fmt: skip
-walks = pd.DataFrame(rows)
-last = walks[walks["step"] == steps]
+    for step, value, logps in climb(seed)
+    if step % 10 == 0
+]
+walks = pd.concat(rows)
+walks["regret"] = beta * walks["kl_to_optimum"]
+gap = (walks["missing"] - walks["regret"]).abs().max()
 
 # %%
-error = (walks["lost"] - walks["distance"]).abs().round(12)
+names = {"missing": "β log Z − J", "regret": "β KL(π‖π*)"}
+two = walks.rename(columns=names).melt(
+    ["seed", "step"], list(names.values()), "computed as"
+)
 views.training_curves(
-    walks,
-    {"lost": "β log Z − J (reward units)",
-     "distance": "β KL(π‖π*) (reward units)"},
-    log_y=True,
-    caption="Two different computations, one curve: over all steps of all "
-    f"walks they differ by {error.max():g} reward units, to twelve decimals.",
-)  # fmt: skip
-
-# %%
-target = solutions.kl(best, ref).mean().item()
-views.kl_drift(
-    walks,
-    caption="The walks start away from π_ref and all end near "
-    f"KL(π*‖π_ref) = {target:.3f} nats; the last step lies within "
-    f"{(last['kl'] - target).abs().max():.3f} nats of it.",
+    two, {"value": "what is lost (reward units)"}, by="computed as",
+    log_y=True, title="Two computations of the regret",
+    caption="The two lines lie on each other: at no step of any walk do "
+    f"they differ by more than {gap:.0e} reward units. The walks end "
+    f"{walks['regret'][walks['step'] == size.steps].max():.0e} below the top.",
 )
 
 # %% [markdown]
-# ## The implicit reward of the optimum
+# ## The frontier: what $\beta$ buys
 #
-# Read line 3 backwards: $\beta\log\frac{\pi^*(y)}{\pi_\text{ref}(y)} = r(y) -
-# \beta\log Z$. This is the *implicit reward*. At the optimum it equals gold
-# minus one constant a prompt, so differences between two responses are
-# exact, and a single value means nothing by itself.
+# Let $\beta$ go from large to small: $\pi^*_\beta$ draws a curve of gold
+# reward against KL. No policy lies above it, because one that did would have a
+# larger $J_\beta$ than $\pi^*_\beta$ for some $\beta$. This curve is the
+# *frontier*, the dashed line of all later lessons. Move the slider, and read
+# what the best policy writes.
 
 # %%
-implicit = BETA * (best - ref)
-held = {"gold": gold[film, four], "policy": implicit[film, four]}
-table = pd.DataFrame({"review": [world.text(i) for i in four], **held})
-shift = BETA * solutions.log_partition(ref, gold, BETA)[film]
-views.bars(
-    table.melt("review"), "review", "value", by="variable",
-    label="reward units", caption="Gold r and the implicit reward of the "
-    f"policy π* differ by the same {shift:.3f} reward units on every review: "
-    "β log Z of “film”.",
-)  # fmt: skip
-
-# %% [markdown]
-# ## The frontier, and the β explorer
-#
-# Slide $\beta$ from $\infty$ to $0$ and $\pi^*_\beta$ draws a curve in the
-# plane (KL, E[gold]). No policy lies above it: one that did would have a
-# larger $J_\beta$ than $\pi^*_\beta$ for the $\beta$ that is the curve's
-# slope there. The dashed line of every later notebook is this curve.
-
-# %%
-beta_explorer(world, ref, gold, beta=BETA)
-
-# %%
-betas = torch.logspace(-1.3, 1.7, 40, dtype=torch.float64).tolist()
-frontier = solutions.frontier(ref, gold, gold, betas)
-far, near = frontier.iloc[0], frontier.iloc[-1]
-print(f"β = {near['beta']:.0f}: KL(π*‖π_ref) = {near['kl']:.4f} nats")
-print(f"β = {far['beta']:.2f}: gold reward {far['gold']:.3f}, the best review",
-      f"of every prompt is worth {gold.amax(-1).mean():.3f}")  # fmt: skip
-
-# %% [markdown]
-# Your second prediction: $\beta \to \infty$ gives $\pi_\text{ref}$ back, and
-# $\beta \to 0$ keeps only the best review.
+beta_explorer(world, ref, gold, beta=beta)
 
 # %% [markdown]
 # ## Break it
 #
-# Three wrong optima, each one slip of the pen:
+# Three slips of the pen, each of which gives a distribution that looks
+# reasonable:
 #
-# 1. **π_ref forgotten**: $\propto e^{r/\beta}$. The prior of the language is
-#    gone, every ungrammatical string is as likely as its reward allows.
-# 2. **wrong scale**: $\propto \pi_\text{ref}\,e^{\beta r}$. At $\beta = 1$
-#    nobody notices.
-# 3. **wrong sign**: $\propto \pi_\text{ref}\,e^{-r/\beta}$, a cost taken for
-#    a reward.
+# * **forgotten reference**, $\propto e^{r/\beta}$: the habits of language are
+#   gone, any string of words is as likely as its reward allows;
+# * **wrong scale**, $\propto \pi_{\text{ref}}\,e^{\beta r}$: at $\beta = 1$
+#   nobody notices;
+# * **wrong sign**, $\propto \pi_{\text{ref}}\,e^{-r/\beta}$: a cost is taken
+#   for a reward.
 #
-# The identity says what each slip costs: $\beta\,\mathrm{KL}(\pi\,\|\,\pi^*)$.
+# The identity says what each costs: $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$.
 
 # %%
-WRONG = {
-    "π_ref forgotten": lambda b: (gold / b).log_softmax(-1),
+slips = {
+    "forgotten reference": lambda b: (gold / b).log_softmax(-1),
     "wrong scale": lambda b: solutions.optimal_policy(ref, gold, 1 / b),
     "wrong sign": lambda b: solutions.optimal_policy(ref, -gold, b),
 }
-ruler = {"gold": gold, "frontier": Frontier(ref, gold)}
-measured = {
-    (name, b): evaluate(wrong(b), world, ref, beta=b, **ruler)
-    for name, wrong in WRONG.items() for b in betas
-}  # fmt: skip
-broken = pd.concat(measured, names=["law", "beta"]).reset_index()
-
-# %%
+betas = np.geomspace(0.05, 50, 31).tolist()
+known = {"world": world, "ref_logps": ref, "gold": gold}
+known["frontier"] = Frontier(ref, gold)
+broken = pd.concat(
+    exact.evaluate(at(b), beta=b, **known).assign(slip=slip, beta=b)
+    for slip, at in slips.items()
+    for b in betas
+)
 broken["regret"] = broken["beta"] * broken["kl_to_optimum"]
-columns = ["law", "beta", "kl", "gold", "regret"]
-broken[broken["beta"].between(0.28, 0.31)][columns].round(3)
+
 
 # %%
-dash = views.role("exact")
-line = views.Line(frontier["kl"], frontier["gold"], "π*, exact", dash)
-dots = [
-    views.Points(rows["kl"], rows["gold"], name, views.series(i), size=4)
-    for i, (name, rows) in enumerate(broken.groupby("law", sort=False))
-]
+def where(rows):
+    return rows["kl"].tolist(), rows["gold"].tolist()
+
+
+frontier = solutions.frontier(ref, gold, gold, betas)
+drawn = [views.Line(*where(frontier), "right optimum", views.role("exact"))]
+for i, (name, rows) in enumerate(broken.groupby("slip", sort=False)):
+    drawn.append(views.Points(*where(rows), name, views.series(i), size=5))
 axes = "KL(π‖π_ref) (nats per sequence)", "gold reward (reward units)"
-chart = views.Chart("Three wrong optima, β swept", *axes, [line, *dots])
+chart = views.Chart("Three wrong optima, β from 0.05 to 50", *axes, drawn)
+below = broken.groupby("slip")["frontier_gap"].mean().abs()
+views.Fig(
+    views.Panels([chart]),
+    "The points of the wrong scale lie on the frontier (mean gap "
+    f"{below['wrong scale']:.3f}); those of the forgotten reference lie "
+    f"{below['forgotten reference']:.2f} and those of the wrong sign "
+    f"{below['wrong sign']:.2f} reward units below it on average.",
+    broken[["slip", "beta", "kl", "gold"]],
+)
 
 # %%
-said = "Forgetting π_ref lies below the frontier, the wrong sign runs " \
-    "downhill, and the wrong scale lies ON it: it is the optimum of " \
-    "another β, which J shows and this plot does not."  # fmt: skip
-views.Fig(views.Panels([chart]), said, broken[columns])
-
-# %%
+cost = broken.pivot(index="beta", columns="slip", values="regret")
+cheapest = cost["wrong scale"].idxmin()
 views.training_curves(
-    broken, {"regret": "β KL(π‖π*) (reward units)"}, x="beta", by="law",
-    log_x=True, log_y=True, caption="The wrong scale costs least at β = 1, "
-    "where it is right; forgetting π_ref costs more the larger β is, because "
-    "the optimum then is π_ref itself.",
-)  # fmt: skip
+    broken.rename(columns={"beta": "β (reward units per nat)"}),
+    {"regret": "regret β KL(π‖π*) (reward units)"},
+    x="β (reward units per nat)", by="slip", log_x=True, log_y=True,
+    caption=f"The wrong scale costs least at β = {cheapest:.2g}; it costs "
+    f"{cost['wrong scale'].iloc[0]:.1f} reward units at β = {betas[0]:.2f}. "
+    "The cost of the forgotten reference grows with β, that of the wrong sign "
+    "falls.",
+)
 
 # %% [markdown]
-# ## What the paper said, what we saw
+# The wrong scale is the dangerous one. Each of its points is the right
+# optimum of *another* $\beta$, so no plot of gold against KL accuses it. Only
+# the objective, with the $\beta$ that was meant, does.
+#
+# ## Answers
 
 # %%
-said = {"paper": "Rafailov et al. 2023 (2305.18290), section 4",
-        "setting": "reviews, 3 words, gold reward, enumeration",
-        "unit": "reward units", "out": OUT or None}  # fmt: skip
+far, near = frontier.iloc[-1], frontier.iloc[0]
+limits = {"the reference": far["kl"], "only the best review": near["kl"]}
+display(
+    teach.reveal(
+        "01-1",
+        right=f"{odds:.2f}",
+        because="in step 4 everything but exp(r/β) cancels in the factor: it "
+        f"is exp(1/1) = {np.e:.2f}, however rare the review is. (1.65 belongs "
+        "to half a unit, 7.39 to two.)",
+    ),
+    teach.reveal(
+        "01-2",
+        right=min(limits, key=limits.get),
+        because=f"at β = {far['beta']:.0f} the best policy is {far['kl']:.4f} "
+        "nats from the reference: drift has become too dear. At "
+        f"β = {near['beta']:.2f} its gold reward is {near['gold']:.2f}, and "
+        f"always the best review would give {gold.amax(-1).mean():.2f}.",
+    ),
+    teach.reveal(
+        "01-3",
+        right=below.idxmin(),
+        because=f"its points lie {below.min():.3f} reward units below the "
+        "frontier on average: each is the right answer for another β.",
+    ),
+)
+
+# %% [markdown]
+# ## Claims
+#
+# Both are theorems, checked by enumeration: one value that fails would be a
+# mistake in the derivation or in the library.
+
+# %%
+setting = "reviews of 3 words, gold reward, all reviews, one reference model"
+about = {"out": OUT or None, "setting": setting, "unit": "reward units"}
 teach.claim(
-    key="regret-is-kl", effect=error.tolist(), expected="zero",
+    key="regret-is-kl", paper="ours", kind="exact",
+    effect=(walks["missing"] - walks["regret"]).tolist(),
+    expected="zero", tolerance=1e-9, must_hold=True,
     statement="Every policy loses exactly β KL(π‖π*), along whole walks.",
-    tolerance=1e-9, kind="exact", **said,
-)  # fmt: skip
-
-# %%
-seen = torch.tensor(walks[["kl", "gold"]].to_numpy())
-below = Frontier(ref, gold).gold(seen[:, 0]) - seen[:, 1]
+    meaning="A loss in reward units and a divergence are one thing.", **about,
+)
 teach.claim(
-    key="nobody-above", effect=below.tolist(), expected="positive",
-    statement="No policy of the walks earns as much gold as π*_β at its KL.",
-    kind="exact", **said,
-)  # fmt: skip
+    key="nobody-above", paper="ours", kind="exact",
+    effect=walks["frontier_gap"].tolist(),
+    expected=(-1e-6, np.inf), must_hold=True,
+    statement="No policy of the walks earns more gold than π*_β at its KL.",
+    meaning="The dashed line of later figures is a true upper bound.", **about,
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1** (●○○, 5 minutes). Write `my_optimum(ref, reward, beta)`, log-probs in
-# and out, for rewards as large as 10,000 at $\beta = 0.1$. Which step of the
-# by-hand computation overflows, and what does `log_softmax` do instead?
+# **01-1 · Read the figure** (●○○, 5 minutes). In the last figure of *Break
+# it* one curve has a deep notch. At which $\beta$ is it, and why there?
+
+# %%
+teach.answer("01-1", None)
+
+# %% tags=["solution"]
+# r/β and β r are equal where β = 1/β
+teach.solution("01-1", cheapest)
+
+# %% [markdown]
+# **01-2 · An optimum with pencil and paper** (●○○, 10 minutes). Three answers
+# have reference probabilities 0.5, 0.4, 0.1 and rewards 0, 1, 2. What is the
+# probability of the third under $\pi^*_\beta$ at $\beta = 0.5$?
+
+# %%
+teach.answer("01-2", None)
+
+# %% tags=["solution"]
+small = torch.tensor([0.5, 0.4, 0.1]) * torch.tensor([0.0, 2.0, 4.0]).exp()
+teach.solution("01-2", (small / small.sum())[2].item())
+
+# %% [markdown]
+# **01-3 · The objective in code** (●●○, 10 minutes). Write $J_\beta$ of a
+# policy that is given as log-probabilities. It is then asked for equal
+# chances on all 585 reviews of "film" at $\beta = 0.5$.
 
 
 # %%
-def my_optimum(ref, reward, beta):
-    return None  # your code
+def my_objective(log_policy, log_reference, reward, beta):
+    return None  # your lines
 
 
-def check(mine):
-    law, big = mine(ref, gold * 1e4, 0.1), gold * 1e4
-    if law is None:
-        return "not written yet"
-    same = torch.allclose(law, solutions.optimal_policy(ref, big, 0.1))
-    return "agrees" if same else "differs: is anything inf or nan?"
-
-
-check(my_optimum)
+all_equal = torch.full_like(ref[film], -np.log(ref.shape[-1]))
+teach.answer("01-3", my_objective(all_equal, ref[film], gold[film], 0.5))
 
 
 # %% tags=["solution"]
-def solution(ref, reward, beta):
-    # exp(r/β) is inf beyond about 700; logsumexp subtracts the maximum first
-    logits = ref + reward / beta
-    return logits - logits.logsumexp(-1, keepdim=True)
+def objective_solution(log_policy, log_reference, reward, beta):
+    value = reward - beta * (log_policy - log_reference)
+    return (log_policy.exp() * value).sum()
 
 
-check(solution)
-
-# %% [markdown]
-# **2** (●●○, 10 minutes). Add a bonus of 5 reward units to *every* review of
-# “plot”. Which of π\*, Z, β log Z and the regret of π_ref change? Predict
-# first, then compute.
-
-# %% tags=["solution"]
-bonus = gold.clone()
-bonus[1] += 5
-moved = solutions.optimal_policy(ref, bonus, BETA)
-value = solutions.log_partition(ref, bonus, BETA)[1]
-value = BETA * (value - solutions.log_partition(ref, gold, BETA)[1])
-print("π* stays:", torch.allclose(moved, best))  # and so does every regret
-print(f"β log Z of plot grows by {value:.3f}")
+solved = objective_solution(all_equal, ref[film], gold[film], 0.5)
+teach.solution("01-3", solved.item())
 
 # %% [markdown]
-# **3** (●●●, 15 minutes). The slope of the frontier, d E[gold] / d KL, equals
-# $\beta$. Show it from $J_\beta(\pi^*_\beta) = \beta\log Z$, then check it on
-# the table `frontier` with differences of neighbouring rows.
-
-# %% tags=["solution"]
-slope = frontier["gold"].diff() / frontier["kl"].diff()
-middle = (frontier["beta"] * frontier["beta"].shift()) ** 0.5
-print("largest relative error", f"{(slope / middle - 1).abs().max():.3f}")
-
-# %% [markdown]
-# ## What must hold
+# **01-4 · A gift** (●●○, 10 minutes). Add 5 reward units to *every* review of
+# one prompt. Which of these changes: `"the optimum"`, `"β log Z"` or
+# `"the regret of the reference"`?
 
 # %%
-assert error.max() < 1e-9 and (below > 0).all()
-assert abs(J(star) - BETA * Z.log()) < 1e-9
-assert torch.allclose(implicit[film] - gold[film], -shift)
-assert (broken["regret"] > -1e-9).all()
-assert PROFILE == "ci" or (last["lost"] < 1e-2).all()
+teach.answer("01-4", None)
+
+# %% tags=["solution"]
+moved = solutions.optimal_policy(ref[film], gold[film] + 5, beta)
+assert torch.allclose(moved, best[film])  # so the regrets stay, too
+before, after = (
+    beta * solutions.log_partition(ref[film], gold[film] + gift, beta)
+    for gift in (0, 5)
+)
+print(f"β log Z of “film”: {before:.3f}, with the gift {after:.3f}")
+teach.solution("01-4", "β log Z")
 
 # %% [markdown]
-# ## References, next
+# **01-5 · Bug hunt: an optimum that does not sum to one** (●●○, 10 minutes).
+# A colleague's optimum looks fine review by review. The sums over the
+# reviews of each prompt are printed. Which line is wrong: 1, 2 or 3?
+
+
+# %%
+def their_optimum(log_reference, reward, beta):
+    tilted = log_reference + reward / beta  # line 1
+    log_z = tilted.logsumexp(0, keepdim=True)  # line 2
+    return tilted - log_z  # line 3
+
+
+sums = their_optimum(ref, gold, beta).exp().sum(-1)
+print("sum per prompt:", [round(value, 1) for value in sums.tolist()])
+teach.answer("01-5", None)
+
+# %% [markdown] tags=["solution"]
+# $Z$ is a sum over reviews, the *last* axis. Over axis 0 each review is
+# normalised over the four prompts, and all sums together are 585.
+
+# %% tags=["solution"]
+right_z = (ref + gold / beta).logsumexp(-1, keepdim=True)
+assert torch.allclose(ref + gold / beta - right_z, best)
+teach.solution("01-5", 2)
+
+# %% [markdown]
+# **01-6 · Your own experiment: the exchange rate** (●●●, 20 minutes). How much
+# gold does the next nat buy? Measure the slope of the frontier, gold per
+# nat, around $\beta = 0.3$, with two values of $\beta$ close to it. Then show
+# that the result is no accident.
+
+# %%
+teach.answer("01-6", None)
+
+# %% tags=["solution"]
+pair = solutions.frontier(ref, gold, gold, [0.301, 0.299])
+step_gold, step_kl = pair["gold"].diff()[1], pair["kl"].diff()[1]
+teach.solution("01-6", step_gold / step_kl)
+
+# %% [markdown] tags=["solution"]
+# At the maximum of $\mathbb{E}_\pi[r] - \beta\,\mathrm{KL}$ a small step along
+# the frontier changes nothing to first order. So
+# $d\,\mathbb{E}[r] - \beta\,d\,\mathrm{KL} = 0$: the slope is $\beta$. This is
+# what "price" means.
+
+# %% [markdown]
+# ## Recap
 #
-# - Rafailov et al. 2023, *Direct Preference Optimization* (2305.18290),
-#   Eq. 3–5 and appendix A.1.
+# 1. The best policy is the reference times $e^{r/\beta}$, made to sum to one.
+# 2. One reward unit multiplies odds by $e^{1/\beta}$, however rare the answer.
+# 3. What a policy loses is $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$, exactly.
+# 4. $\beta$ is an exchange rate: the slope of the frontier.
+# 5. A policy on the frontier may still be the optimum of the wrong $\beta$.
+#
+# ## References
+#
+# - Rafailov et al. 2023, *Direct Preference Optimization*
+#   ([2305.18290](https://arxiv.org/abs/2305.18290)), section 4 and
+#   appendix A.1: the same derivation.
+# - Korbak et al. 2022, *RL with KL penalties is better viewed as Bayesian
+#   inference* ([2205.11275](https://arxiv.org/abs/2205.11275)).
 # - Ziebart 2010, *Modeling purposeful adaptive behavior with the principle of
 #   maximum causal entropy*.
-# - Korbak et al. 2022, *RL with KL penalties is better viewed as Bayesian
-#   inference* (2205.11275): π\* as a posterior.
 #
-# Next: **02 · Probes** uses known optima like this one to find out which part
-# of a training loop is broken. **20 · DPO** turns the implicit reward into a
-# loss.
+# Next: **02 · Probes** uses optima like this one to find out which part of a
+# training loop is broken; **03 · Supervised fine-tuning** is the stage before
+# preferences.

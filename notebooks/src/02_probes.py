@@ -3,24 +3,30 @@
 #   workbench:
 #     title: "02 · Probes: a debugging clinic"
 #     part: foundations
-#     budget_s: {ci: 60, lecture: 90, figure: 300}
+#     path: elective
+#     needs: ["01"]
+#     minutes: 75
+#     budget_s: {ci: 30, lecture: 60, figure: 300}
 # ---
 
 # %% [markdown]
-# # 02 · Probes: a debugging clinic
+# # 02 · Probes: which part of a training loop is broken?
 #
-# **The claim in one sentence.** Order five problems with known answers so that
-# each tries one more part of a training loop: the first that fails names the
-# broken part, and a fault that no problem exercises stays unseen.
+# **The idea in one sentence.** Five tiny problems with known answers are
+# ordered so that each tries one more part of a training loop, and the first
+# one that fails names the broken part, while a fault that no problem tries
+# stays unseen.
 #
-# After this notebook you can
+# After this lesson you can
 #
-# - say, for a loss that "trains", which of its parts you have evidence for,
-# - read a margin and recognise a forgotten $\beta$, a mean over tokens, a
-#   missing end token or a missing reference by its *number*,
-# - run the ladder on a training function of your own.
+# * say, for a loss that "trains", for which of its parts you have evidence;
+# * predict the number at which a wrong loss comes to rest;
+# * recognise a forgotten $\beta$, a mean over tokens, a missing end token or
+#   a missing reference by its reading;
+# * run the ladder on a training function of your own.
 #
-# Run time: a good minute on one core.
+# *Needs*: lesson 01 (the exact optimum). About 75 minutes. Unknown words
+# stand in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -31,30 +37,21 @@ OUT = ""
 
 # %%
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
-import pandas as pd
-import torch
-
-from workbench import teach, views
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds.pairs import Pairs, population_pairs
-
-# %%
-from workbench.loops import offline, online
-from workbench.measure.exact import evaluate
+from workbench.feedback.kinds.pairs import PairLogps, population_pairs
+from workbench.lesson import *
 from workbench.measure.implicit_reward import PairTracker
 from workbench.methods.direct.links import dpo
-from workbench.methods.policy_gradient.reinforce import rloo
-from workbench.models import tiny
 from workbench.models.policy import Policy, TabularPolicy
-from workbench.worlds import probes, solutions
+from workbench.views.instruments.shell import Instrument, steps
 from workbench.worlds.probes import PROBES, broken_part, diagnose
 
 # %%
-SIZES = {"ci": (2, 8), "lecture": (SEEDS, 70), "figure": (SEEDS, 200)}
-seeds, steps = SIZES[PROFILE]
-annotator = Annotator()
+size = sizes(PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(8, 50, 200))
+price = PROBES[-1]  # the last probe
+beta, cfg = price.beta, dpo.Config(beta=price.beta)
 
 # %% [markdown]
 # ## The question
@@ -64,411 +61,493 @@ annotator = Annotator()
 # run cannot tell you which, because nobody knows what its margin *should*
 # be. Can a tiny one?
 #
-# **Write down a prediction.** Somebody takes the mean over tokens in DPO
-# where the sum is meant, and somebody else forgets $\beta$. Both train
-# without an error. In a world where the right margin is 1 reward unit, all
-# answers have two tokens and $\beta = \tfrac12$: what margin does each of
-# them reach?
+# The patient is direct preference optimisation (DPO). It learns from pairs of
+# answers; lesson 20 derives it, and here its loss is enough:
+#
+# $$L = -\log\sigma(\beta D),\qquad D = \log\frac{\pi}{\pi_{\text{ref}}}
+# (\text{better}) - \log\frac{\pi}{\pi_{\text{ref}}}(\text{worse}).$$
+#
+# Below, the right $\beta D$ is 1 reward unit, all answers have two tokens,
+# and $\beta = \frac12$. Write your predictions into `mine`.
+
+# %%
+display(
+    teach.predict(
+        "02-1",
+        "Somebody takes the mean over an answer's tokens where the sum is "
+        "meant. At which βD does training stop?",
+        ["0.5", "1", "2", "it never stops"],
+    ),
+    teach.predict(
+        "02-2",
+        "Somebody forgets β inside the loss. At which βD does training stop?",
+        ["0.5", "1", "2", "it never stops"],
+    ),
+    teach.predict(
+        "02-3",
+        "Somebody cleans the noisy labels: the better answer always wins. "
+        "At which βD does training stop?",
+        ["0.5", "1", "2", "it never stops"],
+    ),
+)
 
 # %% [markdown]
 # ## Look at the data: a language of two words
 #
-# The probes speak “yes” and “no”, at most twice: seven answers. A prompt
-# asks, and each answer has a reward.
+# The probes speak “yes” and “no”, at most twice: seven answers. The first
+# table shows three of them, with their rewards in the first probe. “yes” has
+# two tokens, for its end is a token too. The second table is the ladder: each
+# probe compares a `better` with a `worse` answer.
 
 # %%
-world = PROBES[0].world
-pd.DataFrame({
-    "answer": [world.text(i) for i in range(world.n_responses)],
-    "tokens": [world.tokens(torch.tensor([0]), torch.tensor([i])).lengths
-               .item() for i in range(world.n_responses)],
-    "reward": world.gold[0],
-})  # fmt: skip
-
-# %% [markdown]
-# A one-word answer has two tokens, for its end is a token too. Here is the
-# ladder. Each probe compares a `better` with a `worse` answer.
-
-# %%
+world, shown = PROBES[0].world, ["yes", "no", "yes yes"]
+number = torch.tensor([world.index(text) for text in shown])
+batch = world.tokens(torch.zeros(3, dtype=int), number)
+answers = {"tokens": batch.lengths, "reward": world.gold[0, number]}
+display(pd.DataFrame(answers, shown))
 pd.DataFrame([
-    {"probe": p.name, "part on trial": p.part, "better": ", ".join(p.better),
-     "worse": ", ".join(p.worse), "answer": p.answer,
+    {"probe": p.name, "tries": p.part, "better": ", ".join(p.better),
+     "worse": ", ".join(p.worse), "right reading": p.answer,
      "passes": f"{p.low:g} to {p.high:g}"} for p in PROBES
-])  # fmt: skip
+])
 
 # %% [markdown]
-# 1. **one answer** · one prompt, “yes” is good. Does any gradient arrive, in
-#    the right direction?
-# 2. **two prompts** · the second asks for “no”. Is the prompt read?
-# 3. **the end** · “yes” against “yes yes”: they differ in the *last* token
+# 1. **One answer**: one prompt, and “yes” is good. Does any gradient arrive,
+#    in the right direction?
+# 2. **Two prompts**: the second one asks for “no”. Is the prompt read?
+# 3. **The end**: “yes” against “yes yes”. They differ in the *last* token
 #    alone. Does it count?
-# 4. **no reward** · all answers are worth the same and $\pi_\text{ref}$
-#    prefers one. With nothing to gain, only the reference speaks.
-# 5. **a price** · the labels are noisy, and a noisy label has a price: does
-#    training stop at the Bradley–Terry margin?
-
-# %% [markdown]
-# ## Why one number is enough
+# 4. **No reward**: all answers are worth the same, and $\pi_{\text{ref}}$
+#    prefers one of them. With nothing to gain, only the reference speaks.
+# 5. **A price**: noisy labels put a price on a large margin. Does training
+#    stop at the right size?
 #
-# Notebook 01: $\pi^*(y) = \pi_\text{ref}(y)\,e^{r(y)/\beta}/Z$. Take logs of
-# two answers and subtract; $Z$ goes:
+# ## The objective: why one number is enough
 #
-# $$\beta\left[\log\frac{\pi^*}{\pi_\text{ref}}(\text{better}) -
-# \log\frac{\pi^*}{\pi_\text{ref}}(\text{worse})\right] =
-# r(\text{better}) - r(\text{worse}).$$
+# 1. Lesson 01: the optimum is
+#    $\pi^*(y) = \pi_{\text{ref}}(y)\,e^{r(y)/\beta}/Z$.
+# 2. Take logarithms:
+#    $\beta\log\frac{\pi^*}{\pi_{\text{ref}}}(y) = r(y) - \beta\log Z$.
+# 3. Subtract two answers to one prompt, and $Z$ cancels:
+#    $\beta D = r(\text{better}) - r(\text{worse})$.
 #
-# The left side is what every probe *reads*, the right side is its known
-# answer, in reward units. It holds for every method whose optimum is $\pi^*$:
-# DPO, RLOO and PPO must all read the same.
+# The left side, $\beta D$, is the **reading** of a probe. The right side is
+# its answer, in reward units. It is the same for each method whose optimum
+# is $\pi^*$.
 #
-# The first three probes ask for the sign only, so a wrong scale does not trip
-# them (the last one asks the first one's question again, for the size); in
-# all but “no reward” the reference is even, so a forgotten reference
-# does not either. **That is why the first failure names the part.**
+# The first three probes ask for the sign only, so a wrong size does not trip
+# them. In all but the fourth the reference is even, so a forgotten reference
+# does not trip them either. **That is why the first failure names the part.**
 
 # %%
-teach.show(probes.diagnose)
+teach.show(diagnose)
 
 # %% [markdown]
 # ## By hand: the last probe
 #
-# Two answers, rewards 1 and 0. A Bradley–Terry annotator calls “yes” better
-# with probability $\sigma(1)$. DPO's expected loss is a function of the one
-# number $D = \log\frac{\pi}{\pi_\text{ref}}(\text{yes}) -
-# \log\frac{\pi}{\pi_\text{ref}}(\text{no})$.
+# “yes” has reward 1 and “no” has reward 0. A Bradley–Terry annotator calls
+# “yes” better with probability $p = \sigma(1)$. Over both labels the expected
+# loss is $-p\log\sigma(\beta D) - (1-p)\log\sigma(-\beta D)$, and its slope
+# in $D$ is $\beta\,[\sigma(\beta D) - p]$.
+
 
 # %%
-p = torch.tensor(1.0).sigmoid()
-beta = PROBES[-1].beta
-for D in (0.0, 1.0, 2.0, 4.0):
-    z = torch.tensor(beta * D)
-    loss = -(p * z.sigmoid().log() + (1 - p) * (-z).sigmoid().log())
-    slope = beta * (z.sigmoid() - p)
-    print(f"D = {D:.0f}   βD = {z:.1f}   σ(βD) = {z.sigmoid():.4f}",
-          f"  loss {loss:.4f}   dL/dD {slope:+.4f}")  # fmt: skip
+def expected(loss, D, p):  # over both labels; answers of two tokens
+    half = (D / 4)[:, None].expand(-1, 2)  # ±D/2, spread over the tokens
+    zero, mask = torch.zeros_like(half), torch.ones_like(half).bool()
+    pair = PairLogps(half, -half, zero, zero, mask, mask)
+    return p * loss(pair, cfg) + (1 - p) * loss(pair.swapped(), cfg)
+
+
+D, p = torch.tensor([0.0, 1.0, 2.0, 4.0]), torch.tensor(1.0).sigmoid()
+right, wrong = (beta * D).sigmoid(), (-beta * D).sigmoid()
+hand = -p * right.log() - (1 - p) * wrong.log()
+assert torch.allclose(hand, expected(dpo.loss, D, p))
+table = {"D": D, "βD": beta * D, "σ(βD)": right, "loss": hand}
+table["slope"] = beta * (right - p)
+pd.DataFrame({k: v.tolist() for k, v in table.items()}).round(3)
 
 # %% [markdown]
-# The slope is $\beta\,[\sigma(\beta D) - p]$: zero where the policy's own
-# belief $\sigma(\beta D)$ equals the annotator's $p$, at $\beta D = 1$. With
-# the mean over two tokens the loss sees $D/2$; without $\beta$ it sees $D$
-# bare. Solve the same equation for both:
-
-# %%
-print("mean over tokens: β·D/2 = 1,   the reading β·D is", 2)
-print("β forgotten:        D   = 1,   the reading β·D is", beta)
-
-# %% [markdown]
-# These are the predictions of the first cell. A wrong loss does not fail at
-# random: it solves another equation, exactly.
+# The slope is zero where $\sigma(\beta D) = p$, so at $\beta D = 1$. A wrong
+# loss has a slope too, with its own zero:
 #
-# ## A training function
+# * **Mean over tokens**: the loss sees $D/2$. It rests at $\beta D/2 = 1$, and
+#   the reading is $\beta D = 2$.
+# * **$\beta$ forgotten**: the loss sees $D$. It rests at $D = 1$, and the
+#   reading is $\beta D = \frac12$.
+#
+# A wrong loss does not fail at random: it solves another equation, exactly.
+# The library's wrong losses agree: at these places their slope is zero. In
+# Jupyter the slider below them changes the rewards, and all minima move.
+
+# %%
+losses = {
+    "right": (dpo.loss, 1.0),
+    "mean over tokens": (dpo.mistakes["2 mean over tokens"], 2.0),
+    "β forgotten": (dpo.mistakes["5 no beta"], 0.5),
+}
+for name, (loss, reading) in losses.items():
+    D = torch.tensor([reading / beta], requires_grad=True)
+    expected(loss, D, p).sum().backward()
+    assert torch.allclose(D.grad, torch.zeros(1), atol=1e-6)
+    print(f"{name}: rests at βD = {reading}, slope {abs(D.grad.item()):.3f}")
+
+
+# %%
+def minima(gap):
+    at, layers, p = torch.linspace(0, 4, 161), [], torch.tensor(gap).sigmoid()
+    for i, (name, (loss, _)) in enumerate(losses.items()):
+        values, look = expected(loss, at / beta, p), views.series(i)
+        layers += [views.Line(at.tolist(), values.tolist(), name, look),
+                   views.VLine(at[values.argmin()].item(), "", look)]
+    chart = views.Chart(
+        "Where each loss has its minimum",
+        "reading βD (reward units)",
+        "expected loss (nats)",
+        layers, y_range=(0.4, 1.2))
+    said = (f"Rewards {gap:g} apart: the right loss is lowest at βD = "
+            f"{gap:g}, the mean at {2 * gap:g}, the one without β at "
+            f"{gap / 2:g}.")
+    return views.Fig(views.Panels([chart]), said, pd.DataFrame({"βD": at}))
+
+
+Instrument("Minima", minima, {"gap": 1.0},
+           lambda: {"gap": steps("rewards apart", (0.5, 1.0, 1.5), 1.0)})
+
+# %% [markdown]
+# ## Train
 #
 # `diagnose` wants a function that solves a probe from scratch and returns
-# $\log\pi$ of all answers. This one runs the library's own loop on a
-# transformer of one layer, all seeds at once. The labels are in population
-# form: both orders of the pair, weighted by their probability.
+# $\log\pi$ of all answers. Ours runs the library's loop on a transformer of
+# one layer, all seeds at once. The labels are exact: both orders of a pair,
+# weighted with their probability.
 
 
 # %%
 def labels(probe):
-    return Pairs.cat([
-        population_pairs(probe.world, x, ref, annotator,
-                         responses=probe.pair[x])
-        for x, ref in enumerate(probe.ref_logps)
-    ])  # fmt: skip
+    each = [population_pairs(probe.world, prompt, ref, Annotator(),
+                             responses=probe.pair[prompt])
+            for prompt, ref in enumerate(probe.ref_logps)]
+    return Pairs.cat(each)
 
 
 def fresh(world):
-    small = {"width": 16, "layers": 1}
-    return Policy.stack(
-        [tiny.decoder(world.vocab, seed=SEED + s, **small)
-         for s in range(seeds)]
-    )  # fmt: skip
+    return Policy.stack([
+        tiny.decoder(world.vocab, width=16, layers=1, seed=SEED + seed)
+        for seed in range(size.seeds)])
 
 
 # %%
-def trainer(loss=dpo.loss, edit=lambda pairs: pairs, lr=1e-2, measures=()):
-    method = SimpleNamespace(loss=loss, card=dpo.card)
+def fit(probe, loss=dpo.loss, edit=lambda pairs: pairs, lr=1e-2, seen=()):
+    data = Pairs.cat([edit(labels(probe))] * size.seeds)
+    return offline.fit(
+        fresh(probe.world), TabularPolicy(probe.world, probe.ref_logps), data,
+        SimpleNamespace(loss=loss, card=dpo.card), dpo.Config(probe.beta),
+        steps=size.steps, lr=lr, batch_size=len(data), measures=seen, every=5)
 
-    def train(probe):
-        data = Pairs.cat([edit(labels(probe))] * seeds)
-        run = offline.fit(
-            fresh(probe.world), TabularPolicy(probe.world, probe.ref_logps),
-            data, method, dpo.Config(beta=probe.beta), steps=steps, lr=lr,
-            batch_size=len(data), measures=measures, every=10,
-        )  # fmt: skip
-        train.metrics = run.metrics
-        return run.policy.response_logps(probe.world)
 
-    return train
+def trainer(**fault):
+    return lambda p: fit(p, **fault).policy.response_logps(p.world)
 
 
 # %% [markdown]
-# First the healthy patient. Every reading should be its answer.
-
-# %%
-healthy = diagnose(trainer())
-healthy.groupby("probe", sort=False)["reading"].describe().iloc[:, [1, 3, 7]]
-
-# %% [markdown]
-# ## The signature views, on one probe
+# ## Distance to the exact optimum
 #
-# Watch the last probe train: the chosen and rejected implicit rewards part
-# until the margin is 1, and stay there. Overoptimisation has no place here:
-# the labels come from the true reward, in unlimited number.
+# First the healthy patient. Beside its readings stands what the ladder reads
+# of $\pi^*$ itself, without any training.
 
 # %%
-price = PROBES[-1]
-ref = price.ref_logps
-pair = labels(price)[:1]  # the order that the annotator mostly says
-table = TabularPolicy(price.world, ref)
-seen = PairTracker(pair, pair.reference_logps(table), beta, shared=True)
-
-
-def distance(policy):
-    gold = price.world.gold
-    return evaluate(policy, price.world, ref, gold=gold, beta=beta)
-
-
-watched = trainer(measures=[seen, distance])
-solved = watched(price)
-
-# %%
-margin = watched.metrics.groupby("step")["margin"].mean()
-views.implicit_rewards(
-    watched.metrics, caption="Noisy labels do not push forever: the margin "
-    f"ends at {margin.iloc[-1]:.3f} reward units, the answer is "
-    f"{price.answer:.0f}.",
-)  # fmt: skip
-
-# %%
-drift = watched.metrics.groupby("step").mean()
-best = solutions.optimal_policy(ref, price.world.gold, beta)
-views.kl_drift(
-    watched.metrics, caption=f"The drift ends at {drift['kl'].iloc[-1]:.3f} "
-    f"nats; π* stands at {solutions.kl(best, ref).item():.3f}.",
-)  # fmt: skip
+both = {"π*": lambda p: solutions.optimal_policy(
+    p.ref_logps, p.world.gold, p.beta), "DPO": trainer()}
+both = {name: diagnose(solve) for name, solve in both.items()}
+assert both["π*"].passed.all()
+pd.DataFrame({
+    name: rows.groupby("probe", sort=False).reading.mean()
+    for name, rows in both.items()
+}).assign(distance=lambda t: t["DPO"] - t["π*"]).round(3)
 
 # %% [markdown]
-# The two numbers need not agree. The labels compare two answers out of
-# seven: the margin between those is fixed by the data, and the mass of the
-# other five is left free. A probe therefore reads the margin and not
-# $\mathrm{KL}(\pi\|\pi^*)$. Here is how far each answer ends from the optimum.
-
-# %%
-views.training_curves(
-    watched.metrics, {"kl_to_optimum": "KL(π‖π*) (nats)"},
-    caption="The distance to π* ends at "
-    f"{drift['kl_to_optimum'].iloc[-1]:.3f} nats, "
-    "none of it between the two answers that the labels compare.",
-)  # fmt: skip
-
-# %% [markdown]
+# A probe compares two of seven answers and reads nothing else. The
+# probability of the other five is left free, so a healthy policy need not be
+# $\pi^*$: its reading is.
+#
 # ## Break it, one part at a time
 #
-# Ten patients. Seven losses are *all* the known mistakes in DPO's docstring;
-# three have the right loss and a fault elsewhere: in the optimiser, in the
-# data, in the labels. **Before you run the next cells, write down for each
-# patient which probe fails first.** `PATIENTS` holds beside each fault the
-# part that is in truth broken.
+# Ten patients. Seven have a wrong loss: *all* the known mistakes in DPO's
+# docstring. Three have the right loss and a fault elsewhere: the optimiser
+# does not step, the prompt is hidden, or the labels are cleaned of noise.
+# Beside each fault stands the part that is broken in truth. **Before you run
+# the next cells, write down for each patient which probe fails first.**
 
 
 # %%
-def same_prompt(pairs):  # every question is asked as "left?"
-    def hide(tokens):
-        ids = tokens.ids.clone()
-        ids[:, 0] = pairs.chosen.ids[0, 0]
-        return replace(tokens, ids=ids)
-
-    return Pairs(hide(pairs.chosen), hide(pairs.rejected), pairs.weight)
-
-
-def majority(pairs):  # the noise is cleaned away: the likelier order only
-    return pairs[pairs.weight >= 1]
+def hide_prompt(pairs):  # every question is asked as "left?"
+    left = pairs.chosen.ids[:1, :1].expand(len(pairs), 1)
+    chosen, rejected = (
+        replace(side, ids=torch.cat([left, side.ids[:, 1:]], dim=1))
+        for side in (pairs.chosen, pairs.rejected))
+    return replace(pairs, chosen=chosen, rejected=rejected)
 
 
 # %%
-PATIENTS = {
+patients = {
     "healthy": ({}, "nothing"),
     "step size 0": ({"lr": 0.0}, "the gradient"),
-    "prompt hidden": ({"edit": same_prompt}, "the prompt"),
-    "noise removed": ({"edit": majority}, "the scale"),
+    "prompt hidden": ({"edit": hide_prompt}, "the prompt"),
+    "noise removed": ({"edit": lambda p: p[p.weight >= 1]}, "the scale"),
 }
-BROKEN = ("gradient", "scale", "mask", "reference", "scale", "reference",
-          "last token")  # fmt: skip
-for (name, loss), part in zip(dpo.mistakes.items(), BROKEN, strict=True):
-    PATIENTS[name] = ({"loss": loss}, f"the {part}")
-
-# %%
-visits = {k: diagnose(trainer(**fault)) for k, (fault, _) in PATIENTS.items()}
+parts = ("the gradient", "the scale", "the mask", "the reference",
+         "the scale", "the reference", "the last token")
+for (name, loss), part in zip(dpo.mistakes.items(), parts, strict=True):
+    patients[name] = ({"loss": loss}, part)
+visits = {k: diagnose(trainer(**fault)) for k, (fault, _) in patients.items()}
 visits = pd.concat(visits, names=["patient"]).reset_index(level=0)
-table = visits.pivot_table("reading", "patient", "probe", sort=False)
-table.round(2)
-
-# %%
-passed = visits.pivot_table("passed", "patient", "probe", sort=False)
-heat = views.Heat(
-    z=(2 * passed - 1).to_numpy().tolist(), rows=list(passed.index),
-    text=[[f"{value:+.2f}" for value in row] for row in table.to_numpy()],
-    label="passes (+1) or fails (−1)",
-)  # fmt: skip
-order = [f"{n} {p.part.removeprefix('the ')}" for n, p in enumerate(PROBES, 1)]
-chart = views.Chart("Mean readings (reward units)", ", ".join(order), "",
-                    [heat], x_names="12345")  # fmt: skip
-
-# %%
-views.Fig(
-    views.Panels([chart], height=4.8),
-    "Read each row from the left: the first brown cell names the part. "
-    f"{passed.all(axis=1).sum() - 1} of the ten sick rows have no such cell.",
-    visits, rows=10,
-)  # fmt: skip
-
-# %% [markdown]
-# Compare the last column with your prediction. Three patients fail the same
-# probe, and the *number* tells them apart: one half, two, and a margin that
-# keeps growing because a label without noise has no price. And two of the
-# sick look healthy; more about them below.
-#
-# ## Diagnosis
+readings = visits.pivot_table("reading", "patient", "probe", sort=False)
+passed = visits.pivot_table("passed", "patient", "probe", sort=False) == 1
+readings.map("{:+.2f} ".format) + passed.replace({True: "✓", False: "✗"})
 
 # %%
 diagnosis = pd.DataFrame([
     {"patient": name, "seed": seed, "found": broken_part(rows),
-     "broken": PATIENTS[name][1]}
-    for (name, seed), rows in visits.groupby(["patient", "seed"], sort=False)
-])  # fmt: skip
-diagnosis["right"] = diagnosis["found"] == diagnosis["broken"]
+     "broken": patients[name][1]}
+    for (name, seed), rows in visits.groupby(["patient", "seed"], sort=False)])
+diagnosis["right"] = diagnosis.found == diagnosis.broken
 diagnosis.groupby("patient", sort=False).agg(
     found=("found", "first"), broken=("broken", "first"),
-    right=("right", "mean"),
-)  # fmt: skip
+    seeds_right=("right", "mean"))
 
 # %% [markdown]
-# ## The same ladder for a method that samples
+# Read each row of the first table from the left: the first ✗ names the part.
+# The second table says whether the name is right. Three patients fail at the
+# last probe, and the *number* tells them apart. Two of the sick look healthy.
 #
-# RLOO has no labels and no pairs; it writes its own answers and is told
-# their reward. Its optimum is $\pi^*$ as well, so the ladder and its answers
-# stay as they are. Here are three of RLOO's seven known mistakes. The third
-# adds the KL twice, in the reward and in the loss: it optimises for
-# $2\beta$. Which reading do you expect on the last probe?
-
-
-# %%
-def sampler(loss=rloo.loss):
-    parts = {"card": rloo.card, "advantages": rloo.advantages}
-    method = SimpleNamespace(loss=loss, **parts)
-
-    def train(probe):
-        world, cfg = probe.world, rloo.Config(beta=probe.beta)
-        run = online.fit(
-            fresh(world), TabularPolicy(world, probe.ref_logps), world,
-            online.TableReward(world.gold), method, cfg, steps=steps,
-            prompts=4, group=8, lr=1e-2, seed=SEED, decay=True,
-        )  # fmt: skip
-        return run.policy.response_logps(world)
-
-    return train
-
+# A probe tries only what its data exercise, and it reads only the end. An
+# ignored mask (3) does no harm here, because the library writes zeros outside
+# the mask; a gradient through the reference (4) does none, because the
+# library freezes the reference. The checks of `teach.check` find both, with
+# dirty padding and with a reference that asks for a gradient. Probes stand
+# beside such tests and do not replace them.
+#
+# ## What the last probe shows during training
 
 # %%
-losses = {"RLOO": rloo.loss} | dict(list(rloo.mistakes.items())[:3])
-rl = {name: diagnose(sampler(loss)) for name, loss in losses.items()}
-rl = pd.concat(rl, names=["patient"]).reset_index(level=0)
-rl.pivot_table("reading", "patient", "probe", sort=False).round(2)
+pair = labels(price)[:1]  # the order that the annotator mostly says
+before = pair.reference_logps(TabularPolicy(price.world, price.ref_logps))
+seen = PairTracker(pair, before, beta, shared=True)
+shown = {
+    "right": "healthy", "mean over tokens": "2 mean over tokens",
+    "β forgotten": "5 no beta", "noise removed": "noise removed",
+}
+margins = pd.concat([
+    fit(price, **patients[key][0], seen=[seen]).metrics.assign(patient=name)
+    for name, key in shown.items()])
+
+# %%
+known = pd.DataFrame([
+    {"patient": name, "step": at, "margin": reading}
+    for name, (_, reading) in losses.items() for at in (0, size.steps)])
+end = margins[margins.step == size.steps].groupby("patient").margin.mean()
+views.sweep(
+    margins, "step", {"margin": "reading βD (reward units)"}, by="patient",
+    exact=known, exact_label="zero of the slope, by hand",
+    title="Three losses rest where their slope is zero",
+    caption=f"The right loss ends at {end['right']:.2f}, the mean over tokens "
+    f"at {end['mean over tokens']:.2f} and the loss without β at "
+    f"{end['β forgotten']:.2f}; without noise the margin is at "
+    f"{end['noise removed']:.2f} and still grows.")
 
 # %% [markdown]
-# ## What the ladder cannot see
+# The ladder is not tied to DPO. Study **02a** sends a method up that writes
+# its own answers, and has no pairs at all.
 #
-# A probe only tries what its data exercise, and it only reads the end.
-#
-# - DPO's mistakes 3 (mask ignored) and 4 (gradient through the reference)
-#   pass all five: the library writes zeros outside the mask and freezes its
-#   reference, so neither can do harm *here*.
-# - Those of RLOO's mistakes that pass change the noise or the speed of
-#   learning on these probes, and not where it ends.
-#
-# The unit tests of a loss catch both kinds, with dirty padding, a reference
-# that asks for a gradient, and exact gradients. Probes stand beside unit
-# tests, they do not replace them.
-#
-# ## What the source said, what we saw
+# ## Answers
 
 # %%
-about = {"out": OUT or None, "setting": f"five probes, {steps} steps, DPO"}
-jones = "Jones 2021, Debugging RL systems; bsuite (1908.03568)"
-sick = diagnosis[diagnosis["patient"] != "healthy"]
-teach.claim(
-    key="ladder-names-the-part", paper=jones, expected=(0.99, 1.01),
+far = expected(dpo.loss, torch.tensor([20.0, 40.0]), torch.tensor(1.0))
+display(
+    teach.reveal(
+        "02-1",
+        f"{losses['mean over tokens'][1]:g}",
+        "a loss that sees D/2 rests at βD/2 = 1. The run ends at "
+        f"{end['mean over tokens']:.2f}.",
+    ),
+    teach.reveal(
+        "02-2",
+        f"{losses['β forgotten'][1]:g}",
+        "a loss that sees D in the place of βD rests at D = 1. The run ends "
+        f"at {end['β forgotten']:.2f}.",
+    ),
+    teach.reveal(
+        "02-3",
+        "it never stops" if far[1] < far[0] else "1",
+        "with p = 1 the slope β[σ(βD) − 1] is negative at each D. The run is "
+        f"at {end['noise removed']:.2f} when it ends.",
+    ),
+)
+
+# %% [markdown]
+# ## Claims
+#
+# The labels are exact, so the seeds are those of the first weights.
+
+# %%
+judge = partial(teach.claim, out=OUT or None, setting="five probes of seven "
+                f"answers, DPO, exact labels, {size.steps} steps")
+harmless = ["3 prompt or padding counted", "4 gradient through the reference"]
+sick = diagnosis[~diagnosis.patient.isin(["healthy", *harmless])]
+last = visits[visits.probe == price.name].set_index("patient").reading
+judge(
+    key="ladder-names-the-part", effect=sick.groupby("seed").right.mean(),
+    expected=(0.99, 1.01), unit="share of faults",
+    paper="ours",
     statement="The first failing probe names the broken part, for each of "
-    "ten faults.",
-    effect=sick.groupby("seed")["right"].mean(), unit="share", **about,
-)  # fmt: skip
+    "the eight faults that can do harm in this library.",
+    meaning="A ladder of exact problems replaces a search through the code.")
+judge(
+    key="stops-at-the-margin", effect=last["healthy"] - price.answer,
+    expected="zero", tolerance=0.05, unit="reward units",
+    paper="Rafailov et al. 2023 (2305.18290)",
+    statement="With noisy labels DPO stops at the Bradley–Terry margin.",
+    meaning="A margin that never stops is a sign of labels without noise.")
 
 # %%
-last = visits[visits["probe"] == price.name].set_index("patient")["reading"]
-teach.claim(
-    key="stops-at-the-margin", effect=last["healthy"] - price.answer,
-    paper="Rafailov et al. 2023 (2305.18290)", expected="zero",
-    statement="With noisy labels DPO stops at the Bradley–Terry margin.",
-    tolerance=0.05, unit="reward units", **about,
-)  # fmt: skip
+judge(
+    key="mean-reads-two", effect=last["2 mean over tokens"] - 2,
+    expected="zero", tolerance=0.1, unit="reward units",
+    paper="ours",
+    statement="A mean over two tokens stops at twice the right margin.",
+    meaning="A wrong loss solves another equation, exactly.")
 
 # %% [markdown]
 # ## Exercises
 #
-# **1** (●○○, 5 minutes). Write DPO's loss with `batch.margin()`. Let the
-# checker name your mistake, then make one on purpose.
+# `teach.hint("02-1")` gives a hint; a second call gives the next one.
+#
+# **02-1 · Read the table** (●○○, 5 minutes). Look at the row of the patient
+# “7 end of sequence left out”. Which probe fails first? Write its name.
+
+# %%
+teach.answer("02-1", None)
+
+# %% tags=["solution"]
+yes, yes_yes = "yes + end", "yes yes"  # without its end, "yes" loses a token
+teach.solution("02-1", PROBES[2].name)
+
+# %% [markdown]
+# **02-2 · A reading by hand** (●○○, 5 minutes). A policy gives the better
+# answer the probability 0.6 and the worse one 0.1; the reference gives 0.2 to
+# both; $eta = 0.5$. What does the probe read?
+
+# %%
+teach.answer("02-2", None)
+
+# %% tags=["solution"]
+teach.solution("02-2", 0.5 * (np.log(0.6 / 0.2) - np.log(0.1 / 0.2)))
+
+# %% [markdown]
+# **02-3 · Three tokens** (●●○, 5 minutes). In a new probe the rewards lie 3
+# apart, both answers have three tokens, and $eta = 0.5$. At which
+# $eta D$ does a mean over tokens stop?
+
+# %%
+teach.answer("02-3", None)
+
+# %% tags=["solution"]
+teach.solution("02-3", 3 * 3)  # β D/3 = 3
+
+# %% [markdown]
+# **02-4 · Fill a line** (●●○, 10 minutes). Let `flipped` exchange the chosen
+# and the rejected answer of each pair, and send the patient up the ladder:
+# `broken_part(diagnose(trainer(edit=flipped)))` names the part that the first
+# failing probe tries. Which is it?
 
 
 # %%
-def my_dpo(batch, cfg):
-    return None  # your code
+def flipped(pairs):
+    return pairs  # change this line
 
 
-teach.check.dpo(my_dpo)
+teach.answer("02-4", None)
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
-    return -torch.nn.functional.logsigmoid(cfg.beta * batch.margin())
+def exchanged(pairs):
+    return Pairs(pairs.rejected, pairs.chosen, pairs.weight)
 
 
-teach.check.dpo(solution)
-
-# %% [markdown]
-# **2** (●●○, 10 minutes). Set `probes.BETA` to 1 in your head. Which patient
-# is now cured, and why is a probe at $\beta = 1$ a bad probe?
-
-# %% [markdown] tags=["solution"]
-# “no β”: at $\beta = 1$ forgetting it changes nothing. A probe must sit where
-# the mistake makes a difference; 1, 0 and equal lengths hide the most.
+visit = diagnose(trainer(edit=exchanged))
+teach.solution("02-4", broken_part(visit[visit.seed == 0]))
 
 # %% [markdown]
-# **3** (●●●, 20 minutes). Design a sixth probe that fails when the mask is
-# ignored. What would the data have to contain, and which line of
-# `Policy.token_logps` would have to be different for it to fail?
+# **02-5 · Bug hunt** (●●○, 15 minutes). A colleague's loss, below, reads 2 on
+# the last probe. “A mean over tokens,” says the colleague, but there is no
+# mean in it. (a) Find the mistake, and explain the 2. (b) Which reading would
+# it give on a probe with $eta = rac14$, where a mean over two tokens still
+# gives 2? Answer with the number.
 
-# %% [markdown]
-# ## What must hold
 
 # %%
-optimum = diagnose(
-    lambda p: solutions.optimal_policy(p.ref_logps, p.world.gold, p.beta)
-)
-assert optimum["passed"].all()
-assert visits["reading"].notna().all() and rl["reading"].notna().all()
-within = (solved[:, 0, price.pair[0]].log_softmax(-1)
-          - best[0, price.pair[0]].log_softmax(-1)).abs()  # fmt: skip
-assert PROFILE == "ci" or within.max() < 0.01
+def suspect(batch, cfg):
+    chosen = cfg.beta * batch.chosen.logratio()
+    rejected = cfg.beta * batch.rejected.logratio()
+    return -torch.nn.functional.logsigmoid(cfg.beta * (chosen - rejected))
+
+
+teach.answer("02-5", None)
+
+
+# %% tags=["solution"]
+def mended(batch, cfg):
+    margin = batch.chosen.logratio() - batch.rejected.logratio()
+    return -torch.nn.functional.logsigmoid(cfg.beta * margin)
+
+
+assert teach.check.dpo(mended).passed
+teach.solution("02-5", 1 / 0.25)  # β²D = 1, so the reading βD is 1/β
 
 # %% [markdown]
-# ## References, next
+# **02-6 · A sixth probe** (●●●, 20 minutes). No probe sees that the mask is
+# ignored. What must a problem contain so that it is seen: "longer answers",
+# "garbage in the padding", "more prompts" or "another beta"? Try it: give the
+# right loss and `dpo.mistakes["3 prompt or padding counted"]` a `PairLogps`
+# of your own.
+
+# %%
+teach.answer("02-6", None)
+
+# %% tags=["solution"]
+on, none = torch.tensor([[True, True, False]]), torch.zeros(1, 3)
+padded, garbage = (torch.tensor([[-1.0, -2.0, x]]) for x in (0.0, -5.0))
+change, ignored = {}, dpo.mistakes["3 prompt or padding counted"]
+for kind, its_loss in (("right", dpo.loss), ("mask ignored", ignored)):
+    then, later = (its_loss(PairLogps(x, none, none, none, on, on), cfg)
+                   for x in (padded, garbage))
+    change[kind] = round((later - then).item(), 3)
+print(change)
+found_out = change["right"] == 0 and change["mask ignored"] != 0
+teach.solution("02-6", "garbage in the padding" if found_out else "none")
+
+# %% [markdown]
+# ## Recap
 #
-# - Andy Jones 2021, *Debugging RL, without the agonizing pain*: probe
-#   environments.
-# - Osband et al. 2020, *Behaviour suite for RL* (1908.03568).
-# - ARENA, chapter on RL: probes for PPO.
+# * At the optimum $\beta D = r(\text{better}) - r(\text{worse})$: one number
+#   with a known answer, for each method whose optimum is $\pi^*$.
+# * A ladder tries one more part with each probe, and the first failure names
+#   the part.
+# * A wrong loss solves another equation: a mean over two tokens reads 2, a
+#   forgotten $\beta$ reads $\beta$.
+# * Labels without noise have no price, and the margin never stops.
+# * A fault that the data do not exercise stays unseen: probes stand beside
+#   unit tests.
 #
-# Next: **03 · Supervised fine-tuning**, where the end token and the mean over
-# tokens come back with consequences.
+# ## References
+#
+# * Jones 2021, *Debugging reinforcement learning systems without the
+#   agonizing pain*: probe environments, each trying one more part.
+# * [Osband et al. 2020](https://arxiv.org/abs/1908.03568), *Behaviour suite
+#   for reinforcement learning*: small experiments, each for one ability.
+# * [Rafailov et al. 2023](https://arxiv.org/abs/2305.18290), *Direct
+#   Preference Optimization*: the loss of the patient.
+#
+# Next: **03 · Supervised fine-tuning**. The end token and the mean over tokens
+# come back there, with consequences.

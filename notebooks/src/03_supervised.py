@@ -3,24 +3,29 @@
 #   workbench:
 #     title: "03 · Supervised fine-tuning"
 #     part: foundations
-#     budget_s: {ci: 60, lecture: 90, figure: 600}
+#     path: core
+#     needs: ["01"]
+#     minutes: 90
+#     budget_s: {ci: 30, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 03 · Supervised fine-tuning
+# # 03 · Supervised fine-tuning: what do copied choices teach?
 #
-# **The claim in one sentence.** Supervised fine-tuning on chosen responses
-# ends at a law you can write down, $2\mu(y)B(y)$, and whether it makes the
-# *rejected* responses likelier too depends on where you start, not on the
-# loss.
+# **The idea in one sentence.** Supervised fine-tuning (SFT) ends at the
+# distribution of its data, so that training on the *chosen* responses of
+# pairs can at most double a probability, and whether the *rejected* responses
+# become likelier too depends on the model you start from.
 #
-# After this notebook you can
+# After this lesson you can
 #
-# - say what SFT converges to, and what chosen-SFT is worth,
-# - predict the sign of both implicit rewards before training,
-# - recognise a mean over tokens and a missing end token by the length.
+# * say to which policy SFT converges, and why;
+# * bound what SFT on chosen responses is worth, before any training;
+# * compute whether the rejected responses rise or fall;
+# * recognise a mean over tokens and a missing end token by the length.
 #
-# Run time: about a minute on one core.
+# *Needs*: lesson 01 (the exact world and its frontier). About 90 minutes.
+# Unknown words stand in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -30,451 +35,560 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
+from functools import partial
 from types import SimpleNamespace
 
-import pandas as pd
-import torch
-
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds.pairs import Pairs, sample_pairs
-
-# %%
-from workbench.feedback.kinds.responses import Responses
-from workbench.loops import offline
+from workbench.feedback.kinds.responses import ResponseLogps, Responses
+from workbench.lesson import *
 from workbench.measure import chosen_reward
-from workbench.measure.exact import evaluate
-from workbench.measure.frontier import Frontier
-from workbench.measure.implicit_reward import PairTracker
 from workbench.methods.decoding import best_of_n
 from workbench.methods.supervised import sft
-from workbench.models import tiny
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
+from workbench.views.aggregate import curve
+from workbench.views.instruments import start_explorer
 
 # %%
-SIZES = {"ci": (2, 10), "lecture": (SEEDS, 240), "figure": (SEEDS, 1200)}
-seeds, steps = SIZES[PROFILE]
-n_pairs = 32 * steps  # a batch is 32: no pair is seen twice
-world = Reviews(max_words=3)
-gold, n_words = world.gold, world.n_words.double()
-mu = tiny.reference(world).response_logps(world)  # log μ: writes the pairs
+size = sizes(PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 160, 1000))
+world, seeds = Reviews(3), range(SEED, SEED + size.seeds)
 film = world.prompts.index("film")
+writer = tiny.reference(world, DEVICE)  # it writes all pairs
+mu = exact.response_logps(writer, world)[0]  # log μ(y|x)
+# log p_c and log p_r; pairs of twice the same review are kept
+sides_of = partial(chosen_reward.pair_distributions, repeats=True)
 
 # %% [markdown]
 # ## The question
 #
-# You hold pairs: a chosen and a rejected review of the same thing. Before any
-# preference method, most recipes fine-tune on the chosen ones. What does that
-# step do by itself? How good can it make the policy, and what has happened to
-# the rejected reviews when DPO takes over?
+# You hold pairs: a chosen and a rejected review of the same thing. Before
+# any preference method, most recipes fine-tune the model on the chosen
+# reviews. What does that step do by itself? How much better can it make the
+# policy, and what happens to the rejected reviews, which it never sees?
 #
-# **Write down a prediction.** Only chosen reviews are trained on. Does the
-# log-probability of the rejected ones (a) rise, (b) fall, (c) depend on
-# something? If (c), on what?
-
-# %% [markdown]
-# ## Look at three data points
-#
-# Both reviews of a pair are drawn from one law $\mu$ (here the shipped
-# reference) and a Bradley–Terry annotator says which is better: the better
-# one wins with probability $\sigma(r - r')$, so the data hold mistakes.
-
+# Write your predictions into `mine` before you go on. A **base model** is one
+# that was trained on other texts and is new to these reviews.
 
 # %%
-def draw(seed, n, name="pairs"):
-    stream = generator(seed, name)
-    return sample_pairs(world, mu, n, Annotator(), stream)
-
-
-train = Pairs.cat([draw(SEED + s, n_pairs) for s in range(seeds)])
-a, b = train.chosen, train.rejected
-pd.DataFrame({
-    "prompt": [world.prompts[p] for p in a.prompt[:3]],
-    "chosen": [world.text(int(i)) for i in a.response[:3]],
-    "rejected": [world.text(int(i)) for i in b.response[:3]],
-    "r − r′": (world.gold_reward(a) - world.gold_reward(b))[:3],
-}).round(2)  # fmt: skip
-
-# %% [markdown]
-# ## The objective
-#
-# $L(\pi) = -\mathbb{E}_{y \sim p}\left[\log\pi(y|x)\right]$ with $p$ the law
-# of the data. Add and subtract the data's own entropy:
-#
-# $$L(\pi) = \mathrm{H}(p) + \mathrm{KL}(p\,\|\,\pi),$$
-#
-# so the only minimiser is $\pi = p$. SFT has no opinion about quality: it
-# copies the law of its data, mistakes included. The KL here runs from data to
-# policy, the other way round than in $J_\beta$ of notebook 01.
-#
-# **The law of the chosen reviews.** Both reviews come from $\mu$. The chosen
-# one is $y$ if $y$ was the first and won, or the second and won:
-#
-# $$p_w(y) = 2\,\mu(y)\,B(y),\qquad
-# B(y) = \textstyle\sum_{y'}\mu(y')\,\sigma(r(y)-r(y')).$$
-#
-# $B$ is how often $y$ beats a rival from $\mu$. It is at most one, so
-# $p_w/\mu \le 2$: whatever the data size, chosen-SFT at most doubles a
-# probability. The rejected law is $p_l(y) = 2\mu(y)(1 - B(y))$.
+display(
+    teach.predict(
+        "03-1",
+        "You train on the chosen reviews of endlessly many pairs. By which "
+        "factor can the probability of the best review grow at most?",
+        ["2", "10", "there is no limit"],
+    ),
+    teach.predict(
+        "03-2",
+        "You start from a base model and train on chosen reviews only. Does "
+        "the mean log-probability of the rejected reviews rise or fall?",
+        ["rise", "fall"],
+    ),
+    teach.predict(
+        "03-3",
+        "And if you start from the model that wrote both reviews?",
+        ["rise", "fall"],
+    ),
+)
 
 # %% [markdown]
-# ## The library's source
+# ## Three data points
+#
+# Both reviews of a pair are drawn from one policy $\mu$. A Bradley–Terry
+# annotator says which is better: $y$ beats $y'$ with probability
+# $\sigma(r(y) - r(y'))$, where $r$ is the gold reward. The last column is
+# the probability of the label that was given. SFT reads the column `chosen`
+# and nothing else.
+
+# %%
+pairs, rows = sample_pairs(world, mu, 3, Annotator(), generator(SEED)), []
+for i in range(3):
+    topic = int(pairs.chosen.prompt[i])
+    won, lost = (int(s.response[i]) for s in (pairs.chosen, pairs.rejected))
+    odds = (world.gold[topic, won] - world.gold[topic, lost]).sigmoid().item()
+    two = world.text(won), world.text(lost)
+    rows.append((world.prompts[topic], *two, odds))
+names = ["prompt", "chosen", "rejected", "p(this label)"]
+pd.DataFrame(rows, columns=names).round(2)
+
+# %% [markdown]
+# ## The objective, step by step
+#
+# 1. SFT minimises the mean negative log-probability of its data. With $p$ for
+#    the distribution of the data: $L(\pi) = -\sum_y p(y)\log\pi(y)$.
+# 2. Add and subtract $\sum_y p(y)\log p(y)$:
+#    $L(\pi) = -\sum_y p(y)\log p(y) +
+#    \sum_y p(y)\log\frac{p(y)}{\pi(y)}$.
+# 3. The first sum is the entropy of the data, a constant. The second is
+#    $\mathrm{KL}(p\,\Vert\,\pi)$, which is zero for $\pi = p$ only.
+#
+# So SFT copies the distribution of its data. It has no opinion about
+# quality, and it copies mistakes too.
+#
+# Which distribution do the chosen reviews have?
+#
+# 4. A review $y$ is chosen if it was drawn first and won, or was drawn second
+#    and won. Both cases are equally likely:
+#    $p_c(y) = 2\,\mu(y)\,B(y)$.
+# 5. $B(y) = \sum_{y'}\mu(y')\,\sigma(r(y) - r(y'))$ is the probability that
+#    $y$ beats a rival drawn from $\mu$.
+# 6. The rejected reviews have $p_r(y) = 2\,\mu(y)\,(1 - B(y))$.
+# 7. $B$ is a probability, so $p_c(y)/\mu(y) = 2B(y)$ is at most 2.
+#
+# A pair of twice the same review is kept here, and a toss of a coin decides
+# it. (The library draws such a pair again if you do not ask for
+# `repeats=True`, because it says nothing about preferences.)
 
 # %%
 teach.show(sft.loss)
 
 # %% [markdown]
-# `reduce` is an argument because its two values are two methods: nats a
-# response, or nats a token. You break that below.
+# `batch.logps("sum")` is $\log\pi(y)$, the sum over the tokens of a response.
+# With `"mean"` each response is divided by its own number of tokens. That is
+# another method, and you break it below.
 #
-# ## By hand on four responses
+# ## By hand, on four reviews
+#
+# Let only four reviews be possible. `wins` says how often the row beats the
+# column; its diagonal is ½, because a review ties with itself. $B$ is the
+# mean of a row, weighted with $\mu$. The last column of the second table is
+# the factor by which SFT on the chosen reviews changes each probability.
 
 # %%
-four = [world.index(t) for t in ["very good", "good", "dull", "not fun"]]
-m = mu[film, four].softmax(-1)  # μ of the four, as if they were all
-r = gold[film, four]
-wins = torch.sigmoid(r[:, None] - r[None, :])
-names = [world.text(i) for i in four]
-pd.DataFrame(wins.numpy(), names, names).round(3)  # row beats column
-
-# %%
+texts = ["very good", "good", "dull", "not fun"]
+four = [world.index(text) for text in texts]
+m = mu[film, four].softmax(-1)  # the writer on these four
+r = world.gold[film, four]
+wins = (r[:, None] - r).sigmoid()
 B = wins @ m
-hand = {"μ": m, "r": r, "B": B, "p_w = 2μB": 2 * m * B}
-hand |= {"p_l = 2μ(1−B)": 2 * m * (1 - B), "p_w/μ": 2 * B}
-pd.DataFrame(hand, names).round(4)
-
-# %%
-drift = (2 * m * B * (2 * B).log()).sum()
-print(f"Σ p_w = {(2 * m * B).sum():.6f}, KL(p_w‖μ) = {drift:.4f} nats")
-
-# %% [markdown]
-# Why does $\sum_y 2\mu B$ equal one? Because $\sigma(z) + \sigma(-z) = 1$:
-# in every pair somebody wins, and $B$ averages to one half.
-#
-# ## How far can chosen-SFT go?
-#
-# The best case is an annotator without noise. Then $p_w$ is the law of the
-# better of two draws: *best-of-2*. If no two scores tie, $B$ is uniform on
-# $[0, 1]$ under $\mu$, and
-# $\mathrm{KL}(p_w\|\mu) = \int_0^1 2u\log 2u\,du = \log 2 - \tfrac12$.
-# Ties and noise only bring $p_w$ nearer to $\mu$. On all responses:
-
-# %%
-bound = best_of_n.kl_bound(2)
-
-
-def better_of_two(t):  # log 2μB for an annotator of temperature t
-    wins = torch.sigmoid((gold[:, :, None] - gold[:, None, :]) / t)
-    return mu + (2 * wins @ mu.exp()[:, :, None])[..., 0].log()
-
-
-laws = {f"T = {t:g}": better_of_two(t) for t in (4, 2, 1, 0.5, 0.25, 0.1)}
-laws["no noise"] = best_of_n.log_law(mu, gold, 2)
-ruler = {"gold": gold, "frontier": Frontier(mu, gold)}
-reach = {k: evaluate(law, world, mu, **ruler) for k, law in laws.items()}
-reach = pd.concat(reach, names=["annotator"]).droplevel(1).reset_index()
-reach["ratio"] = [(law - mu).exp().max().item() for law in laws.values()]
-reach[["annotator", "kl", "gold", "frontier_gap", "ratio"]].round(3)
+p_c, p_r = 2 * m * B, 2 * m * (1 - B)
+table = {"μ": m, "r": r, "B": B, "p_c": p_c, "p_r": p_r, "p_c/μ": p_c / m}
+library = torch.cat(sides_of(m.log()[None], r[None])).exp()
+assert torch.allclose(torch.stack([p_c, p_r]), library)
+display(pd.DataFrame(wins.numpy(), texts, texts).round(3))
+pd.DataFrame({k: v.tolist() for k, v in table.items()}, texts).round(3)
 
 # %% [markdown]
-# `frontier_gap` is what the frontier of notebook 01 would earn more with the
-# same nats: chosen-SFT goes a short way, and wastes little of it.
+# Both $p_c$ and $p_r$ sum to one, because
+# $\sigma(z) + \sigma(-z) = 1$: in each pair exactly one review wins, so $B$ is
+# one half on average.
+#
+# ## How far can it go?
+#
+# The largest factor is 2. How large can the whole drift be, in nats?
+#
+# 1. $\mathrm{KL}(p_c\Vert\mu) = \sum_y \mu(y)\,2B(y)\log 2B(y)$: the mean of
+#    a convex function of $B$. It grows when $B$ is spread out.
+# 2. Take the reviews with the highest $B$, of mass $t$ together. Among
+#    themselves they win one half of their meetings, and the others at most
+#    always: $\sum \mu B \le \frac{t^2}{2} + t(1-t)$.
+# 3. The right side is $\int_{1-t}^{1} u\,du$: the sum for a $B$ that is evenly
+#    spread over $[0, 1]$. So no annotator spreads $B$ more than that.
+# 4. Hence
+#    $\mathrm{KL}(p_c\Vert\mu) \le \int_0^1 2u\log 2u\,du = \log 2 - \frac12$.
+#
+# The bound is reached only if the annotator makes no mistake *and* every
+# single review is rare. A review of mass $\mu(y)$ ties with itself, and then
+# $B$ is not evenly spread. Noise and ties both bring $p_c$ nearer to $\mu$.
+# Here it is on all 585 reviews, for annotators of temperature $T$, who choose
+# with probability $\sigma((r(y) - r(y'))/T)$. The column `ratio` is the
+# largest $p_c/\mu$ of all reviews. The last one, `frontier_gap`, is the gold
+# that the exact frontier of lesson 01 would earn more with the same nats.
 
 # %%
+bound = best_of_n.kl_bound(2)  # log 2 − ½
+noise = {f"T = {t:g}": t for t in (4, 2, 1, 0.5, 0.25)} | {"no noise": 1e-6}
+chosen_by = {k: sides_of(mu, world.gold / t)[0] for k, t in noise.items()}
+reach = pd.concat(
+    {k: exact.evaluate(p, world, mu, gold=world.gold).assign(
+        ratio=(p - mu).exp().max().item()) for k, p in chosen_by.items()},
+    names=["annotator"]).reset_index(level=0)
+display(reach[["annotator", "kl", "ratio", "gold", "frontier_gap"]].round(3))
 views.bars(
-    reach, "annotator", "kl", exact=bound, label="KL(p_w‖μ) (nats)",
-    caption="No annotator takes chosen-SFT further than log 2 − ½ = "
-    f"{bound:.3f} nats (dashed); the best of them reaches "
-    f"{reach['kl'].max():.3f}.",
-)  # fmt: skip
+    reach, "annotator", "kl", exact=bound,
+    label="drift from the writer (nats)",
+    title="How far SFT on chosen reviews can go",
+    caption="No annotator takes SFT on chosen reviews further than "
+    f"log 2 − ½ = {bound:.4f} nats (dashed). The one without noise reaches "
+    f"{reach.kl.max():.4f}.")
 
 # %% [markdown]
-# The pairs that the library draws hold two *different* reviews, so its
-# `pair_laws` leaves out $y' = y$ and differs a little from $2\mu B$. From
-# here on $p_w$ and $p_l$ are those.
+# An annotator without noise keeps the better of two draws: *best-of-2*.
+# Lesson 11 asks what the best of $n$ draws is worth.
 #
 # ## One identity decides both signs
 #
-# Take any law $p$ and two policies. From the definition of KL,
+# Take any distribution $p$, a policy $\pi$ and the start $\pi_0$ of training.
 #
-# $$\mathbb{E}_p\left[\log\tfrac{\pi}{\pi_\text{ref}}\right] =
-# \mathrm{KL}(p\,\|\,\pi_\text{ref}) - \mathrm{KL}(p\,\|\,\pi).$$
+# 1. $\mathbb{E}_p\!\left[\log\frac{\pi}{\pi_0}\right] =
+#    \mathbb{E}_p\!\left[\log\frac{p}{\pi_0}\right] -
+#    \mathbb{E}_p\!\left[\log\frac{p}{\pi}\right]$, because $\log p$ cancels.
+# 2. The right side is
+#    $\mathrm{KL}(p\Vert\pi_0) - \mathrm{KL}(p\Vert\pi)$.
+# 3. SFT ends at $\pi = p_c$. For the chosen reviews $p = p_c$: their mean
+#    log-ratio is $\mathrm{KL}(p_c\Vert\pi_0)$, which is never negative.
+# 4. For the rejected reviews $p = p_r$: it is
+#    $\mathrm{KL}(p_r\Vert\pi_0) - \mathrm{KL}(p_r\Vert p_c)$. They rise if
+#    they are nearer to the chosen reviews than to the start.
 #
-# After chosen-SFT $\pi = p_w$. Put in $p = p_w$: the chosen log-ratio is
-# $\mathrm{KL}(p_w\|\pi_\text{ref}) \ge 0$, it rises. Put in $p = p_l$: the
-# rejected log-ratio is
-# $\mathrm{KL}(p_l\|\pi_\text{ref}) - \mathrm{KL}(p_l\|p_w)$. It rises if the
-# rejected reviews are *nearer to the chosen ones than to the start*.
+# So the start decides. Compare a **base model**, trained on other texts in
+# these words, with the **writer** of the pairs. The base model is trained by
+# SFT too, on reviews from a flattened, much more random author.
 #
-# So compare two starts: a **base** model that has seen little of this
-# language, and the model $\mu$ that **wrote** the pairs.
+# The tracker gives the mean log-ratios of both sides, here with $p_c$ in the
+# place of a trained policy: this is what SFT will reach in the end.
 
 # %%
-chosen_law, rejected_law = chosen_reward.pair_laws(mu, gold)
-flat = (0.3 * world.author).log_softmax(-1)  # of what the base has read
-
-
-def pretrained(seed):
-    read = world.draw(flat, 2048, generator(seed, "corpus"))
-    policy = tiny.decoder(world.vocab, seed=seed)
-    offline.fit(policy, None, Responses.of(read), sft, sft.Config(),
-                steps=steps // 2, seed=seed)  # fmt: skip
-    return policy.requires_grad_(False)
-
-
-# %%
-base = pretrained(SEED)
-STARTS = {"base": base, "wrote the pairs": tiny.reference(world)}
-
-
-def foretell(start):  # E_p[log π/π_ref] in nats, at the optimum π = p_w
-    gap = chosen_law - start
-    return {
-        "chosen": solutions.expectation(chosen_law, gap).mean().item(),
-        "rejected": solutions.expectation(rejected_law, gap).mean().item(),
-    }
-
-
-foretold = {k: foretell(s.response_logps(world)) for k, s in STARTS.items()}
-foretold = pd.DataFrame(foretold).T
-foretold.round(3)
+flat = (0.2 * world.author).log_softmax(-1)
+read = Responses.of(world.draw(flat, 4096, generator(SEED, "base")))
+base = tiny.decoder(world.vocab, seed=SEED)
+offline.fit(base, None, read, sft, sft.Config(), steps=size.steps, decay=True)
+starts = {"base model": base.requires_grad_(False), "writer": writer}
+sides = sides_of(mu, world.gold)
+p_chosen = sides[0]
+ratios = {name: chosen_reward.DeclineTracker(
+    world, exact.response_logps(start, world)[0], world.gold, beta=1.0,
+    sides=sides) for name, start in starts.items()}
+goal = pd.concat({k: of(p_chosen) for k, of in ratios.items()}).droplevel(1)
+goal[["chosen", "rejected"]].round(3)
 
 # %% [markdown]
-# The loss, the data and the endpoint are the same in both rows. The sign of
-# the rejected column is not. Where between the two starts does it flip? Take
-# starts $\propto \mu^{a}$, from $a = 0$ (uniform) to $a = 1$ ($\mu$ itself).
+# Loss, data and endpoint are the same in both rows, and yet the sign of the
+# rejected column differs. Where between such starts does it flip? Take
+# $\pi_0 \propto \mu^a$: at $a = 0$ all reviews are equally likely, at $a = 1$
+# the start is the writer. In Jupyter you move the start with a slider: on
+# the right the end stays where it is, and only the start moves.
 
 # %%
-powers = torch.linspace(0, 1, 21).tolist()
-flip = pd.DataFrame([foretell((a * mu).log_softmax(-1)) for a in powers])
-flip.insert(0, "a", powers)
-crossing = flip.loc[flip["rejected"] > 0, "a"].max()
-
-# %%
-views.training_curves(
-    flip.melt("a", var_name="side"), {"value": "E[log π/π_ref] (nats)"},
-    x="a", by="side", caption="The chosen log-ratio is never negative; the "
-    f"rejected one is positive up to a = {crossing:.2f} and negative for a "
-    "start near μ.",
-)  # fmt: skip
+start_explorer(world, mu, *sides, a=0.3)
 
 # %% [markdown]
 # ## Train
 #
-# Now the transformer, on sampled pairs. Only `chosen` enters the loss; the
-# implicit rewards are measured on pairs that no policy trains on, at
-# $\beta = 1$, so they are in nats.
+# Now a transformer learns from drawn reviews. Its data are the chosen
+# reviews of pairs, drawn from $p_c$. The second tracker measures
+# $\mathrm{KL}(p_c\Vert\pi)$ (as `kl_reverse`), gold and length.
 
 # %%
-held_out = draw(SEED, 1000, "held out")
-chosen = Responses.of(train.chosen)
+n = 32 * size.steps  # 32 reviews per step
+drawn = [world.draw(p_chosen, n, generator(seed, "chosen")) for seed in seeds]
+data = Responses.cat([Responses.of(reviews) for reviews in drawn])
+distance = exact.Tracker(world, p_chosen, gold=world.gold)
 
 
-def run_sft(start, method=sft):
-    before = held_out.reference_logps(start)
-    seen = PairTracker(held_out, before, 1.0, shared=True)
+def train(name, method=sft):
     return offline.fit(
-        start.copies(seeds), start, chosen, method, sft.Config(), steps=steps,
-        seed=SEED, lr=5e-4, measures=[seen, to_law], every=steps // 10,
-    )  # fmt: skip
+        starts[name].copies(size.seeds), starts[name], data, method,
+        sft.Config(), steps=size.steps, seed=SEED, decay=True,
+        measures=[ratios[name], distance], every=max(1, size.steps // 8))
 
 
-# %%
-def to_law(policy):
-    laws = policy.response_logps(world).reshape(-1, *mu.shape)
-    truth = chosen_law.expand_as(laws)
-    numbers = {"to_data_law": solutions.kl(truth, laws),
-               "gold": solutions.expectation(laws, gold),
-               "length": solutions.expectation(laws, n_words)}  # fmt: skip
-    numbers = {k: v.mean(-1).tolist() for k, v in numbers.items()}
-    return pd.DataFrame({"seed": range(len(laws)), **numbers})
-
-
-runs = {name: run_sft(start) for name, start in STARTS.items()}
+runs = {name: train(name) for name in starts}
+both = pd.concat([r.metrics.assign(start=k) for k, r in runs.items()])
+ends = both[both.step == size.steps].groupby("start").mean()
 
 # %% [markdown]
-# ## The signature views
+# ## What the runs show
 #
-# First from the base model, the setting of the papers.
-
-
-# %%
-def rewards(name):
-    ends, told = runs[name].last, foretold.loc[name]
-    sides = ", ".join(
-        f"{side} ends at {ends[side].mean():+.2f} (theory: {told[side]:+.2f})"
-        for side in ("chosen", "rejected")
-    )
-    said = f"Start: {name}. No rejected review is trained on; {sides} nats."
-    return views.implicit_rewards(runs[name].metrics, caption=said)
-
-
-rewards("base")
+# Solid: the runs. Dashed: the value at the optimum, from the table above.
 
 # %%
-rewards("wrote the pairs")
+charts, note = [], f"band: min–max over {size.seeds} seeds"
+for name, run in runs.items():
+    layers = [views.HLine(0.0)]
+    for side in ("chosen", "rejected"):
+        look = views.role(side)
+        dashed = views.Style(look.colour, "dash")
+        layers.append(
+            views.HLine(goal[side][name], f"{side}, exact", dashed))
+        layers += curve(run.metrics, "step", side, f"{side}, trained", look)
+    axes = ("step", "E[log π/π₀] (nats)")
+    charts.append(views.Chart(f"Start: {name}", *axes, layers, note))
+
+# %%
+told = [
+    f"From the {name} the chosen reviews end at {now.chosen:+.2f} (exact: "
+    f"{goal.chosen[name]:+.2f}) and the rejected ones at {now.rejected:+.2f} "
+    f"(exact: {goal.rejected[name]:+.2f})."
+    for name, now in ends.iterrows()
+]
+views.Fig(views.Panels(charts), " ".join(told), both)
 
 # %% [markdown]
-# The margin grows in both, by a fraction of a nat. The start shifts the two
-# log-ratios up or down *together*: how much of SFT goes into what a review
-# looks like, which chosen and rejected reviews share.
+# No rejected review was trained on. From the base model both lines rise,
+# because chosen and rejected reviews share what makes a review likely at all:
+# its words and its grammar. The writer knows that already, and what is left
+# to learn is the difference between the two sides.
+#
+# Why do the runs stop short of the dashed lines? Use the identity with
+# $p = p_c$: what is missing on the chosen side *is*
+# $\mathrm{KL}(p_c\Vert\pi)$, the distance that is left. The next cell puts
+# the two numbers side by side. For the rejected side there is no such
+# equality: their log-ratio depends most on reviews that are rarely chosen,
+# and the run has seen few of those.
 #
 # ## Distance to the exact optimum
 #
-# The optimum is the law of the data, so the distance is
-# $\mathrm{KL}(p_w\|\pi)$, over all responses.
+# The optimum is $p_c$. The gold of $p_c$ is a ceiling: more data and more
+# steps of SFT do not lead beyond it.
 
 # %%
-both = pd.concat({k: run.metrics for k, run in runs.items()}, names=["start"])
-both = both.reset_index(level=0)
-goal = solutions.expectation(chosen_law, gold).mean().item()
-left = both.loc[both["step"] == steps, "to_data_law"].max()
-views.training_curves(
-    both, {"to_data_law": "KL(p_w‖π) (nats)", "gold": "gold (reward units)"},
-    by="start", log_y=False, caption="At the last step no run is further "
-    f"than {left:.2f} nats from the data law, whose gold reward is "
-    f"{goal:.2f}: the ceiling of this data, however long you train.",
-)  # fmt: skip
+off = ends[["chosen", "rejected"]] - goal
+for name in runs:
+    say(f"{name}: {-off.chosen[name]:.3f} nats are missing on the chosen "
+        f"side, and the distance that is left is {ends.kl_reverse[name]:.3f}. "
+        f"The rejected side ends {off.rejected[name]:+.3f} from its goal.")
+ceiling = solutions.expectation(p_chosen, world.gold).mean().item()
+views.sweep(
+    both, "step", by="start",
+    y={"kl_reverse": "distance to the data (nats)",
+       "gold": "gold (reward units)"},
+    exact={"kl_reverse": 0.0, "gold": ceiling}, exact_label="at the optimum",
+    caption=f"At the last step the runs are {ends.kl_reverse.min():.2f} to "
+    f"{ends.kl_reverse.max():.2f} nats from the distribution of their data, "
+    f"and their gold is {ends.gold.min():.2f} to {ends.gold.max():.2f}; the "
+    f"ceiling is {ceiling:.2f}.",
+)
 
 # %% [markdown]
 # ## Break it
 #
-# Two slips in one line each. **A mean over tokens** divides each response's
-# loss by its own length: a short review counts more, and the minimiser is
-# $p_w(y)/|y|$, normalised. **The end token left out** of the mask: nothing
-# ever asks the policy to stop.
+# Two slips of one line each.
+#
+# * **A mean over tokens** divides each response's loss by its own length
+#   $|y|$. That is SFT on data in which $y$ counts $1/|y|$ times, so the
+#   minimiser is $p_c(y)/|y|$, normalised.
+# * **The end token left out** of the mask: nothing ever asks the policy to
+#   stop. (A review of three words ends by itself in this world.)
 
 # %%
-BROKEN = {
-    "mean over tokens": sft.mistakes["3 mean over tokens"],
-    "end left out": sft.mistakes["2 end of sequence left out"],
+slips = {
+    "mean over tokens": "3 mean over tokens",
+    "end left out": "2 end of sequence left out",
 }
-lengths = {
-    name: run_sft(STARTS["wrote the pairs"],
-                  SimpleNamespace(loss=loss, card=sft.card)).last
-    for name, loss in BROKEN.items()
-}  # fmt: skip
-lengths |= {"right": runs["wrote the pairs"].last}
-lengths = pd.concat(lengths, names=["method"]).reset_index(level=0)
-
-# %%
-tokens = n_words + (world.n_words < world.max_words)  # the end is a token
-short = (chosen_law - tokens.log()).log_softmax(-1)
-data_length = solutions.expectation(chosen_law, n_words).mean().item()
-mean_length = solutions.expectation(short, n_words).mean().item()
-got = lengths.groupby("method")["length"].mean()
+after = {"right (sum)": runs["writer"].last}
+for name, key in slips.items():
+    wrong = SimpleNamespace(card=sft.card, loss=sft.mistakes[key])
+    after[name] = train("writer", wrong).last
+after = pd.concat(after, names=["version"]).reset_index(level=0)
+words = after.groupby("version").length.mean()
+tokens = world.n_words + (world.n_words < world.max_words)  # with the end
+short = (p_chosen - tokens.log()).log_softmax(-1)
+right, mean = (distance(p).length[0] for p in (p_chosen, short))
 views.bars(
-    lengths, "method", "length", exact=data_length, label="words a review",
-    caption=f"The data have {data_length:.2f} words a review (dashed). The "
-    f"mean over tokens ends at {got['mean over tokens']:.2f} (its exact "
-    f"minimiser: {mean_length:.2f}), and without the end token reviews grow "
-    f"to {got['end left out']:.2f}.",
-)  # fmt: skip
+    after, "version", "length", exact=right, label="words per review",
+    title="Length gives both slips away",
+    caption=f"The data have {right:.2f} words per review (dashed). With the "
+    f"mean reviews have {words['mean over tokens']:.2f} (exact minimiser: "
+    f"{mean:.2f}), without the end token {words['end left out']:.2f}.")
 
 # %% [markdown]
-# Neither slip shows in the loss curve, which falls in all three. The length
-# is what gives them away.
+# **Their signature.** In all three runs the loss falls. Only what the policy
+# writes tells them apart: reviews that are too short point to a mean over
+# tokens, reviews that do not stop point to a missing end.
 #
-# ## What the papers said, what we saw
+# ## Answers
 
 # %%
-about = {"out": OUT or None, "unit": "nats", "setting": "reviews, 3 words, "
-         f"{n_pairs} chosen, held-out pairs"}  # fmt: skip
-teach.claim(
-    key="rejected-rises-from-base", effect=runs["base"].last["rejected"],
-    statement="SFT raises the log-prob of rejected as well as chosen: from a "
-    "base model.", expected="positive", paper="Hong et al. 2024 (2403.07691)",
-    **about,
-)  # fmt: skip
-
-# %%
-teach.claim(
-    key="rejected-rises-from-author",
-    effect=runs["wrote the pairs"].last["rejected"],
-    statement="SFT raises the log-prob of rejected as well as chosen: from "
-    "the model that wrote the pairs.", expected="positive",
-    paper="Hong et al. 2024 (2403.07691)", **about,
-)  # fmt: skip
-
-# %%
-spare = [bound - solutions.kl(law, mu).max().item() for law in laws.values()]
-teach.claim(
-    key="best-of-two-bound", paper="Gao et al. 2023 (2210.10760), best-of-n",
-    statement="Chosen-SFT drifts at most log 2 − ½ nats, for every annotator "
-    "and prompt.", effect=spare, expected="positive", kind="exact", **about,
-)  # fmt: skip
+largest = reach.ratio.max()
+verb = {True: "rise", False: "fall"}
+nearer = goal.rejected.map(lambda value: verb[value > 0])
+display(
+    teach.reveal(
+        "03-1",
+        "2" if largest <= 2 else "there is no limit",
+        "the factor is 2B(y), and B(y) is a probability. The largest factor "
+        f"of all annotators and reviews in the table is {largest:.2f}.",
+    ),
+    teach.reveal(
+        "03-2",
+        verb[ends.rejected["base model"] > 0],
+        "their mean log-ratio ends at "
+        f"{ends.rejected['base model']:+.2f} nats. At the optimum they "
+        f"{nearer['base model']}, by {goal.rejected['base model']:+.2f}.",
+    ),
+    teach.reveal(
+        "03-3",
+        verb[ends.rejected["writer"] > 0],
+        f"their mean log-ratio ends at {ends.rejected['writer']:+.2f} nats. "
+        f"At the optimum they {nearer['writer']}, by "
+        f"{goal.rejected['writer']:+.2f}: the writer is nearer to the "
+        "rejected reviews than the chosen reviews are.",
+    ),
+)
 
 # %% [markdown]
-# The second verdict is what the identity foretold: the sentence of the paper
-# is about models that are new to the data, and false for the model that
-# wrote them.
+# ## Claims
 #
+# The seeds draw the data. The two starts are one model each.
+
+# %%
+judge = partial(teach.claim, unit="nats", out=OUT or None)
+setting = f"{n} chosen reviews, {size.steps} steps, one start of each kind"
+new = solutions.kl(mu, ratios["base model"].ref).mean().item()
+spare = [bound - solutions.kl(p, mu) for p in chosen_by.values()]
+judge(
+    key="rejected-rises-from-base", expected="positive", setting=setting,
+    effect=runs["base model"].last.rejected,
+    paper="Hong et al. 2024 (2403.07691)",
+    condition=(new > 0.5, "the start is half a nat or more from the writer"),
+    statement="From a base model, SFT on chosen reviews makes the rejected "
+    "ones likelier too.",
+    meaning="What both sides share is learned before what divides them.")
+judge(
+    key="rejected-falls-from-writer", expected="negative", setting=setting,
+    effect=runs["writer"].last.rejected,
+    paper="ours",
+    statement="From the model that wrote the pairs, the same training makes "
+    "the rejected reviews less likely.",
+    meaning="The sign belongs to the start, not to the loss.")
+
+# %%
+judge(
+    key="best-of-two-bound", expected="positive", paper="ours", kind="exact",
+    effect=torch.cat(spare), setting="six annotators, four prompts, exact",
+    statement="The distribution of the chosen reviews is less than "
+    "log 2 − ½ nats from the writer.",
+    meaning="One round of SFT on chosen responses goes a short way, always.")
+
+# %% [markdown]
 # ## Exercises
 #
-# **1** (●○○, 5 minutes). Write the loss. `batch.policy` holds token log-probs
-# [batch, time], `batch.mask` says which of them count.
+# `teach.hint("03-1")` gives a hint; a second call gives the next one.
+#
+# **03-1 · Read the bars** (●○○, 5 minutes). Your annotators become more
+# careful: their labels have less noise. Does SFT on the chosen reviews end
+# "nearer" to the writer, "further" from it, or "as far" as before?
+
+# %%
+teach.answer("03-1", None)
+
+# %% tags=["solution"]
+careful = reach.set_index("annotator").kl
+grows = careful["T = 0.25"] > careful["T = 4"]
+teach.solution("03-1", "further" if grows else "nearer")
+
+# %% [markdown]
+# **03-2 · The better of two, by hand** (●○○, 5 minutes). Only two reviews are
+# possible. The better one has $\mu = 0.2$, and the annotator makes no
+# mistake. Which probability has the better one after SFT on the chosen
+# reviews?
+
+# %%
+teach.answer("03-2", None)
+
+# %% tags=["solution"]
+wins_often = 0.8 * 1 + 0.2 * 0.5  # against the other, and against itself
+teach.solution("03-2", 2 * 0.2 * wins_often)
+
+# %% [markdown]
+# **03-3 · The loss from memory** (●●○, 10 minutes). `batch.policy` holds the
+# log-probs of the tokens, [batch, time]; `batch.mask` is True for those of
+# the response. Return one value per response. `cfg.reduce` is `"sum"` or
+# `"mean"`. The check names the mistake that it sees.
 
 
 # %%
-def my_sft(batch):
-    return None  # your code
+def my_sft(batch, cfg):
+    raise NotImplementedError
 
 
 teach.check.sft(my_sft)
 
 
 # %% tags=["solution"]
-def solution(batch):
+def written_sft(batch, cfg):
+    logps = torch.where(batch.mask, batch.policy, 0.0).sum(-1)
+    if cfg.reduce == "mean":
+        logps = logps / batch.mask.sum(-1)
+    return -logps
+
+
+assert teach.check.sft(written_sft).passed
+
+# %% [markdown]
+# **03-4 · Bug hunt** (●●○, 15 minutes). A colleague's loss runs, falls, and
+# writes odd reviews. Below it stands what it says of two responses: a prompt
+# token comes first, then one word and the end, or two words and the end. Their
+# tokens have the log-probs −1, −2 and −4. Compute the right losses. Which
+# token does the colleague never count: "prompt", "first", "last" or "none"?
+
+
+# %%
+def suspect(batch, cfg):
+    counted = batch.policy[:, 1:] * batch.mask[:, :-1]
+    return -counted.sum(-1)
+
+
+logps = torch.tensor([[0.0, -1, -2, 0], [0.0, -1, -2, -4]])
+mask = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 1]]).bool()
+two_reviews = ResponseLogps(logps, torch.zeros(2, 4), mask)
+print("the colleague's losses:", suspect(two_reviews, sft.Config()).tolist())
+teach.answer("03-4", None)
+
+
+# %% tags=["solution"]
+def mended(batch, cfg):
     return -torch.where(batch.mask, batch.policy, 0.0).sum(-1)
 
 
-teach.check.sft(solution)
+losses = {"right": mended(two_reviews, sft.Config()).tolist(),
+          "colleague": suspect(two_reviews, sft.Config()).tolist()}
+print(losses)  # 1 nat less: the mask was one place behind the log-probs
+teach.solution("03-4", "first")
 
 # %% [markdown]
-# **2** (●●○, 10 minutes). Fine-tune on *both* reviews of each pair. What is
-# the law of that data, and what happens to the margin? Answer with one line
-# of algebra from the by-hand table.
-
-# %% [markdown] tags=["solution"]
-# $\tfrac12(p_w + p_l) = \mu(B + 1 - B) = \mu$: the law that wrote the pairs.
-# Nothing is learned about quality, and the margin is zero.
-
-# %% [markdown]
-# **3** (●●●, 15 minutes). Fine-tune on the chosen reviews, write new pairs
-# with the new policy, fine-tune again. After $k$ rounds with a noise-free
-# annotator, what is the law, and what bounds its KL?
-
-# %% tags=["solution"]
-law = mu
-for n in (2, 4, 8):
-    law = best_of_n.log_law(law, gold, 2)  # one more round
-    same = torch.allclose(law, best_of_n.log_law(mu, gold, n))
-    told = (
-        f"KL {solutions.kl(law, mu).mean():.3f} ≤ {best_of_n.kl_bound(n):.3f}"
-    )
-    print(f"best-of-{n}: {same}, {told}")
-
-# %% [markdown]
-# ## What must hold
+# **03-5 · Train on both sides** (●●○, 10 minutes). Somebody fine-tunes on
+# *both* reviews of each pair. To which distribution does SFT converge: that
+# of the "chosen", that of the "rejected", that of the "writer", or "uniform"?
+# One line of algebra answers it.
 
 # %%
-assert min(spare) > 0
-assert torch.allclose(laws["T = 1"].exp().sum(-1), torch.ones(4).double())
-assert (flip["chosen"] >= 0).all() and flip["rejected"].iloc[-1] < 0
-assert mean_length < data_length and both["to_data_law"].ge(0).all()
-if PROFILE != "ci":
-    assert both.loc[both["step"] == steps, "margin"].between(0, 1).all()
+teach.answer("03-5", None)
+
+# %% tags=["solution"]
+mixed = (p_chosen.exp() + sides[1].exp()) / 2  # μB + μ(1 − B) = μ
+same = torch.allclose(mixed, mu.exp(), atol=1e-6)
+teach.solution("03-5", "writer" if same else "chosen")
 
 # %% [markdown]
-# ## References, next
+# **03-6 · Three rounds** (●●●, 20 minutes). Fine-tune on the chosen reviews,
+# let the new policy write new pairs, fine-tune again. After three rounds with
+# an annotator of temperature 1, how many nats is the policy from $\mu$, as a
+# mean over the prompts? Use the exact distributions, no training. Then
+# compare with three times the first round, and find out by which factor a
+# probability can grow at most.
+
+# %%
+teach.answer("03-6", None)
+
+# %% tags=["solution"]
+third = mu
+for turn in range(1, 4):
+    third = sides_of(third, world.gold)[0]
+    factor = (third - mu).exp().max()
+    print(f"round {turn}: {solutions.kl(third, mu).mean():.3f} nats from μ, "
+          f"largest factor {factor:.2f} of at most {2**turn}")
+teach.solution("03-6", solutions.kl(third, mu).mean())
+
+# %% [markdown]
+# ## Recap
 #
-# - Ouyang et al. 2022, *InstructGPT* (2203.02155): SFT before preferences.
-# - Hong, Lee, Thorne 2024, *ORPO* (2403.07691): rejected log-probs rise
-#   during SFT.
-# - Rafailov et al. 2024 (2406.02900), section 3.5: why chosen rewards then
-#   fall under DPO.
+# * SFT minimises $\mathrm{KL}(p\Vert\pi)$ and ends at the distribution of its
+#   data.
+# * Chosen responses of pairs have $p_c = 2\mu B$: no probability more than
+#   doubles, and the drift is at most $\log 2 - \frac12$ nats.
+# * The mean log-ratio under $p$ is
+#   $\mathrm{KL}(p\Vert\pi_0) - \mathrm{KL}(p\Vert\pi)$.
+# * Rejected responses rise from a base model and fall from the writer.
+# * A mean over tokens shortens, a missing end token lengthens, and the loss
+#   falls in both.
 #
-# Next: **10 · Reward models** learns $r$ from the same pairs. **20 · DPO**
-# starts where this notebook ends.
+# ## References
+#
+# * [Ouyang et al. 2022](https://arxiv.org/abs/2203.02155), *Training language
+#   models to follow instructions with human feedback*: SFT before
+#   preferences.
+# * [Hong et al. 2024](https://arxiv.org/abs/2403.07691), *ORPO*: the log-probs
+#   of rejected responses rise during SFT.
+# * [Beirami et al. 2024](https://arxiv.org/abs/2401.01879), *Theoretical
+#   guarantees on the best-of-n alignment policy*: the bound for every $n$.
+#
+# Next: **10 · Reward models**. SFT forgets who was rejected. A reward model
+# learns from both sides of the same pairs.

@@ -11,9 +11,10 @@
 #
 # *A study beside lesson 10.*
 #
-# **Question.** One Bradley–Terry model fits the mixture of its users. VPL
-# reads a user's taste off up to eight other pairs of the same user. How much
-# accuracy on held-out pairs does that win with one, two and four users?
+# **Question.** One Bradley–Terry model fits the mixture of its users. VPL,
+# variational preference learning, reads a user's taste off up to eight other
+# pairs of the same user. How much accuracy on held-out pairs does that win
+# with one, two and four users?
 #
 # **Setting.** All reviews of at most three words. The number of labelled
 # pairs is the same for every number of users, so more users means fewer pairs
@@ -110,14 +111,17 @@ mean.assign(gain=mean["VPL"] - mean["one BT"]).round(3)
 # %%
 win = gain.groupby("users").mean()
 views.training_curves(
-    result, {"accuracy": "accuracy on held-out pairs"}, x="users",
-    by="model", title=f"{PAIRS} pairs in all",
+    result,
+    {"accuracy": "accuracy on held-out pairs"},
+    x="users",
+    by="model",
+    title=f"{PAIRS} pairs in all",
     caption="VPL minus one Bradley–Terry model is "
     + ", ".join(f"{win[n]:+.3f} (users: {n})" for n in numbers)
     + f"; at {numbers[-1]} users VPL is "
     f"{mean.ceiling[numbers[-1]] - mean.VPL[numbers[-1]]:.3f} below the "
     "ceiling.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Three claims
@@ -130,22 +134,27 @@ views.training_curves(
 def judge(key, statement, effect, paper="ours", **expected):
     """Judge a difference of accuracies, one value per seed."""
     return teach.claim(
-        key=key, statement=statement, effect=effect.to_numpy(), paper=paper,
-        unit="accuracy", out=OUT or None, **expected,
+        key=key,
+        statement=statement,
+        effect=effect.to_numpy(),
+        paper=paper,
+        unit="accuracy",
+        out=OUT or None,
+        **expected,
         setting=f"reviews-3, {PAIRS} pairs in all, {steps} steps",
-    )  # fmt: skip
+    )
 
 
 # %%
-poddar = "Poddar et al. 2024 (2408.10075)"
-claims = [
-    judge("two_users", "With two users VPL orders more held-out pairs than "
-          "one BT model.", gain[2], poddar, expected="positive"),
-    judge("one_user", "With one user VPL and BT are equally accurate.",
-          gain[1], expected="zero", tolerance=0.03),
-    judge("more_users", "The gain is larger with four users than with two.",
-          gain[4] - gain[2], expected="positive"),
-]  # fmt: skip
+poddar, claims = "Poddar et al. 2024 (2408.10075)", []
+said = "With two users VPL orders more held-out pairs than one BT model."
+claims.append(judge("two_users", said, gain[2], poddar, expected="positive"))
+said = "With one user VPL and BT are equally accurate."
+near = {"expected": "zero", "tolerance": 0.03}
+claims.append(judge("one_user", said, gain[1], **near))
+said = "The gain is larger with four users than with two."
+more = gain[4] - gain[2]
+claims.append(judge("more_users", said, more, expected="positive"))
 
 # %%
 said = {c.key: f"{c.mean:+.3f} ({c.verdict})" for c in claims}

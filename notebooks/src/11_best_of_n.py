@@ -1,463 +1,524 @@
 # ---
 # jupyter:
 #   workbench:
-#     title: "11 · Best-of-n and the laws of overoptimisation"
+#     title: "11 · Best-of-n and overoptimisation"
 #     part: reward models
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: core
+#     needs: ["01", "10"]
+#     minutes: 90
+#     budget_s: {ci: 30, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 11 · Best-of-n and the laws of overoptimisation
+# # 11 · Best-of-n: when does more optimisation do harm?
 #
-# **The claim in one sentence.** Optimise a learned reward harder and harder
-# and the true reward can rise, peak and fall; along the exact optimum the
-# peak lies where the covariance of the two rewards, under the optimised
-# policy, crosses zero.
+# **The idea in one sentence.** Optimise a learned reward harder and harder,
+# and what people really wanted first rises, then peaks, then falls; it peaks
+# exactly where the two rewards stop moving together *under the policy of that
+# moment*, that is, where their covariance is zero.
 #
 # After this lesson you can
 #
-# * compute the law of best-of-n, ties included, and its KL;
-# * read an overoptimisation curve and fit Gao et al.'s two laws to it;
-# * say from one covariance whether more optimisation still helps.
+# * compute the distribution of best-of-n, ties included, and its KL;
+# * derive in four lines why and where the gold reward turns over;
+# * say from one covariance whether more optimisation still helps;
+# * recognise a distribution that is none, because it beats the frontier.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 01, 10. About 90 minutes. Words in doubt stand in the
+# [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
 SEED = 0
-SEEDS = 5
+SEEDS = 10
 DEVICE = "cpu"
 OUT = ""
 
 # %%
-import numpy as np
-import pandas as pd
-import torch
-from IPython.display import Markdown, display
-
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds.pairs import Pairs, sample_pairs
-
-# %%
-from workbench.loops import online, reward
-from workbench.measure import exact as measure
+from workbench.lesson import *
+from workbench.loops import reward
 from workbench.measure import overoptimisation as over
 from workbench.methods.decoding import best_of_n
-from workbench.methods.policy_gradient.reinforce import rloo
 from workbench.methods.reward.pairwise import bt
-from workbench.models import heads, tiny
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
+from workbench.models import heads
+from workbench.views.instruments import peak_explorer
 
 # %%
-seeds = {"ci": 2, "lecture": 2 * SEEDS, "figure": 4 * SEEDS}[PROFILE]
-steps = {"ci": 20, "lecture": 200, "figure": 200}[PROFILE]
-rl_steps = {"ci": 4, "lecture": 120, "figure": 400}[PROFILE]
-sizes, main, flip = (100, 300, 1000, 3000), 300, 0.25
-ns = sorted({round(2 ** (k / 2)) for k in range(25)})  # 1 to 4,096
-block = range(SEED + 100, SEED + 100 + seeds)
+size = sizes(PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(20, 200, 200))
+n_pairs, flip = 300, 0.25
+ns = sorted({round(2 ** (k / 2)) for k in range(25)})  # 1, 2, 3, 4, … 4,096
 
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
-ref = reference.response_logps(world).detach()
-gold, start = world.gold, solutions.expectation(ref, world.gold).mean().item()
+ref = reference.response_logps(world).detach().double()
+gold = world.gold
 
 # %% [markdown]
 # ## The question
 #
-# The simplest optimiser has no gradient: draw n responses from π_ref, keep
-# the one that the reward model likes best. You have a reward model learned
-# from 300 comparisons, a quarter of them recorded the wrong way round.
+# Lesson 10 ended with a reward model. Now somebody uses it. The simplest
+# optimiser needs no gradient and no training: draw $n$ responses from the
+# reference, keep the one that the reward model scores highest. This is
+# **best-of-n**. With $n = 1$ nothing is optimised; with a large $n$ the
+# reward model decides everything.
 #
-# **Write down a prediction.** At which n, from 1 to 4,096, is the *gold*
-# reward of the kept response highest? Is that at the same KL at which an RL
-# run on the same reward model peaks?
-
-# %% [markdown]
-# ## Train the proxies
-#
-# One reward model a seed, each from pairs of its own. Proxies differ a lot:
-# there are twice as many here as seeds elsewhere. The number and the whole
-# protocol were fixed on other seeds than these.
-
+# Your reward model comes from 300 comparisons, a quarter of them recorded the
+# wrong way round. It is a *proxy*: something you can compute, in place of the
+# *gold* reward, which you want and which nobody can compute outside this
+# world. Please predict before you read on.
 
 # %%
-def proxies(n):
-    who, parts = Annotator(flip=flip), []
-    for s in block:
-        parts.append(sample_pairs(world, ref, n, who, generator(s, "pairs")))
-    models = [heads.ScoreModel.tiny(world.vocab, seed=s) for s in block]
-    model, how = heads.ScoreModel.stack(models), {"steps": steps, "seed": SEED}
-    fit = reward.fit(model, Pairs.cat(parts), bt, bt.Config(), **how)
-    return fit.policy.score_all(world)
-
-
-tables = {n: proxies(n) for n in sizes}
-proxy = tables[main]  # [seed, prompt, response]
-
-# %% [markdown]
-# ## Three data points
-#
-# Gold turns over at another β for every proxy (0: never). The pictures of
-# this lesson show the middle one. Here is its favourite film review, gold's,
-# and the one that π_ref writes most often.
+teach.predict(
+    "11-1",
+    "At which n, from 1 to 4,096, is the gold reward of the kept response "
+    "highest?",
+    ["n = 1", "2 to 8", "9 to 64", "65 to 1,024", "more than 1,024"],
+)
 
 # %%
-turns = [over.peak_beta(ref, table, gold) or 0.0 for table in proxy]
-typical = int(np.argsort(turns)[seeds // 2])
-turn = turns[typical]
-print("gold turns over at β =", [round(t, 2) for t in sorted(turns)])
-film = {"proxy": proxy[typical, 0], "gold": gold[0], "π_ref": ref[0].exp()}
-top = [int(table.argmax()) for table in film.values()]
-columns = {"its favourite": [world.text(i) for i in top]}
-columns |= {name: table[top].tolist() for name, table in film.items()}
-pd.DataFrame(columns, index=list(film)).round(3)
+teach.predict(
+    "11-2",
+    "The exact optimum of the same proxy, for every price of KL, is another "
+    "optimiser. Along which of the two does gold peak at the smaller KL?",
+    ["best-of-n", "the exact optimum", "equal within half a nat"],
+)
 
 # %% [markdown]
-# ## The law, in the symbols of the code
+# ## Train the proxies, and look at three reviews
 #
-# Let F≤(y) be the mass of π_ref on responses that score at most r(y), and
-# F<(y) the mass strictly below. All n draws score at most r(y) with
-# probability F≤ⁿ, all below with F<ⁿ. So the kept *score* is r(y) with
-# probability F≤ⁿ − F<ⁿ. Responses of equal score share it as π_ref does:
+# One reward model per seed, each from pairs of its own. The seeds differ from
+# those on which the settings were chosen. Proxies differ much from seed to
+# seed, so the pictures of this lesson show the *middle* one: sort the proxies
+# by the $\beta$ at which gold turns over (how it is found is the subject of
+# this lesson), and take the one in the middle.
 #
-# P(y) = π_ref(y) · (F≤ⁿ − F<ⁿ) / (F≤ − F<).
-#
-# If no score has a mass of its own, log P/π_ref = log n + (n − 1) log F with
-# F uniform on [0, 1] under π_ref, and KL(P‖π_ref) = log n − (n − 1)/n. With
-# ties it is *less*: they leave the choice to π_ref.
+# Three reviews of a film follow: the proxy's favourite, gold's favourite, and
+# the one that the reference writes most often. Look at both scores of the
+# first two. An optimiser of the proxy cannot know where to stop in between.
 
 # %%
-teach.show(best_of_n.log_law)
+block = range(SEED + 100, SEED + 100 + size.seeds)
+people, parts = Annotator(flip=flip), []
+for seed in block:
+    draw = generator(seed, "pairs")
+    parts.append(sample_pairs(world, ref, n_pairs, people, draw))
+models = [heads.ScoreModel.tiny(world.vocab, seed=seed) for seed in block]
+model, pairs = heads.ScoreModel.stack(models), Pairs.cat(parts)
+run = reward.fit(model, pairs, bt, bt.Config(), steps=size.steps, seed=SEED)
+proxies = run.policy.score_all(world)  # [seed, prompt, response]
+
+# %%
+turns = [over.peak_beta(ref, each, gold) or 0.03 for each in proxies]
+middle = int(np.argsort(turns)[size.seeds // 2])
+proxy, turn = proxies[middle], turns[middle]
+who = {"the proxy": proxy[0], "gold": gold[0], "the reference": ref[0]}
+three = [int(values.argmax()) for values in who.values()]
+columns = {"review": [world.text(i) for i in three]}
+columns["proxy score"] = proxy[0, three].tolist()
+columns["gold reward"] = gold[0, three].tolist()
+columns["reference probability"] = ref[0, three].exp().tolist()
+pd.DataFrame(columns, index=[f"favourite of {name}" for name in who]).round(5)
 
 # %% [markdown]
-# ## By hand, on four responses, two of them tied
+# ## The distribution of best-of-n, step by step
 #
-# n = 2, so the law can be checked by listing all 16 draws.
+# Which response does best-of-n keep, and how often? Write
+# $F_{\le}(y)$ for the probability that the reference writes a response that
+# scores *at most* $r(y)$, and $F_{<}(y)$ for *strictly less*.
+#
+# 1. All $n$ draws score at most $r(y)$ with probability $F_{\le}(y)^n$,
+#    because the draws are independent.
+# 2. All $n$ draws score less than $r(y)$ with probability $F_{<}(y)^n$.
+# 3. The best score is exactly $r(y)$ in the first case without the second:
+#    with probability $F_{\le}(y)^n - F_{<}(y)^n$.
+# 4. Responses with this same score share that probability as the reference
+#    does. Their own mass is $F_{\le}(y) - F_{<}(y)$, so
+#
+# $$P_n(y) = \pi_{\text{ref}}(y)\,
+# \frac{F_{\le}(y)^n - F_{<}(y)^n}{F_{\le}(y) - F_{<}(y)} .$$
+#
+# If every response is very rare, the fraction is nearly the derivative
+# $n F^{n-1}$, and with $F$ uniform on $[0, 1]$
+#
+# $$\text{KL}(P_n \Vert \pi_{\text{ref}}) = \log n - \frac{n-1}{n} .$$
+#
+# With ties the KL is *smaller*: among equals the reference decides. As $n$
+# grows without end only the responses with the highest score are left, and
+# the KL stops at minus the logarithm of their mass.
 
 # %%
-q = torch.tensor((4, 3, 2, 1)).double() / 10
+teach.show(best_of_n.log_distribution)
+
+# %% [markdown]
+# ## By hand: best-of-2 on four responses, two of them tied
+#
+# With $n = 2$ there are only 16 draws. List them all, and compare with the
+# formula and with the library.
+
+# %%
+q = torch.tensor([0.4, 0.3, 0.2, 0.1]).double()  # the reference
 score = torch.tensor([0.0, 1.0, 1.0, 2.0]).double()
-upto = torch.stack([q[score <= s].sum() for s in score])
+at_most = torch.stack([q[score <= s].sum() for s in score])
 below = torch.stack([q[score < s].sum() for s in score])
-law = q * (upto**2 - below**2) / (upto - below)  # n = 2
+formula = q * (at_most**2 - below**2) / (at_most - below)
 listed = torch.zeros(4).double()
 for i, j in torch.cartesian_prod(torch.arange(4), torch.arange(4)):
-    first = 0.5 + 0.5 * (score[i] - score[j]).sign()  # equals: a fair coin
-    listed[i] += q[i] * q[j] * first
-    listed[j] += q[i] * q[j] * (1 - first)
+    first_wins = 0.5 + 0.5 * (score[i] - score[j]).sign()  # tied: a fair coin
+    listed[i] += q[i] * q[j] * first_wins
+    listed[j] += q[i] * q[j] * (1 - first_wins)
 
 # %%
-hand = {"score": score, "π_ref": q, "F≤": upto, "F<": below, "law": law}
-exactly = best_of_n.log_law(q.log(), score, 2).exp()
-hand |= {"16 draws": listed, "library": exactly}
-kl = (law * (law / q).log()).sum().item()
-bound = best_of_n.kl_bound(2)
-display(Markdown(f"KL = {kl:.4f} nats, below log 2 − ½ = {bound:.4f}"))
-pd.DataFrame({k: v.tolist() for k, v in hand.items()}).round(3)
+library = best_of_n.log_distribution(q.log(), score, 2).exp()
+hand = {"score": score, "reference": q, "at most": at_most, "below": below}
+hand |= {"16 draws": listed, "formula": formula, "library": library}
+display(pd.DataFrame({k: v.tolist() for k, v in hand.items()}).round(3))
+kl = (formula * (formula / q).log()).sum()
+say(f"KL = {kl:.3f} nats; without ties {best_of_n.kl_bound(2):.3f}.")
+assert torch.allclose(listed, library) and torch.allclose(formula, library)
 
 # %% [markdown]
-# ## Three ways to spend nats
+# ## More draws: the proxy rises, gold does not
 #
-# Optimising costs drift, and KL(π‖π_ref) is the currency in which methods
-# compare. The axis is √KL because to first order a reward grows like √KL
-# along every path that starts at π_ref.
-#
-# For each proxy: exact best-of-n; the policy π*_β that buys most *proxy* for
-# its KL; and a real run, RLOO with no KL penalty (Gao et al. use none in
-# most runs), tracked exactly.
+# Now the 585 reviews of each prompt, exactly, for every $n$. Nothing is
+# sampled: the formula gives the probability of each review.
 
 # %%
-track = measure.Tracker(world, ref, gold=gold, proxy=proxy)
-rl = online.fit(
-    reference.copies(seeds), reference, world, online.TableReward(proxy), rloo,
-    rloo.Config(beta=0.0), steps=rl_steps, seed=SEED, measures=(track,),
-    every=max(1, rl_steps // 24),
-).metrics  # fmt: skip
-curves = []
-for s, table in enumerate(proxy):
-    run = {"RLOO": rl[rl.seed == SEED + s]}
-    curves.append(over.paths(ref, table, gold, ns=ns, runs=run).assign(seed=s))
-curves = pd.concat(curves)
-
-# %%
-one = curves[curves.seed == typical].reset_index()
-tops = one.groupby("curve").gold.agg(["max", "last"]).itertuples()
-best = solutions.frontier(ref, gold, gold, np.geomspace(20, 0.1, 30))
-views.overoptimisation(
-    one, by="index", exact=best,
-    caption="Gold peaks and ends at "
-    + ", ".join(f"{t[1]:.2f} and {t[2]:.2f} ({t[0]})" for t in tops) + ".",
-)  # fmt: skip
-
-# %% [markdown]
-# The proxy rises along every path; it is what is being bought. The dashed
-# line is what the same nats buy when gold itself is the proxy.
-#
-# ## Why there is a hump, and where
-#
-# Write η = 1/β. Along π*_β ∝ π_ref exp(η·proxy),
-#
-# d E[gold]/dη = Cov(gold, proxy) under π*_β,
-#
-# per prompt and on average. Gold rises while the two still agree *on the
-# responses that the policy now gives*. Agreement under π_ref is no promise.
-
-# %%
-betas = [*np.geomspace(30, 0.05, 60), turn or 0.05]
-path = over.tilt_curve(ref, proxy[typical], gold, betas)
-at, path = path.kl.iloc[-1] ** 0.5, path[:-1]
-rank = path.gold.idxmax()
+draws = over.best_of_n_curve(ref, proxy, gold, ns)
+top = draws.loc[draws.gold.idxmax()]
 views.training_curves(
-    path.assign(**{"√KL (√nats)": path.kl**0.5}),
-    {"gold": "gold (reward units)", "covariance": "Cov (reward units²)"},
-    x="√KL (√nats)", title="Along π*_β of the middle proxy",
-    caption="Gold is highest at √KL = "
-    f"{path.kl[rank] ** 0.5:.2f} on the grid; the covariance crosses zero "
-    f"at √KL = {at:.2f}.",
-)  # fmt: skip
+    draws,
+    {"gold": "gold (reward units)", "proxy": "proxy (reward units)"},
+    x="n",
+    log_x=True,
+    caption=f"Gold is highest at n = {top.n:.0f}, with {top.gold:.2f}, and "
+    f"{draws.gold.iloc[-1]:.2f} at n = {ns[-1]:,}; the proxy rises from "
+    f"{draws.proxy.iloc[0]:.2f} to {draws.proxy.iloc[-1]:.2f}.",
+)
 
 # %% [markdown]
-# Read the two panels together. Where the covariance is positive, gold climbs;
-# at the zero it stands still; below, every further nat costs gold. Nothing
-# else enters: not the accuracy of the proxy, not its mean error, only how
-# the two rewards move together under the policy of that moment.
+# ## Why there is a peak, and where
 #
-# **The null test.** With proxy = gold the covariance is a variance. It can
-# never be negative, so no optimiser path of this kind can have a hump.
+# Take the other optimiser, the exact optimum of lesson 01, because it can be
+# differentiated. Write $p(y)$ for the proxy, $g(y)$ for gold and
+# $\eta = 1/\beta$ for how hard the proxy is optimised:
+# $\pi_\eta(y) = \pi_{\text{ref}}(y)\,e^{\eta p(y)} / Z_\eta$. At each prompt:
+#
+# 1. Take logarithms:
+#    $\log\pi_\eta = \log\pi_{\text{ref}} + \eta\,p - \log Z_\eta$.
+# 2. The normaliser moves with the mean proxy:
+#    $\frac{d}{d\eta}\log Z_\eta = \sum_y \pi_\eta(y)\,p(y)
+#    = E_{\pi_\eta}[p]$.
+# 3. So a response gains if its proxy is above the mean:
+#    $\frac{d}{d\eta}\pi_\eta(y) = \pi_\eta(y)\,(p(y) - E_{\pi_\eta}[p])$.
+# 4. Multiply by gold and add up:
+#
+# $$\frac{d}{d\eta} E_{\pi_\eta}[g]
+# = E_{\pi_\eta}\big[g\,(p - E_{\pi_\eta}[p])\big]
+# = \text{Cov}_{\pi_\eta}(g, p) .$$
+#
+# **Gold rises while its covariance with the proxy is positive, under the
+# policy of that moment, and falls when it is negative.** Nothing else enters:
+# not the accuracy of the proxy, not its mean error. With the proxy in the
+# place of gold the same line says $\frac{d}{d\eta}E[p] = \text{Var}(p) \ge 0$:
+# the proxy always rises.
+#
+# ## By hand: the slope is the covariance
+#
+# The same four responses with a gold reward that agrees with the scores on
+# the first three and disagrees on the last. The slope is a difference
+# quotient, the covariance is $E[gp] - E[g]\,E[p]$.
+
 
 # %%
-null = over.best_of_n_curve(ref, gold, gold, ns)
-print("β where gold turns over:", over.peak_beta(ref, gold, gold))
-print("smallest step of gold along n:", f"{null.gold.diff().min():.2e}")
+def tilted(eta):
+    weight = q * (eta * score).exp()
+    return weight / weight.sum()
+
+
+want = torch.tensor([-1.0, 1.0, 0.5, -0.5]).double()  # gold of the four
+rows, step = [], 1e-4
+for eta in (0.0, 0.5, 1.0, 1.5, 2.0):
+    p = tilted(eta)
+    by_hand = (p * want * score).sum() - (p * want).sum() * (p * score).sum()
+    rise = (tilted(eta + step) - tilted(eta - step)) @ want / (2 * step)
+    known = solutions.covariance(p.log(), want, score)
+    rows.append([eta, p @ want, rise, by_hand, known])
+
+# %%
+rows = torch.tensor(rows).double()
+names = ["η", "gold", "slope of gold", "covariance by hand", "library"]
+display(pd.DataFrame(rows.numpy(), columns=names).round(3))
+assert torch.allclose(rows[:, 3], rows[:, 4])
+assert torch.allclose(rows[:, 2], rows[:, 4], atol=1e-6)
 
 # %% [markdown]
-# ## The two laws
+# Gold grows as long as the last two columns are positive. At some place
+# between two rows they change sign, and there gold is highest.
 #
-# With d = √KL and gold counted from its value under π_ref, Gao et al. fit
-# d(α − β_c d) to best-of-n and d(α − β_c log d) to RL. Both are linear in
-# their coefficients: least squares. (β_c is a coefficient, no KL weight.) A
-# peak beyond the last point of a curve is an extrapolation.
+# ## One line through both pictures
+#
+# This is the middle proxy again. On the left gold, beside it the covariance,
+# both as means over the four prompts, for every optimum $\pi^*_\beta$ of the
+# proxy. The dashed line stands at the same $\sqrt{\text{KL}}$ in both. On the
+# right are the film reviews that the policy *at the line* likes most, each
+# with its gold reward. In a live notebook a slider moves the line.
 
 # %%
-fits, forms = {}, {"best of n": "bon", "RLOO": "rl"}
-for (name, s), frame in curves.groupby(["curve", "seed"]):
-    if name in forms:
-        xy = (frame.sqrt_kl.tolist(), frame.gold.tolist(), forms[name])
-        fits[name, s] = over.fit(*xy, start=start)
+peak_explorer(world, ref, proxy, beta=turn)
+
+# %% [markdown]
+# Read it from left to right. The covariance falls because the policy leaves
+# the reviews on which the two rewards agree. Where it crosses zero, gold
+# stands still. Beyond, every further nat costs gold, although the proxy is
+# still rising.
+#
+# Now the covariance itself, at three places on the path: four times lighter
+# optimisation than at the peak, the peak, and four times harder. First the
+# four favourite film reviews at each place. Then all reviews: every dot is a
+# review, as large as its probability, placed by its proxy and its gold
+# reward, both counted from the policy's mean. The dotted line through the
+# dots has the slope $\text{Cov}(g, p) / \text{Var}(p)$.
 
 # %%
-laws = {f"law of {name}": fits[name, typical] for name in forms}
-fitted = laws.values()
-table = {"α": [f.alpha for f in fitted], "β_c": [f.beta for f in fitted]}
-table |= {"β_c, 95 %": [np.round(f.intervals["beta"], 2) for f in fitted]}
-table |= {"R²": [f.r2 for f in fitted]}
-table |= {"peak at √KL": [f.peak and f.peak[0] for f in fitted]}
-pd.DataFrame(table, index=list(laws)).round(2)
+places = {"Before the peak": 4 * turn, "At the peak": turn}
+places["Beyond the peak"] = turn / 4
+written = over.responses_at(world, ref, proxy, places)
+film = written[written.prompt == world.prompts[0]].round(2)
+four = film.drop(columns="prompt").groupby("place", sort=False).head(4)
+display(four.set_index("place"))
+along = over.tilt_curve(ref, proxy, gold, list(places.values()))
+views.clouds(
+    written,
+    caption="The covariance at the three places is "
+    + ", ".join(f"{value:+.2f}" for value in along.covariance),
+)
+
+# %% [markdown]
+# On the right the policy has already taken what the proxy could tell it. Of
+# what is left, the reviews that the proxy likes still better are those that
+# it is wrong about.
+#
+# ## Do both optimisers peak at the same place?
+#
+# Best-of-n and $\pi^*_\beta$ are different families of policies. We compare
+# them at equal KL, with $\sqrt{\text{KL}}$ on the axis, because for small
+# KL every reward grows like $\sqrt{\text{KL}}$.
+#
+# Below the picture stands the distance to the exact optimum. Stop each
+# optimiser at its gold peak, with hindsight that nobody has. The column
+# *possible* is the gold that the same KL buys if gold is the reward.
 
 # %%
-r2 = {n: [f.r2 for k, f in fits.items() if k[0] == n] for n in forms}
+both = over.paths(ref, proxy, gold, ns=ns)
+peaks = both.loc[both.groupby("curve").gold.idxmax()].set_index("curve")
+kl_n, kl_star = peaks.kl["best of n"], peaks.kl["optimum"]
+best = solutions.frontier(ref, gold, gold, np.geomspace(20, 0.05, 40))
 views.overoptimisation(
-    one[one.curve != "optimum"], by="index", laws=laws, start=start,
-    caption="Mean R² over proxies: "
-    + ", ".join(f"{name} {np.mean(v):.2f}" for name, v in r2.items()) + ".",
-)  # fmt: skip
+    both.replace({"curve": {"optimum": "π*"}}),
+    exact=best,
+    rewards=["gold"],
+    title="Gold along two optimisers of one proxy",
+    caption=f"Gold peaks at {kl_n:.2f} nats along best-of-n and at "
+    f"{kl_star:.2f} nats along π*.",
+)
+
+# %%
+bought = np.interp(peaks.kl, best.kl, best.gold)
+table = peaks[["kl", "gold", "proxy"]].assign(possible=bought)
+display(table.assign(lost=bought - peaks.gold).round(2))
+honest = over.best_of_n_curve(ref, gold, gold, ns)
+falls = "falls" if honest.gold.diff().min() < -1e-9 else "never falls"
+say(f"With gold as the proxy, gold {falls} from n = 1 to {ns[-1]:,}.")
 
 # %% [markdown]
-# ## More comparisons
+# Even at the peak much of what was possible is lost. Stopping in time avoids
+# harm; it does not repair the proxy. The last line is a test of the theory:
+# if the proxy *is* gold, the covariance is a variance and never negative, so
+# gold never falls.
 #
-# The same protocol with other numbers of pairs. Along exact best-of-n: how
-# high is the peak, and how far out?
-
-# %%
-rows = []
-for n, several in tables.items():
-    for s, table in enumerate(several):
-        curve = over.best_of_n_curve(ref, table, gold, ns)
-        k = curve.gold.idxmax()
-        rows.append((n, s, curve.gold[k], curve.kl[k] ** 0.5))
-peaks = pd.DataFrame(rows, columns=["pairs", "seed", "height", "distance"])
-
-# %%
-height = peaks.groupby("pairs").height.mean()
-views.training_curves(
-    peaks,
-    {"height": "peak gold (reward units)", "distance": "√KL (√nats)"},
-    x="pairs", log_x=True,
-    caption=f"From {sizes[0]} to {sizes[-1]} pairs the peak rises from "
-    f"{height[sizes[0]]:.2f} to {height[sizes[-1]]:.2f} reward units.",
-)  # fmt: skip
-
-# %% [markdown]
-# ## Distance to the exact optimum
+# Does a network that is trained on the proxy by reinforcement learning peak at
+# the same KL? It need not pass through these policies. In our runs its gold
+# mostly did not turn over at all before the network came to rest, because it
+# never found the reviews that the proxy overrates most. Study 11a shows this,
+# with the formulas that Gao and co-authors fitted to such curves.
 #
-# Stop each path at its own gold peak, with hindsight that nobody has. What
-# would the same nats have bought with gold as the reward?
-
-# %%
-frontier = track.frontier
-tops = curves.sort_values("gold").groupby(["curve", "seed"]).tail(1)
-bought = frontier.gold(torch.tensor(tops.kl.to_numpy())).numpy()
-tops = tops.assign(lost=bought - tops.gold).groupby("curve")
-tops[["kl", "gold", "lost"]].mean().round(3)
-
-# %% [markdown]
-# Compare the column *gold*: does the worst optimiser of the proxy have the
-# worst peak? π*_β and best-of-n read the table of scores: they find every
-# response that the proxy overrates, however odd. A network trained by RL
-# moves whole families of responses at once, and buys less proxy for a nat.
-# Being a worse optimiser of the wrong reward can be an advantage; it is no
-# plan.
-
-# %% [markdown]
 # ## Break it: forget the ties
 #
-# Mistake (1): the law of a score without atoms, n π_ref F≤ⁿ⁻¹. Watch its
-# total mass on a coarse judge, who gives whole stars, and on a proxy, whose
-# scores are all different.
+# Code in the wild often uses $n\,\pi_{\text{ref}}\,F_{\le}^{n-1}$, the
+# formula for scores that never tie. Let the proxy be a judge who gives whole
+# stars, gold rounded to integers, so that there are many ties.
 
 # %%
-wrong = best_of_n.mistakes["1 law of a score without atoms"]
-right, stars, some = best_of_n.log_law, gold.round(), ns[::4]
-cases = {"stars": (right, stars), "stars, forgotten": (wrong, stars)}
-cases |= {"proxy, forgotten": (wrong, proxy[typical])}
-sums = {
-    name: [f(ref, scores, n).exp().sum(-1).mean().item() for n in some]
-    for name, (f, scores) in cases.items()
-}
-masses = pd.DataFrame(sums, index=pd.Index(some, name="n"))
-masses.round(3)
+stars, few, frames = gold.round(), [1, 2, 4, 8, 16, 32], []
+kinds = {"right": best_of_n.log_distribution}
+kinds["ties forgotten"] = best_of_n.mistakes["1 score without atoms"]
+for kind, distribution in kinds.items():
+    for n in few:
+        logps = distribution(ref, stars, n)
+        kl = (logps.exp() * (logps - ref)).sum(-1).mean().item()
+        value = solutions.expectation(logps, gold).mean().item()
+        total = logps.exp().sum(-1).mean().item()
+        frames.append([kind, n, kl, value, total])
+ties = pd.DataFrame(frames, columns=["kind", "n", "kl", "gold", "mass"])
+
+# %%
+line = list(best.kl), list(best.gold), "exact frontier", views.role("exact")
+layers, highest = [views.Line(*line)], gold.max()
+for i, (kind, part) in enumerate(ties.groupby("kind")):
+    curve = list(part.kl), list(part.gold), kind, views.series(i)
+    layers.append(views.Line(*curve, markers=True))
+axes = "KL(π‖π_ref) (nats)", "gold (reward units)"
+chart = views.Chart("Best of n by whole stars", *axes, layers)
+said = f"With the ties forgotten gold reaches {ties.gold.max():.2f}; the best "
+said += f"review of all is worth {highest:.2f}. The total mass reaches "
+said += f"{ties.mass.max():.2f}."
+views.Fig(views.Panels([chart]), said, ties)
 
 # %% [markdown]
-# **Its signature.** Probabilities that sum to more than 1, and so a gold
-# reward and a "KL" that no policy has. At small n different scores hide the
-# mistake. They do not cure it: the world is finite, and a response that may
-# be drawn twice is tied with itself.
-
-# %% [markdown]
-# ## Claims
+# **Its signature.** The curve passes above the frontier, and above the best
+# review that exists. No policy can do that, so these numbers belong to no
+# policy: the "probabilities" sum to more than 1.
+#
+# ## Answers and claim
 
 # %%
-setting = f"reviews, {main} pairs, {flip:.0%} flipped, {steps} steps, lr 1e-3"
-
-
-def claim(key, statement, effect, expected, unit, where=setting):
-    return teach.claim(
-        key=key, paper="Gao et al. 2023 (2210.10760)", statement=statement,
-        effect=effect, expected=expected, unit=unit, setting=where,
-        out=OUT or None,
-    )  # fmt: skip
-
-
-# %%
-golds = {c: f.groupby("seed").gold for c, f in curves.groupby("curve")}
-fall = {c: f.max() - f.last() for c, f in golds.items()}
-above = (0.1, float("inf"))
-said = "gold peaks before the end and falls (peak − end, at least 0.1)."
-for name, form in forms.items():
-    what = f"With {name} {said}"
-    claim(f"hump-{form}", what, fall[name], above, "reward units")
+edges, last = [1, 8, 64, 1024], draws.iloc[-1]
+options = ["n = 1", "2 to 8", "9 to 64", "65 to 1,024", "more than 1,024"]
+teach.reveal(
+    "11-1",
+    right=options[int(np.searchsorted(edges, top.n))],
+    because=f"gold is highest at n = {top.n:.0f}, at {top.kl:.2f} nats, with "
+    f"{top.gold:.2f}. One draw has {draws.gold.iloc[0]:.2f} and {ns[-1]:,} "
+    f"draws have {last.gold:.2f}. Other proxies peak elsewhere.",
+)
 
 # %%
-words = {"best of n": "d(α − β_c d)", "RLOO": "d(α − β_c log d)"}
-for name, form in forms.items():
-    said = f"{words[name]} explains gold along {name} with R² above 0.9."
-    claim(f"law-{form}", said, r2[name], (0.9, 1.0), "R²")
+apart = kl_n - kl_star
+nearer = "best-of-n" if apart < 0 else "the exact optimum"
+teach.reveal(
+    "11-2",
+    right="equal within half a nat" if abs(apart) <= 0.5 else nearer,
+    because=f"gold peaks at {kl_n:.2f} nats along best-of-n and at "
+    f"{kl_star:.2f} nats along the exact optimum of this proxy. Both move "
+    "probability towards the reviews that the proxy scores highest.",
+)
 
 # %%
-extra = []
-for _, frame in curves.groupby("seed"):
-    two = [frame[frame.curve == c] for c in ("best of n", "RLOO")]
-    gains = [f.proxy.cummax() - f.proxy.iloc[0] for f in two]
-    half = 0.5 * min(gain.max() for gain in gains)
-    used = [np.interp(half, g, f.kl) for g, f in zip(gains, two, strict=True)]
-    extra.append(used[1] - used[0])
-said = "For half the proxy gain that both reach, best-of-n uses less KL."
-claim("bon-uses-less-kl", said, extra, "positive", "nats (RLOO − best-of-n)")
-
-# %%
-each, where = [f for _, f in peaks.groupby("seed")], f"{sizes} pairs"
-many = {"distance": ("at a larger √KL", "√nats a decade")}
-many |= {"height": ("higher", "reward units a decade")}
-for column, (how, unit) in many.items():
-    slope = [np.polyfit(np.log10(f.pairs), f[column], 1)[0] for f in each]
-    said = f"With more comparisons best-of-n's gold peaks {how}."
-    claim(f"more-pairs-{column}", said, slope, "positive", unit, where)
-
-# %%
-eta = np.linspace(0.2, 4, 401)
-near = over.tilt_curve(ref, proxy[typical], gold, 1 / eta)
-errors = (np.gradient(near.gold, eta) - near.covariance).abs()[1:-1]
+curves = [over.best_of_n_curve(ref, each, gold, ns).gold for each in proxies]
+where = f"reviews, one reference model, {n_pairs} pairs, {flip:.0%} flipped"
 teach.claim(
-    key="slope-is-covariance", kind="exact", expected="zero", tolerance=1e-3,
-    statement="Along π*_β gold's slope in 1/β is Cov(gold, proxy).",
-    effect=errors, paper="an identity", out=OUT or None, must_hold=True,
-)  # fmt: skip
+    key="hump-bon",
+    paper="Gao et al. 2023 (2210.10760)",
+    statement="Along best-of-n gold peaks and then falls by at least 0.1.",
+    meaning="A learned reward can be optimised too hard without training.",
+    effect=[each.max() - each.iloc[-1] for each in curves],
+    expected=(0.1, float("inf")),
+    **{"unit": "reward units", "setting": where, "out": OUT or None},
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · The law** (●○○, 5 minutes). Best-of-n for n → ∞ on the four responses
-# above: which law, and what is its KL? Check with n = 10,000.
+# **11-1 · Read the two panels** (●○○, 5 minutes). Between two places on the
+# path the covariance falls from 1.5 to 0.5. What does gold do in between?
+# Answer `"rises ever faster"`, `"rises ever more slowly"` (both measured per
+# step of $1/\beta$) or `"falls"`.
+
+# %%
+teach.answer("11-1", None)
 
 # %% tags=["solution"]
-limit = best_of_n.log_law(q.log(), score, 10_000).exp()
-print([round(v, 4) for v in limit.tolist()], "KL =", round(-np.log(0.1), 3))
+teach.solution("11-1", "rises ever more slowly")
 
 # %% [markdown]
-# **2 · Regressional Goodhart** (●●○, 10 minutes). Make a proxy = gold +
-# independent Gaussian noise of standard deviation 1. Does gold still turn
-# over? Does it depend on the draw of the noise?
+# **11-2 · Two winners** (●○○, 10 minutes). Three responses, equally likely,
+# score 0, 1 and 1. Compute the three probabilities under best-of-2 on paper.
+
+# %%
+teach.answer("11-2", None)
 
 # %% tags=["solution"]
-for s in range(3):
-    noise = torch.randn(gold.shape, generator=generator(s, "noise")).double()
-    print("noise", s, "β =", over.peak_beta(ref, gold + noise, gold))
+third = torch.full((3,), 1 / 3).double().log()
+tied = torch.tensor([0.0, 1.0, 1.0]).double()
+two = best_of_n.log_distribution(third, tied, 2).exp()
+teach.solution("11-2", two)
 
 # %% [markdown]
-# **3 · Write a reward model's loss** (●●○, 5 minutes). A proxy is only as
-# good as its loss. `batch` has `chosen` and `rejected` scores.
+# **11-3 · Fill the line** (●●○, 10 minutes). Write the slope of gold from
+# three lists. The check tries it on the four responses by hand at
+# $\eta = 0.5$.
 
 
 # %%
-def my_bt(batch, cfg):
-    raise NotImplementedError
+def my_slope(policy, gold_, proxy_):
+    return None  # the covariance of gold_ and proxy_ under policy
 
 
-teach.check.bt(my_bt)
+teach.answer("11-3", my_slope(tilted(0.5), want, score))
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
-    lead = batch.chosen - batch.rejected - cfg.margin
-    return -torch.nn.functional.logsigmoid(lead)
+def slope_of_gold(policy, gold_, proxy_):
+    return (policy * gold_ * (proxy_ - (policy * proxy_).sum())).sum()
 
 
-checked = teach.check.bt(solution)
-checked
+teach.solution("11-3", slope_of_gold(tilted(0.5), want, score))
 
 # %% [markdown]
-# ## What must hold
+# **11-4 · Bug hunt** (●●○, 10 minutes). A colleague's best-of-n returns
+# probabilities that sum to 1, and every test on different scores passes. Look
+# at its numbers for the four responses. What is wrong? Answer `"the worst is
+# kept"`, `"ties go to the later one"`, `"the strict mass is used"` or
+# `"nothing"`.
 
 # %%
-assert torch.allclose(law, listed) and abs(law.sum() - 1) < 1e-12
-assert torch.allclose(exactly, law) and kl <= bound
-assert over.peak_beta(ref, gold, gold) is None
-assert null.gold.diff().min() > -1e-9 and (null.kl <= null.bound + 1e-9).all()
-assert np.allclose(masses["stars"], 1)
-assert (masses.filter(like="forgotten").max() > 1.1).all()
-assert np.isfinite(curves[["kl", "gold", "proxy"]]).all().all()
-assert checked.passed
+suspect = [*best_of_n.mistakes.values()][2]
+found = suspect(q.log(), score, 2).exp()
+numbers = {"score": score, "suspect": found, "16 draws": listed}
+display(pd.DataFrame({k: v.tolist() for k, v in numbers.items()}).round(3))
+teach.answer("11-4", None)
+
+# %% tags=["solution"]
+assert torch.allclose(found[1:3].sum(), listed[1:3].sum())
+teach.solution("11-4", "ties go to the later one")
 
 # %% [markdown]
-# ## References and next
+# **11-5 · Pure noise** (●●●, 20 minutes). A proxy that is right on average:
+# gold plus independent Gaussian noise of standard deviation 1 for each
+# response. Make ten of them with `torch.randn(gold.shape,
+# generator=generator(seed, "noise")).double()`, seeds 0 to 9. For how many
+# does gold turn over at some $\beta$ above 0.01? Use `over.peak_beta`.
+
+# %%
+teach.answer("11-5", None)
+
+# %% tags=["solution"]
+turned = 0
+for number in range(10):
+    source = generator(number, "noise")
+    noise = torch.randn(gold.shape, generator=source).double()
+    turned += over.peak_beta(ref, gold + noise, gold) is not None
+teach.solution("11-5", turned)
+
+# %% [markdown]
+# ## Recap
+#
+# * Best-of-n draws $n$ responses and keeps the one with the highest proxy;
+#   its distribution and its KL are known exactly, ties included.
+# * The proxy always rises with optimisation. Gold rises, peaks and falls.
+# * The slope of gold in $1/\beta$ is its covariance with the proxy under the
+#   policy of that moment, so gold peaks where the covariance is zero.
+# * The covariance under the reference, and the accuracy on held-out pairs,
+#   cannot tell you where that is: the policy has left those responses.
+# * A curve above the exact frontier belongs to no policy.
+#
+# ## References
 #
 # * Gao, Schulman, Hilton 2023, *Scaling laws for reward model
-#   overoptimization* (2210.10760).
-# * Manheim & Garrabrant 2018, *Categorizing variants of Goodhart's law*
-#   (1803.04585).
-# * Stiennon et al. 2020 (2009.01325): best-of-n in practice.
+#   overoptimization*, [2210.10760](https://arxiv.org/abs/2210.10760).
+# * Stiennon et al. 2020, *Learning to summarize from human feedback*,
+#   [2009.01325](https://arxiv.org/abs/2009.01325): best-of-n in practice.
+# * Beirami et al. 2024, *Theoretical guarantees on the best-of-n alignment
+#   policy*, [2401.01879](https://arxiv.org/abs/2401.01879): the bound on KL.
 #
 # Next: **20 · DPO**, which optimises without a reward model in between.

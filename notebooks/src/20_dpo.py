@@ -1,27 +1,31 @@
 # ---
 # jupyter:
 #   workbench:
-#     title: "20 · DPO, anatomy"
+#     title: "20 · DPO"
 #     part: offline
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: core
+#     needs: ["01", "10"]
+#     minutes: 90
+#     budget_s: {ci: 40, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 20 · DPO, anatomy: why do the chosen rewards fall?
+# # 20 · DPO: why do the chosen rewards fall?
 #
-# **The claim in one sentence.** The implicit reward of the *chosen*
-# responses is negative at the exact optimum of DPO whenever β is small: a
-# fall during training is what the objective asks for, and theory says at
-# which β it stops.
+# **The idea in one sentence.** Direct preference optimisation (DPO) trains a
+# policy on pairs as if the policy were a reward model, and whether the
+# reward of the *chosen* responses rises or falls can be computed before any
+# training.
 #
 # After this lesson you can
 #
-# * derive the DPO loss and its gradient weight from the optimal policy;
-# * say, before training, whether the chosen reward will rise or fall;
-# * read a token's implicit reward next to its exact advantage;
-# * recognise a mean over tokens from its plots.
+# * derive the DPO loss in five lines, and its gradient;
+# * say, for a given $\beta$, whether the chosen reward will rise or fall;
+# * read the reward of a single word out of a trained policy;
+# * recognise a mean over tokens, the most common bug, by its curves.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 01 (the exact optimum) and 10 (reward models). About
+# 90 minutes. Unknown words stand in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -31,37 +35,20 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from types import SimpleNamespace as method
+from functools import partial
+from types import SimpleNamespace
 
-import numpy as np
-import pandas as pd
-import torch
-from IPython.display import Markdown, display
-
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
-
-# %%
-from workbench.loops import offline
-from workbench.loops import reward as reward_loop
-from workbench.measure import chosen_reward, token_advantages
-from workbench.measure import exact as measure
-from workbench.measure import implicit_accuracy as answers
+from workbench.feedback.kinds.pairs import PairLogps
+from workbench.lesson import *
+from workbench.measure import chosen_reward
 from workbench.methods.direct.links import dpo
-from workbench.methods.reward.pairwise import bt
-from workbench.models import heads, tiny
 from workbench.views.instruments import token_microscope, token_state
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
 
-# %%
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 4, "lecture": 200, "figure": 1000}[PROFILE]
-n_pairs = {"ci": 64, "lecture": 2000, "figure": 20000}[PROFILE]
-betas, main = (0.1, 0.3, 1.0, 3.0), 0.3
-
+size = sizes(
+    PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 200, 1000),
+    pairs=(64, 2000, 20000),
+)
+betas, main_beta = (0.1, 0.3, 1.0, 3.0), 0.3
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach()
@@ -69,418 +56,454 @@ ref = reference.response_logps(world).detach()
 # %% [markdown]
 # ## The question
 #
-# You train with DPO. The loss falls, the margin between chosen and rejected
-# responses grows, and the log-probability of the *chosen* responses goes
-# down. Forum threads call this a bug. Is it?
+# You train a model with DPO. The loss falls, and the margin between chosen
+# and rejected responses grows. Then you look at the log-probability of the
+# *chosen* responses alone, and it goes down. Forum threads call this a bug.
+# Is it one?
 #
-# **Write down a prediction.** For β = 0.1 and for β = 3: does the mean
-# implicit reward β log(π/π_ref) of the chosen responses end above or below
-# zero? And that of the rejected ones?
+# The reward that the policy gives to a response is
+# $\hat r = \beta\log(\pi/\pi_{\text{ref}})$, its *implicit reward*. It is
+# zero before training. Write your predictions into `mine` before you go on.
+
+# %%
+display(
+    teach.predict(
+        "20-1",
+        "At a small β of 0.1, does the mean implicit reward of the chosen "
+        "responses end above or below zero?",
+        ["above", "below"],
+    ),
+    teach.predict(
+        "20-2", "And at a large β of 3?", ["above", "below"], mine=""
+    ),
+    teach.predict(
+        "20-3",
+        "Somebody takes the mean over a response's tokens where DPO takes "
+        "the sum. Do the reviews that the policy writes get longer or "
+        "shorter, compared with right DPO?",
+        ["longer", "shorter"],
+    ),
+)
 
 # %% [markdown]
 # ## Three data points
 #
-# Two different reviews are drawn from π_ref, and a Bradley–Terry annotator
-# says which is better: p(a ≻ b) = σ(r_a − r_b). A label is one toss of that
-# coin, so the worse review sometimes wins.
+# Two different reviews are drawn from $\pi_{\text{ref}}$. An annotator says
+# which is better, following Bradley and Terry:
+# $p(a \succ b) = \sigma(r_a - r_b)$, where $r$ is the gold reward. A label
+# is one toss of that coin, so the worse review sometimes wins. The last
+# column is the probability of the label that was given: below one half, the
+# worse review won.
 
 # %%
-parts = []
-for seed in range(SEED, SEED + seeds):
+pairs, rows = [], []
+for seed in range(SEED, SEED + size.seeds):
     draw = generator(seed, "pairs")
-    parts.append(sample_pairs(world, ref, n_pairs, Annotator(), draw))
-pairs, rows = Pairs.cat(parts), []
+    pairs.append(sample_pairs(world, ref, size.pairs, Annotator(), draw))
+pairs = Pairs.cat(pairs)
 for i in range(3):
-    x = int(pairs.chosen.prompt[i])
-    c, l = int(pairs.chosen.response[i]), int(pairs.rejected.response[i])
-    won = (world.gold[x, c] - world.gold[x, l]).sigmoid().item()
-    rows.append((world.prompts[x], world.text(c), world.text(l), won))
-pd.DataFrame(rows, columns=["prompt", "chosen", "rejected", "p(label)"])
+    film, won = int(pairs.chosen.prompt[i]), int(pairs.chosen.response[i])
+    lost = int(pairs.rejected.response[i])
+    odds = (world.gold[film, won] - world.gold[film, lost]).sigmoid().item()
+    rows.append((world.prompts[film], world.text(won), world.text(lost), odds))
+names = ["prompt", "chosen", "rejected", "p(this label)"]
+pd.DataFrame(rows, columns=names).round(2)
 
 # %% [markdown]
-# ## The objective, in the symbols of the code
+# ## The objective, step by step
 #
-# The policy that maximises E_π[r] − β KL(π‖π_ref) is
+# 1. Lesson 01: the policy that maximises
+#    $\mathbb{E}_\pi[r] - \beta\,\mathrm{KL}(\pi\Vert\pi_{\text{ref}})$ is
+#    $\pi^*(y) = \pi_{\text{ref}}(y)\,e^{r(y)/\beta}/Z$.
+# 2. Take logarithms and solve for the reward:
+#    $r(y) = \beta\log\frac{\pi^*(y)}{\pi_{\text{ref}}(y)} + \beta\log Z$.
+# 3. Lesson 10: a comparison sees only a difference of rewards. In
+#    $r(y_c) - r(y_r)$ the unknown $\beta\log Z$ cancels.
+# 4. Write $D = \log\frac{\pi(y_c)}{\pi_{\text{ref}}(y_c)} -
+#    \log\frac{\pi(y_r)}{\pi_{\text{ref}}(y_r)}$ for the difference of the two
+#    log-ratios. The likelihood of the label is $\sigma(\beta D)$.
+# 5. Its negative logarithm is the loss: $L = -\log\sigma(\beta D)$, and its
+#    slope is $-\frac{dL}{dD} = \beta\,\sigma(-\beta D)$.
 #
-# $$\pi^*(y|x) = \pi_{ref}(y|x)\, e^{r(x,y)/\beta} / Z(x).$$
-#
-# Solve for the reward:
-#
-# $$r(x,y) = \beta \log \frac{\pi^*(y|x)}{\pi_{ref}(y|x)} + \beta\log Z(x).$$
-#
-# A comparison sees r only as r(x, y_c) − r(x, y_r), and β log Z(x) cancels.
-# With D = log π(y_c)/π_ref(y_c) − log π(y_r)/π_ref(y_r), the likelihood of
-# a label is σ(βD), and the loss is `link(D)` = −log σ(βD). Its slope is the
-# *weight* of a pair, −dL/dD = β σ(−βD).
-#
-# The first term, β log(π/π_ref), is the **implicit reward** r̂. At the
-# optimum it is not r. It is r − β log Z: an offset that no comparison sees.
+# So the policy is fitted like the reward model of lesson 10, with
+# $\hat r = \beta\log(\pi/\pi_{\text{ref}})$ in the place of a score. At the
+# optimum $\hat r$ is not $r$. It is $r - \beta\log Z$: an offset that no
+# comparison can see.
 
 # %%
 display(teach.show(dpo.loss), teach.show(dpo.weight))
 
 # %% [markdown]
-# ## By hand, on four responses
+# ## By hand, on four reviews
 #
-# Let the film have four possible reviews, with π_ref restricted to them.
+# Let only four reviews be possible. From left to right: the reference, the
+# reward, the tilted weights, the optimum, its implicit reward, and
+# $r - \beta\log Z$. The last two columns agree.
 
 # %%
 texts = ["good", "very good", "dull", "not fun"]
 four = torch.tensor([world.index(text) for text in texts])
-q = ref[0, four].softmax(-1)  # π_ref
+q = ref[0, four].softmax(-1)  # the reference on these four
 r = world.gold[0, four]
-tilted = q * (r / main).exp()
+tilted = q * (r / main_beta).exp()
 Z = tilted.sum()
-r_hat = main * (tilted / Z / q).log()
-hand = {"π_ref": q, "r": r, "π_ref·exp(r/β)": tilted, "π*": tilted / Z}
-hand |= {"r̂ = β log π*/π_ref": r_hat, "r − β log Z": r - main * Z.log()}
-display(Markdown(f"β = {main}, Z = {Z:.3f}, β log Z = {main * Z.log():.3f}"))
-pd.DataFrame({k: v.tolist() for k, v in hand.items()}, index=texts).round(3)
+optimum = tilted / Z
+implicit = main_beta * (optimum / q).log()
+table = {"π_ref": q, "r": r, "π_ref·exp(r/β)": tilted, "π*": optimum}
+table |= {"β log(π*/π_ref)": implicit, "r − β log Z": r - main_beta * Z.log()}
+assert torch.allclose(implicit, r - main_beta * Z.log())
+pd.DataFrame({k: v.tolist() for k, v in table.items()}, texts).round(3)
 
 # %% [markdown]
-# The last two columns agree. A good review has a negative implicit reward as
-# soon as it is worse than β log Z, the soft maximum of the rewards.
+# A good review has a negative implicit reward as soon as its reward is below
+# $\beta\log Z$, which is a soft maximum of all rewards.
 #
-# Who is *chosen*? Two different responses meet, each drawn with probability
-# π_ref, and y beats y′ with probability σ(r − r′). Chosen responses follow
-# p_w(y) ∝ π_ref(y) Σ_{y′ ≠ y} π_ref(y′) σ(r − r′), rejected ones p_l. These
-# laws know nothing of β.
+# Who is *chosen*? Two different reviews meet, $y$ with probability
+# $\pi_{\text{ref}}(y)$ and $y'$ with $\pi_{\text{ref}}(y')$, and $y$ wins with
+# probability $\sigma(r(y) - r(y'))$. Summing over all meetings gives the
+# distribution $p_c$ of the chosen review, and $p_r$ of the rejected one. Both
+# belong to the data: they know nothing of $\beta$.
 
 # %%
-wins = (r[:, None] - r).sigmoid()
 meets = q[:, None] * q * (1 - torch.eye(4))
-p_w = (meets * wins).sum(1) / meets.sum()
-p_l = (meets * wins).sum(0) / meets.sum()
-for b in betas:
-    value = b * (q * (r / b).exp()).sum().log()
-    c, l = (p_w * r).sum() - value, (p_l * r).sum() - value
-    print(f"β = {b:<4} β log Z = {value:+.3f}", end="   ")
-    print(f"chosen {c:+.3f}   rejected {l:+.3f}   margin {c - l:.3f}")
+wins = meets * (r[:, None] - r).sigmoid() / (meets.sum() / 2)
+p_chosen, p_rejected, by_hand = wins.sum(1), wins.sum(0), {}
+for beta in betas:
+    offset = beta * (q * (r / beta).exp()).sum().log()
+    both = p_chosen @ (r - offset), p_rejected @ (r - offset)
+    by_hand[beta] = offset, *both
+by_hand = pd.DataFrame(by_hand, ["β log Z", "chosen", "rejected"]).T
+by_hand = by_hand.astype(float).round(4)
+library = chosen_reward.decline(q.log()[None], r[None], list(betas))
+assert np.allclose(by_hand.chosen, library.chosen, atol=1e-4)
+by_hand.assign(margin=by_hand.chosen - by_hand.rejected)
 
 # %% [markdown]
 # **The sign rule.** At the optimum the mean implicit reward of the chosen
-# responses is E_{p_w}[r] − β log Z. The first term belongs to the data. The
-# second grows as β shrinks, from E_ref[r] at β → ∞ to max r at β → 0. So the
-# chosen reward is negative below some β. The rejected one is negative at
-# every β. Their difference does not depend on β.
+# responses is $\mathbb{E}_{p_c}[r] - \beta\log Z$. The first term does not
+# depend on $\beta$. The second grows as $\beta$ shrinks, up to the highest
+# reward of all. So the chosen reward is negative below some $\beta$: in the
+# table its sign flips between $\beta = 0.3$ and $\beta = 1$. The margin is
+# the same at every $\beta$.
 #
-# ### The gradient, by hand
+# ## By hand: the gradient
 #
-# dL = −β σ(−βD) · (d log π(y_c) − d log π(y_r)). Compare autograd with it.
+# The loss pushes $\log\pi(y_c)$ up and $\log\pi(y_r)$ down, both by
+# $\beta\,\sigma(-\beta D)$. Autograd agrees.
 
 # %%
-logps = torch.tensor([[-1.2], [-0.7]], dtype=torch.float64)
-logps.requires_grad_()
-at, real = torch.full((1, 1), -1.0).double(), torch.ones(1, 1).bool()
-batch = PairLogps(logps[:1], logps[1:], at, at, real, real)
-loss = dpo.loss(batch, dpo.Config(beta=main))
-loss.sum().backward()
-D = batch.margin().item()
-push = main / (1 + np.exp(main * D))
-print(f"D = {D:.3f} nats   loss = {loss.item():.4f}   βσ(−βD) = {push:.4f}")
-print("gradient on log π(y_c), log π(y_r):", logps.grad.flatten().tolist())
+logps = torch.tensor([[-1.2], [-0.7]], dtype=torch.float64, requires_grad=True)
+ref_logps, mask = torch.full((1, 1), -1.0).double(), torch.ones(1, 1).bool()
+pair = PairLogps(logps[:1], logps[1:], ref_logps, ref_logps, mask, mask)
+dpo.loss(pair, dpo.Config(beta=main_beta)).sum().backward()
+D = (-1.2 - -1.0) - (-0.7 - -1.0)
+push = main_beta / (1 + np.exp(main_beta * D))
+assert np.allclose(logps.grad.flatten(), [-push, push])
+print(f"D = {D:.2f} nats, push β·σ(−βD) = {push:.4f}")
 
 # %% [markdown]
-# Equal and opposite pushes on two *log-probabilities*. But parameters are
-# shared and probabilities sum to 1: pushing the rejected review down may
-# take the chosen one with it, and nothing in the loss minds.
+# The pushes act on two *log-probabilities*. But probabilities sum to one and
+# all responses share the parameters: pushing the rejected review down may
+# take the chosen one with it, and nothing in the loss prevents that. Lesson
+# 26 is about this.
 #
-# ## The sign rule over all responses
+# ## The rule over all reviews
 #
-# The same sums over all responses of all prompts. No training yet.
+# The same sums over all 585 reviews of each prompt, without any training:
 
 # %%
-rule = chosen_reward.decline(
-    ref, world.gold, np.geomspace(0.03, 10, 31).tolist()
-)
+grid = np.geomspace(0.03, 10, 31).tolist()
+rule = chosen_reward.decline(ref, world.gold, grid)
 turn = float(np.exp(np.interp(0, rule.chosen, np.log(rule.beta))))
-said = f"The chosen reward at π*_β is negative for every β below {turn:.2f}."
-display(Markdown(f"**{said}** In reward units:"), rule.iloc[::5].round(3))
+say(f"The chosen reward of the optimum is negative for each β < {turn:.2f}.")
+rule.iloc[::6].round(3)
 
 # %% [markdown]
 # ## Train
 #
-# One run per β, all seeds in one batched model. `DeclineTracker` measures
-# the implicit rewards over the *law* of the pairs, as an infinite data set
-# would show them.
+# One run per $\beta$; all seeds are trained at once as one stacked model.
+# The tracker measures the implicit rewards over the exact distributions
+# $p_c$ and $p_r$, as an infinite data set would show them.
 
 
 # %%
 def train(beta, method=dpo):
-    tracks = (
+    trackers = (
         chosen_reward.DeclineTracker(world, ref, world.gold, beta),
-        measure.Tracker(world, ref, gold=world.gold, beta=beta),
+        exact.Tracker(world, ref, gold=world.gold, beta=beta),
     )
     return offline.fit(
-        reference.copies(seeds), reference, pairs, method,
-        dpo.Config(beta=beta), steps=steps, seed=SEED, measures=tracks,
-        every=max(1, steps // 8),
-    )  # fmt: skip
+        reference.copies(size.seeds), reference, pairs, method,
+        dpo.Config(beta=beta), steps=size.steps, seed=SEED,
+        measures=trackers, every=max(1, size.steps // 8),
+    )
 
 
 # %%
 runs = {beta: train(beta) for beta in betas}
 curves = pd.concat([run.metrics.assign(beta=b) for b, run in runs.items()])
-last = curves[curves.step == steps]
-mean = last.groupby("beta").mean(numeric_only=True)
+last = curves[curves.step == size.steps]
+ends = last.groupby("beta").mean(numeric_only=True)
 
 # %% [markdown]
-# ## The signature views
+# ## What the runs show
 #
-# Implicit rewards of the run with the smallest β:
+# The first figure shows the run with the smallest $\beta$: both rewards fall,
+# and the margin grows. The second shows the ends of all runs beside the rule,
+# which is dashed.
 
 # %%
-low = mean.loc[betas[0]]
+small = ends.loc[betas[0]]
 views.implicit_rewards(
     runs[betas[0]].metrics,
-    caption=f"At β = {betas[0]} the chosen reward ends at {low.chosen:+.2f}, "
-    f"the rejected one at {low.rejected:+.2f}, the margin at "
-    f"{low.margin:+.2f}.",
+    caption=f"At β = {betas[0]} the chosen reward ends at "
+    f"{small.chosen:+.2f}, the rejected one at {small.rejected:+.2f}, the "
+    f"margin at {small.margin:+.2f}.",
+)
+
+# %%
+sides = ["chosen", "rejected"]
+trained_ends = last.melt(["seed", "beta"], sides, "side", "reward")
+optimum_ends = rule.melt(["beta"], sides, "side", "reward")
+goal = {b: np.interp(b, rule.beta, rule.chosen) for b in betas}
+views.sweep(
+    trained_ends, "beta", {"reward": "mean implicit reward (reward units)"},
+    "side", exact=optimum_ends, exact_label="at the optimum", log_x=True,
+    x_label="β (reward units per nat)", title="The sign rule and four runs",
+    caption=f"At β = {betas[-1]} the chosen reward ends at "
+    f"{ends.chosen[betas[-1]]:+.2f}, at the optimum it is "
+    f"{goal[betas[-1]]:+.2f}; at β = {betas[0]} it ends at "
+    f"{ends.chosen[betas[0]]:+.2f}, far from {goal[betas[0]]:+.2f}.",
 )
 
 # %% [markdown]
-# The same pairs and the same loss at every other β, held against the rule:
-
-# %%
-layers = [views.HLine(0.0)]
-for name in ("chosen", "rejected"):
-    look, seen = views.role(name), last.groupby("beta")[name]
-    line = (list(rule.beta), list(rule[name]), f"{name}, exact", look)
-    bars = {"low": list(seen.min()), "high": list(seen.max())}
-    dots = (list(betas), list(seen.mean()), f"{name}, trained", look)
-    layers += [views.Line(*line), views.Points(*dots, **bars)]
-
-# %%
-axes = ("β (reward units per nat)", "mean r̂ (reward units)")
-note = "bars: min–max over seeds"
-chart = views.Chart("Rule and run", *axes, layers, note, x_log=True)
-same = (mean.chosen * np.interp(betas, rule.beta, rule.chosen) > 0).sum()
-said = f"The trained sign is the predicted one at {same} of {len(betas)} β."
-views.Fig(views.Panels([chart]), said, last[["beta", "seed", "chosen"]])
-
-# %% [markdown]
-# At small β the runs stop short of the rule: that optimum lies many nats
-# away, and the pairs, all drawn near π_ref, hardly describe it. Drift and
-# gold along training:
-
-# %%
-views.training_curves(
-    curves.assign(beta="β = " + curves.beta.astype(str)),
-    {"kl": "KL(π‖π_ref) (nats)", "gold": "gold (reward units)"},
-    by="beta",
-    caption=f"β = {betas[0]} drifts {mean.kl[betas[0]]:.2f} nats, "
-    f"β = {betas[-1]} drifts {mean.kl[betas[-1]]:.2f}.",
-)
-
-# %% [markdown]
+# The signs are those of the rule. At a small $\beta$ the runs stop short of
+# their optimum: it lies many nats away from the reference, and the pairs,
+# which were all drawn from the reference, hardly describe it.
+#
 # ## Which words carry the reward
 #
-# A response's implicit reward is a sum over its tokens. Each term has an
-# exact counterpart: β log π*(a|s)/π_ref(a|s) = Q*(s, a) − V*(s), the
-# advantage of the token in the KL-regularised problem. The microscope puts
-# them side by side; in JupyterLab a slider shows other pairs.
+# A response's implicit reward is a sum over its tokens, so each word has its
+# share. The exact share is $\beta\log\pi^*(a|s)/\pi_{\text{ref}}(a|s)$ for the
+# word $a$ after the words $s$. In a live notebook a slider shows other pairs,
+# among them pairs in which the worse review won.
 
 # %%
-trained = runs[main].policy
-laws, goal = (ref, ref, measure.response_logps(trained, world)[0]), world.gold
-how = {"reward": goal, "beta": main, "limit": 8}
-token_microscope(token_state.token_frame(world, pairs, *laws, **how))
-
-# %%
-asked, said = pairs.chosen.prompt[:200], pairs.chosen.response[:200]
-tokens = token_advantages.beside_advantage(
-    trained, reference, world, asked, said, beta=main
+trained = runs[main_beta].policy
+policies = (ref, ref, exact.response_logps(trained, world)[0])
+frame = token_state.token_frame(
+    world, pairs, *policies, reward=world.gold, beta=main_beta, limit=8
 )
-by_seed = tokens.groupby("seed")[["reward", "advantage"]].corr()
-credit = by_seed.reward.xs("advantage", level=1)
-lowest = f"{credit.mean():.2f} on average, {credit.min():.2f} at least"
-display(Markdown(f"Correlation of implicit reward and advantage: {lowest}."))
+token_microscope(frame)
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
-# Two distances: KL(π‖π*_β) to the run's own target, and the gold reward that
-# the exact frontier reaches at the same KL. Beside each DPO run stands a
-# second student of the *same pairs*: a reward model, then a **perfect**
-# optimiser, π*_β′ of the learned reward with β′ set to the run's KL. What it
-# loses is lost in the labels, none of it in the optimisation.
+# No policy earns more gold than the frontier of lesson 01 at the same KL.
+# Each pale point is one seed.
 
 # %%
-models = [heads.ScoreModel.tiny(world.vocab, seed=s) for s in range(seeds)]
-model = heads.ScoreModel.stack(models)
-fit = reward_loop.fit(model, pairs, bt, bt.Config(), steps=steps, seed=SEED)
-tilts, tables = np.geomspace(20, 0.02, 41), fit.policy.score_all(world)
-paths = [solutions.frontier(ref, t, world.gold, tilts) for t in tables]
-own = [paths[int(s) - SEED] for s in last.seed]
-rival = [np.interp(k, p.kl, p.gold) for k, p in zip(last.kl, own, strict=True)]
-last = last.assign(ahead=last.gold - rival)
-
-# %%
+path = np.geomspace(20, 0.02, 41)
+frontier = solutions.frontier(ref, world.gold, world.gold, path)
 points = last.assign(method="DPO, β = " + last.beta.astype(str))
-best = solutions.frontier(ref, world.gold, world.gold, tilts)
 views.frontier(
-    points[["method", "kl", "gold"]], best[best.kl < 1.3 * last.kl.max()],
-    caption="No point lies above the frontier; DPO's gap to it grows from "
-    f"{mean.frontier_gap[betas[-1]]:.2f} at β = {betas[-1]} to "
-    f"{mean.frontier_gap[betas[0]]:.2f} at β = {betas[0]}.",
-)  # fmt: skip
-
-# %%
-ahead = last.groupby("beta").ahead.mean()
-said = {"KL(π‖π*_β) (nats)": mean.kl_to_optimum}
-said |= {"gold below the frontier": mean.frontier_gap}
-said |= {"gold above perfect RL on the same pairs": ahead}
-pd.DataFrame(said).round(3)
-
-# %% [markdown]
-# ## Does a stated 0.8 come true?
-#
-# σ(r̂_a − r̂_b) is a probability that a is preferred, and here the true one is
-# known for every pair of responses. **Predict**: on which side of the
-# diagonal do the bins lie after training on pairs labelled once?
-
-# %%
-asked, say = answers.population(ref, world.gold), answers.logratio_score(main)
-odds = answers.reliability(runs[main].policy, world, ref, asked, say)
-one = odds[odds.seed == 0].eval("gap = share * abs(predicted - observed)")
-views.reliability(
-    one,
-    caption=f"At β = {main} stated and true probability differ by "
-    f"{one.gap.sum():.3f} on average over all {len(asked):,} pairs (seed 0).",
+    points[["method", "kl", "gold"]],
+    frontier[frontier.kl < 1.3 * last.kl.max()],
+    caption="No point lies above the frontier; the gap grows from "
+    f"{ends.frontier_gap[betas[-1]]:.2f} at β = {betas[-1]} to "
+    f"{ends.frontier_gap[betas[0]]:.2f} at β = {betas[0]}.",
 )
 
 # %% [markdown]
 # ## Break it: a mean over tokens
 #
-# Mistake (2) of the docstring divides each log-ratio by the length of its
-# response. Everything still runs, and the loss still falls.
+# Mistake (2) of DPO divides each log-ratio by the length of its response.
+# Public code does this. Everything still runs, and the loss still falls.
 
 # %%
-wrong = method(card=dpo.card, loss=dpo.mistakes["2 mean over tokens"])
-broken = train(main, wrong)
-both = {"sum": runs[main].metrics, "mean over tokens": broken.metrics}
-both = pd.concat([frame.assign(loss_is=k) for k, frame in both.items()])
-
-# %%
-ends = both[both.step == steps].groupby("loss_is").mean()
-mean_, sum_ = ends.loc["mean over tokens"], ends.loc["sum"]
+wrong = SimpleNamespace(card=dpo.card, loss=dpo.mistakes["2 mean over tokens"])
+broken = train(main_beta, wrong)
+both = {"sum (DPO)": runs[main_beta], "mean over tokens": broken}
+both = pd.concat([run.metrics.assign(takes=k) for k, run in both.items()])
+ends_of = both[both.step == size.steps].groupby("takes").mean()
+bad, right = ends_of.loc["mean over tokens"], ends_of.loc["sum (DPO)"]
 views.training_curves(
     both,
-    {"kl_to_optimum": "KL(π‖π*) (nats)", "length": "words a response"},
-    by="loss_is",
-    caption=f"With the mean, π ends {mean_.kl_to_optimum:.2f} nats from π* "
-    f"(sum: {sum_.kl_to_optimum:.2f}) and writes {mean_.length:.2f} words "
-    f"(sum: {sum_.length:.2f}).",
+    {"kl_to_optimum": "KL(π‖π*) (nats)", "length": "words per response"},
+    by="takes",
+    caption=f"With the mean, the policy ends {bad.kl_to_optimum:.2f} nats "
+    f"from its optimum (sum: {right.kl_to_optimum:.2f}) and writes "
+    f"{bad.length:.2f} words (sum: {right.length:.2f}).",
 )
 
 # %% [markdown]
-# **Its signature.** The loss sees 1/|y| of each log-ratio, so the log-ratios
-# must grow |y| times further before it is content: rewards run away from π*.
-# And a nat counts most in a short review, so length collapses.
+# **Its signature.** The loss sees only $1/|y|$ of each log-ratio, so the
+# log-ratios must grow $|y|$ times further before the loss is content: the
+# policy runs away from its optimum. And a nat counts most in a short review,
+# so the reviews get short.
+#
+# ## Answers
+
+# %%
+word = {True: "above", False: "below"}
+below, above = ends.chosen[betas[0]], ends.chosen[betas[-1]]
+display(
+    teach.reveal(
+        "20-1", word[below > 0],
+        f"it ends at {below:+.2f}, and the rule says {goal[betas[0]]:+.2f}. "
+        "β log Z is near the highest reward, so chosen reviews lie below it.",
+    ),
+    teach.reveal(
+        "20-2", word[above > 0],
+        f"it ends at {above:+.2f}, and the rule says {goal[betas[-1]]:+.2f}. "
+        "β log Z is near the mean reward, so chosen reviews lie above it.",
+    ),
+    teach.reveal(
+        "20-3", "shorter" if bad.length < right.length else "longer",
+        f"they have {bad.length:.2f} words instead of {right.length:.2f}: "
+        "divided by its length, a long review's log-ratio counts less.",
+    ),
+)
 
 # %% [markdown]
 # ## Claims
+#
+# Each is judged over the seeds of the pairs, for this one reference model.
 
 # %%
-ends = dict(iter(last.groupby("beta")))
-
-
-def claim(key, paper, statement, effect, expected, where, unit="reward units"):
-    return teach.claim(
-        key=key, paper=paper, statement=statement, effect=effect, unit=unit,
-        expected=expected, out=OUT or None,
-        setting=f"{n_pairs} BT pairs, {steps} steps, lr 1e-3, β = {where}",
-    )  # fmt: skip
-
-
-# %%
-paper = "Rafailov et al. 2024 (2406.02900), section 3.5"
-said = "The implicit reward of the chosen responses falls below 0."
-chosen = ends[betas[0]].chosen
-claim("chosen-falls", paper, said, chosen, "negative", betas[0])
-said = "At a β above the turning point the same pairs raise it."
-chosen = ends[betas[-1]].chosen
-claim("chosen-rises", "the sign rule", said, chosen, "positive", betas[-1])
+setting = f"{size.pairs} pairs, {size.steps} steps, one reference model"
+judge = partial(
+    teach.claim, setting=setting, unit="reward units", out=OUT or None
+)
+low, high = (last[last.beta == beta].chosen for beta in (betas[0], betas[-1]))
+judge(
+    key="chosen-falls", effect=low, expected="negative",
+    paper="Rafailov et al. 2024 (2406.02900), section 3.5",
+    statement=f"The chosen implicit reward falls below 0 at β = {betas[0]}.",
+    meaning="A falling chosen reward is what the objective asks for.",
+)
 
 # %%
-paper = "Rafailov et al. 2023 (2305.18290)"
-said = "The margin rises in every seed (the smallest over β)."
-margin = last.groupby("seed").margin.min()
-claim("margin-rises", paper, said, margin, "positive", betas)
-said = "At equal KL DPO's gold is not below that of RL on a reward model of \
-the same pairs (a perfect optimiser stands for PPO)."
-near = (-0.05, float("inf"))
-for beta in (main, betas[0]):
-    claim(f"frontier-{beta}", paper, said, ends[beta].ahead, near, beta)
-
-# %%
-paper = "Rafailov et al. 2024 (2404.12358)"
-said = "A token's implicit reward follows its exact advantage."
-claim("credit", paper, said, credit, (0.5, 1.0), main, "correlation")
+judge(
+    key="chosen-rises", effect=high, expected="positive", paper="ours",
+    statement=f"At β = {betas[-1]}, above the turn, the same pairs raise it.",
+    meaning="β and the data decide the sign, not a bug.",
+)
+judge(
+    key="margin-rises", effect=last.groupby("seed").margin.min(),
+    expected="positive", paper="Rafailov et al. 2023 (2305.18290)",
+    statement="The margin rises at each β (the smallest of them, per seed).",
+    meaning="Preferences are learned even where both rewards fall.",
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · The loss from memory** (●○○, 5 minutes). Write DPO's loss from
-# `batch.policy_chosen`, `batch.ref_chosen`, …, the two masks and `cfg.beta`.
-# The check names the mistake it sees.
+# `teach.hint("20-1")` gives a hint; a second call gives the next one.
+#
+# **20-1 · Read the table** (●○○, 5 minutes). Look at the table of the rule.
+# You go from $\beta = 3$ to $\beta = 0.1$. Does the margin of the optimum
+# become "larger", "smaller", or does it stay the "same"?
+
+# %%
+teach.answer("20-1", None)
+
+# %% tags=["solution"]
+change = float(rule.margin.max() - rule.margin.min())
+teach.solution("20-1", "same" if change < 1e-9 else "larger")
+
+# %% [markdown]
+# **20-2 · An implicit reward by hand** (●○○, 5 minutes). The reference writes
+# `good` with probability 0.2, the trained policy with 0.4, and $\beta = 0.5$.
+# What is the implicit reward of `good`?
+
+# %%
+teach.answer("20-2", None)
+
+# %% tags=["solution"]
+teach.solution("20-2", 0.5 * np.log(0.4 / 0.2))
+
+# %% [markdown]
+# **20-3 · Bug hunt** (●●○, 10 minutes). This loss has one planted mistake.
+# Its curves look healthy: the loss falls and the margin grows. The check
+# names the mistake. Mend the loss until the check passes.
 
 
 # %%
-def my_dpo(batch, cfg):
-    raise NotImplementedError
+def suspect(batch, cfg):
+    chosen = batch.policy_chosen * batch.chosen_mask
+    rejected = batch.policy_rejected * batch.rejected_mask
+    margin = chosen.sum(-1) - rejected.sum(-1)
+    return -torch.nn.functional.logsigmoid(cfg.beta * margin)
 
 
-teach.check.dpo(my_dpo)
+teach.check.dpo(suspect)
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
-    c = batch.policy_chosen - batch.ref_chosen.detach()
-    l = batch.policy_rejected - batch.ref_rejected.detach()
-    c = torch.where(batch.chosen_mask, c, 0.0).sum(-1)
-    l = torch.where(batch.rejected_mask, l, 0.0).sum(-1)
-    return torch.nn.functional.softplus(-cfg.beta * (c - l))
+def mended(batch, cfg):
+    chosen = batch.policy_chosen - batch.ref_chosen.detach()
+    rejected = batch.policy_rejected - batch.ref_rejected.detach()
+    chosen, rejected = (
+        chosen * batch.chosen_mask,
+        rejected * batch.rejected_mask,
+    )
+    margin = chosen.sum(-1) - rejected.sum(-1)
+    return -torch.nn.functional.logsigmoid(cfg.beta * margin)
 
 
-checked = teach.check.dpo(solution)
-checked
-
-# %% [markdown]
-# **2 · The turning point** (●●○, 10 minutes). The annotator gets twice as
-# decisive: p = σ(2(r_a − r_b)). Does the β of the turn rise or fall? Predict
-# first. (Hint: `decline` takes the reward divided by the temperature.)
-
-# %% tags=["solution"]
-sharp = chosen_reward.decline(ref, 2 * world.gold, list(rule.beta))
-sharp = float(np.exp(np.interp(0, sharp.chosen, np.log(sharp.beta))))
-print(f"β = {sharp:.2f} instead of {turn:.2f}")
+assert teach.check.dpo(mended).passed  # the reference was missing
 
 # %% [markdown]
-# ## What must hold
-#
-# Identities and exact facts hold at every size; a verdict may be any of the
-# honest ones.
+# **20-4 · Three sentences often read in tutorials** (●●○, 15 minutes).
+# (a) A larger $\beta$ lets the policy diverge more from the reference.
+# (b) If the policy overfits, lower $\beta$. (c) A mean over tokens is DPO as
+# well. Measure each of them on the runs above (`ends.kl`, `ends_of`). Which
+# are true? Answer "a", "b", "c", "all" or "none".
 
 # %%
-assert torch.allclose(r_hat, r - main * Z.log())
-pushed = torch.tensor([[-push], [push]], dtype=torch.float64)
-assert torch.allclose(logps.grad, pushed)
-star = solutions.optimal_policy(ref, world.gold, main)
-seen = chosen_reward.DeclineTracker(world, ref, world.gold, main)(star)
-exactly = chosen_reward.decline(ref, world.gold, main)
-assert abs(seen.chosen[0] - exactly.chosen[0]) < 1e-9
-assert (rule.rejected < 0).all() and rule.margin.std() < 1e-9
-assert (last.frontier_gap > -1e-6).all() and last.notna().all().all()
-assert checked.passed
+teach.answer("20-4", None)
+
+# %% tags=["solution"]
+print(ends[["kl", "frontier_gap"]].round(2))  # falls with β: not a, not b
+print(
+    ends_of[["kl_to_optimum"]].round(2)
+)  # the mean has another optimum: not c
+teach.solution("20-4", "none")
 
 # %% [markdown]
-# ## References and next
+# **20-5 · The turning point** (●●●, 20 minutes). An annotator who is twice as
+# decisive says $p = \sigma(2(r_a - r_b))$. At which $\beta$ does the sign of
+# the chosen reward turn now? Predict first whether it rises or falls.
+
+# %%
+teach.answer("20-5", None)
+
+# %% tags=["solution"]
+decisive = chosen_reward.decline(ref, 2 * world.gold, grid)
+turned = float(np.exp(np.interp(0, decisive.chosen, np.log(decisive.beta))))
+teach.solution("20-5", turned)
+
+# %% [markdown]
+# ## Recap
 #
-# * Rafailov et al. 2023, *Direct Preference Optimization* (2305.18290).
-# * Rafailov et al. 2024, *From r to Q\** (2404.12358): the token-level view.
-# * Rafailov et al. 2024, *Scaling laws for reward model overoptimization in
-#   direct alignment algorithms* (2406.02900), section 3.5.
+# * DPO fits $\beta\log(\pi/\pi_{\text{ref}})$ as a Bradley–Terry reward.
+# * The offset $\beta\log Z$ cancels in every comparison, so the loss never
+#   sees it, and the level of the implicit reward is not the reward's.
+# * Below a turning $\beta$ the chosen reward of the optimum is negative.
+# * A pair pushes by $\beta\,\sigma(-\beta D)$, hard only while it is wrong.
+# * A sum over tokens is DPO; a mean is another objective.
 #
-# Next: **21 · The link is the method**. The labels here were coins. What
-# if one side always wins?
+# ## References
+#
+# * [Rafailov et al. 2023](https://arxiv.org/abs/2305.18290), *Direct
+#   Preference Optimization*: the method.
+# * [Rafailov et al. 2024](https://arxiv.org/abs/2404.12358), *From r to Q\**:
+#   the reward of a token.
+# * [Rafailov et al. 2024](https://arxiv.org/abs/2406.02900), *Scaling laws for
+#   reward model overoptimization in direct alignment algorithms*, section
+#   3.5: the falling chosen reward.
+#
+# Study **20a** asks how good the reward inside a DPO policy is. Next: **21 ·
+# The link is the method**. The labels here were tosses of a coin. What
+# happens if one side always wins?

@@ -1,26 +1,32 @@
 # ---
 # jupyter:
 #   workbench:
-#     title: "23 · Other divergences"
+#     title: "23 · Divergences"
 #     part: offline
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: elective
+#     needs: ["01", "20"]
+#     minutes: 90
+#     budget_s: {ci: 30, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 23 · Other divergences: how far may a good response rise?
+# # 23 · Divergences: how far may a good response rise?
 #
-# **The claim in one sentence.** The divergence in E[r] − β D(π‖π_ref) decides
-# how π*/π_ref grows with the reward, exponentially for DPO's KL and in a
-# straight line for χ², and so how much one wrong reward can buy.
+# **The idea in one sentence.** The penalty that keeps a policy near its
+# reference decides how $\pi^*/\pi_{\text{ref}}$ grows with the reward,
+# exponentially under the Kullback–Leibler divergence (KL) and along a
+# straight line under $\chi^2$, and so how much a single wrong reward can buy.
 #
 # After this lesson you can
 #
-# * turn any divergence with f′(0) = −∞ into a loss on pairs;
-# * say which quantity is the implicit reward, and why β log u is not;
-# * compute each loss's own optimum and hold a trained policy against it;
-# * bound the gold reward from below when the reward is a proxy.
+# * turn a divergence into a loss on pairs, in six lines;
+# * compute the optimum of a divergence by hand, and its growth;
+# * say which quantity of a trained policy is the reward, and which is not;
+# * notice a divergence that is the wrong way round, before you train.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 01 (the exact optimum) and 20 (direct preference
+# optimisation, DPO). About 90 minutes. Unknown words stand in the
+# [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -30,540 +36,493 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from itertools import product
-from types import SimpleNamespace as method
+from functools import partial
+from types import SimpleNamespace
 
-import numpy as np
-import pandas as pd
-import torch
-from IPython.display import display
+from workbench.core import divergences
+from workbench.feedback.as_text import as_text
+from workbench.lesson import *
+from workbench.methods.direct.links import f_dpo
+from workbench.views.instruments.divergence_explorer import (
+    divergence_explorer,
+    ratios,
+)
 
-from workbench import teach, views
-from workbench.core import divergences as D
-from workbench.core.seeds import generator
-from workbench.feedback import annotator
-from workbench.feedback.kinds import responses
-from workbench.feedback.kinds.pairs import Pairs, sample_pairs
-
-# %%
-from workbench.loops import offline
-from workbench.measure import calibration
-from workbench.measure import exact as measure
-from workbench.methods.direct.links import dpo, f_dpo
-from workbench.methods.direct.pessimism import chi2_direct, chipo
-from workbench.methods.supervised import sft
-from workbench.models import tiny
-from workbench.worlds import reviews, solutions
-
-# %%
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 4, "lecture": 80, "figure": 1000}[PROFILE]
-n_pairs = {"ci": 64, "lecture": 2000, "figure": 20000}[PROFILE]
-beta, small, few = 0.3, 0.1, (25, 100, 400)
-divs = D.REVERSE_KL, D.CHI2_KL, D.JENSEN_SHANNON, D.alpha(0.5), D.FORWARD_KL
-world = reviews.Reviews(3)
+size = sizes(
+    PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 150, 1000),
+    pairs=(64, 8000, 20000),
+)
+world, beta, small = Reviews(3), 1.0, 0.3
 reference = tiny.reference(world, DEVICE)
-ref, gold = reference.response_logps(world).detach(), world.gold
-stars = {f.name: solutions.optimal_policy_f(ref, gold, beta, f) for f in divs}
-names, unit = list(stars), "gold (reward units)"
+ref = reference.response_logps(world).detach().double()
+gold = world.gold.double()
 
 # %% [markdown]
 # ## The question
 #
-# Lesson 20 found π* ∝ π_ref exp(r/β). At β = 0.1 a response that is worth one
-# reward unit more rises by a factor e¹⁰. If that unit is an error of the
-# reward model, the policy writes the error.
+# Lesson 20 found $\pi^* = \pi_{\text{ref}}\,e^{r/\beta}/Z$. At $\beta = 0.1$
+# a review that is worth one reward unit more rises by a factor of
+# $e^{10} = 22\,026$. If that unit is an error of the reward model, the policy
+# writes the error.
 #
-# The exponential comes from one choice, the reverse KL. **Write down a
-# prediction.** Of the policies with one and the same gold reward, which
-# divergence leaves the most entropy? And with a heavy-tailed error on the
-# reward, which gives the most gold?
+# The exponential is not bound to be. It comes from one choice: that the
+# distance from the reference is measured by the KL of the policy from the
+# reference (the *reverse* KL). Other choices are $\chi^2$ and KL together, or
+# the *forward* KL, which takes the two distributions in the other order.
+# Write your predictions into `mine`.
+
+# %%
+growth = ["further", "less far", "less than a quarter as far"]
+runs_of = ["the forward KL", "the reverse KL, so DPO", "neither of the two"]
+display(
+    teach.predict(
+        "23-1", "At β = 0.3 the reverse KL lets the best review of the film "
+        "rise 37-fold. How far does χ² + KL let it rise?", growth,
+    ),
+    teach.predict(
+        "23-2", "Three policies have the same gold reward. Then the reward of "
+        "one bad review is wrong by 5 units. Which policy writes it most?",
+        ["reverse KL", "χ² + KL", "forward KL"],
+    ),
+    teach.predict(
+        "23-3", "You ask for the forward KL and swap the two distributions "
+        "by mistake. What do you train with?", runs_of,
+    ),
+)
+views.pipeline(here="dpo")
 
 # %% [markdown]
 # ## Three data points
 #
-# Pairs from π_ref with Bradley–Terry labels, as in lesson 20. Only the loss
-# changes in this lesson.
-
+# Pairs with Bradley–Terry labels, as in lesson 20. Only the loss changes in
+# this lesson. The last column is the probability of the label that was given.
 
 # %%
-def draw(law, n, use="pairs"):
-    rng = (generator(s, use) for s in range(SEED, SEED + seeds))
-    judge = annotator.Annotator()
-    return Pairs.cat([sample_pairs(world, law, n, judge, g) for g in rng])
-
-
-pairs, rows = draw(ref, n_pairs), []
-for i, x in enumerate(pairs.chosen.prompt[:3].tolist()):
-    c, l = (int(t.response[i]) for t in (pairs.chosen, pairs.rejected))
-    rows.append((world.prompts[x], world.text(c), world.text(l)))
-pd.DataFrame(rows, columns=["prompt", "chosen", "rejected"])
+draws = [generator(seed, "pairs") for seed in range(SEED, SEED + size.seeds)]
+how = world, ref, size.pairs, Annotator()
+pairs = Pairs.cat([sample_pairs(*how, draw) for draw in draws])
+as_text(pairs[:3], world, Annotator()).round(2)
 
 # %% [markdown]
-# ## The objective, in the symbols of the code
+# ## The objective, step by step
 #
-# Let u = π/π_ref and D_f(π‖π_ref) = E_ref[f(u)], f convex. Maximise
+# 1. Write $u(y) = \pi(y)/\pi_{\text{ref}}(y)$. An *f-divergence* is
+#    $D_f = \mathbb{E}_{\text{ref}}[f(u)]$ with a convex $f$.
+# 2. Maximise $\mathbb{E}_{\pi}[r] - \beta D_f$ over all $u$ with
+#    $\mathbb{E}_{\text{ref}}[u] = 1$. In terms of $u$, the first part is
+#    $\mathbb{E}_{\text{ref}}[u\,r]$. Let $\lambda$ be the multiplier of the
+#    condition.
+# 3. The derivative with respect to $u(y)$, divided by $\pi_{\text{ref}}(y)$,
+#    is $r - \beta f'(u) - \lambda$.
+# 4. It is zero at the optimum, unless the optimum sets $\pi(y)$ to zero (a
+#    boundary solution). If $f'(u) \to -\infty$ as $u \to 0$, no response is
+#    set to zero, and $r(y) = \beta f'(u(y)) + \lambda$ everywhere.
+# 5. A comparison sees a difference of rewards, in which $\lambda$ cancels. So
+#    DPO with $f'(u)$ in the place of $\log u$ fits that optimum:
+#    $L = -\log\sigma\bigl(\beta f'(u_c) - \beta f'(u_r)\bigr)$. This is
+#    *f-DPO*.
+# 6. Solve step 4 for $u$, with $v = (r - \lambda)/\beta$. The inverse of $f'$
+#    is the growth:
 #
-# $$E_{\pi}[r] - \beta\, E_{ref}[f(u)] \quad\text{with}\quad E_{ref}[u]=1.$$
-#
-# The derivative with respect to u(y), divided by π_ref(y), is
-# r − β f′(u) − λ(x). It is 0 at the optimum, unless u(y) = 0 is the end of
-# the road. If f′(u) → −∞ as u → 0 that end is never reached, and
-#
-# $$r(x,y) = \beta f'(u(x,y)) + \lambda(x).$$
-#
-# A comparison cancels λ. So **f-DPO** is DPO with f′ in place of log:
-# −log σ(β f′(u_c) − β f′(u_r)). **χPO** is the case
-# f = ½(u − 1)² + u log u, f′ = u + log u, with the difference of rewards cut
-# at ±2R, where |r| ≤ R. (A constant in f′ cancels; the library's f′(1) is 0.)
-#
-# | divergence | f′(u) | u as a function of v = (r − λ)/β |
+# | divergence | $f'(u)$ | growth $u(v)$ |
 # |---|---|---|
-# | reverse KL | log u | eᵛ |
-# | χ² + KL | u − 1 + log u | the root; about v for large v |
-# | Jensen–Shannon | log 2u/(1 + u) | eᵛ/(2 − eᵛ) |
-# | α | (1 − u^−α)/α | (1 − αv)^(−1/α) |
-# | forward KL | 1 − 1/u | 1/(1 − v) |
+# | reverse KL | $\log u$ | $e^v$: exponential |
+# | $\chi^2$ + KL | $u - 1 + \log u$ | about $v$ for large $v$: a line |
+# | forward KL | $1 - 1/u$ | $1/(1 - v)$: a pole at $v = 1$ |
+#
+# The constant in $f'$ is a matter of taste: it cancels as well. Here
+# $f'(1) = 0$.
 
 # %%
-display(teach.show(f_dpo.slope_margin), teach.show(chipo.loss))
+display(teach.show(f_dpo.slope_margin), teach.show(f_dpo.loss))
 
 # %% [markdown]
-# `CHI2_KL` is χPO's f. `_cut` is DPO's −log σ after a clamp at ±2R.
+# ## By hand: the optimum of the forward KL
 #
-# ## By hand, on four responses
-#
-# The optimum of each divergence is found through λ: raise it until the
-# masses π_ref u add up to 1. Then subtract β f′(u) from r. The last three
-# rows are no f-DPO: what β log u leaves under the forward KL, and **pure χ²**
-# (c stands for β, f = (u − 1)², its slope 2u up to a constant).
+# Let only four reviews be possible. All that is unknown is $\lambda$: the
+# probabilities $\pi_{\text{ref}}\,u$ must sum to one. The sum falls as
+# $\lambda$ rises, so we halve an interval until it fits. Printed is $u$.
 
 # %%
 texts = ["good", "very good", "dull", "not fun"]
-four = torch.tensor([world.index(text) for text in texts])
+four = [world.index(text) for text in texts]
 q, r = ref[0, four].softmax(-1), gold[0, four]
-u = {
-    f: solutions.optimal_policy_f(q.log(), r, beta, f).exp() / q for f in divs
-}
-cut = solutions.optimal_policy_chi2(q.log(), r, beta).exp() / q
-hand = {"π_ref": q, "r": r} | {f"u, {f.name}": u[f] for f in divs}
-levels = {f"λ, {f.name}": r - beta * f.slope(u[f].log()) for f in divs}
-logged = {"r − β log u, forward KL": r - beta * u[D.FORWARD_KL].log()}
-hand |= levels | logged | {"u, χ²": cut, "r − 2cu, χ²": r - 2 * beta * cut}
-pd.DataFrame(hand, index=texts).T.round(4)
+low, high, forward = r.max() - small, r.max(), divergences.FORWARD_KL
+for _ in range(60):
+    middle = (low + high) / 2
+    heavy = (q / (1 - (r - middle) / small)).sum() > 1
+    low, high = (middle, high) if heavy else (low, middle)
+u_hand = 1 / (1 - (r - high) / small)
+library = solutions.optimal_policy_f(q.log(), r, small, forward).exp()
+assert torch.allclose(q * u_hand, library)
+u_hand.numpy().round(3)
 
 # %% [markdown]
-# Under each divergence β f′(u) *is* the reward: what is left of r, λ, is one
-# number along its row. β log u under the forward KL leaves another number for
-# each response: a trainer that logs it logs something that is no reward.
-#
-# Pure χ² has a finite slope at u = 0. Below a level ν its optimum gives a
-# response up, u = max(0, r − ν)/(2c), and the constant breaks: no link of
-# log-ratios undoes that. The logarithm in χPO's u + log u mends it.
-#
-# ## One picture of all of them
-#
-# All reviews of the film at each optimum, against the reward.
+# Now all three divergences: the growth $u$ of each review, and what is left of
+# the reward if we subtract $\beta f'(u)$. It must be one number along the
+# row, $\lambda$. For the reverse KL we know it from lesson 01:
+# $\lambda = \beta\log Z$. The last row subtracts $\beta\log u$ under the
+# forward KL.
 
 # %%
-laws = stars | {"pure χ²": solutions.optimal_policy_chi2(ref, gold, beta)}
-x, place = np.unique(gold[0], return_index=True)
-u = {k: (law - ref)[0, place].exp() for k, law in laws.items()}
-frame = pd.DataFrame(u, index=x).melt(var_name="kind", ignore_index=False)
-frame["β log u"] = beta * np.log(frame.value.replace(0, np.nan))
-frame["u"] = frame.value.where(frame.value < 10)
+kinds = divergences.REVERSE_KL, divergences.CHI2_KL, forward
+rows, left = {"π_ref": q, "reward": r}, {}
+for kind in kinds:
+    best = solutions.optimal_policy_f(q.log(), r, small, kind)
+    rows[f"u, {kind.name}"] = (best.exp() / q)
+    left[f"r − β f′(u), {kind.name}"] = r - small * kind.slope(best - q.log())
+beta_log_Z = small * (q * (r / small).exp()).sum().log()
+assert torch.allclose(left["r − β f′(u), reverse KL"], beta_log_Z.expand(4))
+rows |= left | {"r − β log u, forward KL": r - small * u_hand.log()}
+table = {name: column.tolist() for name, column in rows.items()}
+pd.DataFrame(table, texts).T.round(3)
+
+# %% [markdown]
+# Under each divergence $\beta f'(u)$ *is* the reward, up to a constant. Under
+# the forward KL $\beta\log u$ is not: another number is left for each
+# review. Public code logs $\beta\log u$ as "reward" whatever the
+# divergence; for f-DPO that column means nothing.
+#
+# ## How far a response rises
+#
+# All reviews of the film, at the optimum of each divergence. *Pure*
+# $\chi^2$ has a finite slope at $u = 0$: its optimum is a straight line that
+# sets all reviews below some reward to zero, which no loss of log-ratios can
+# do (study 23a). In a live notebook a slider moves $\beta$.
+
+# %%
+divergence_explorer(world, ref, gold, beta=small)
+
+# %% [markdown]
+# On the logarithmic scale only the reverse KL is straight: it is the
+# exponential. On the linear scale $\chi^2$ + KL bends into a line. The
+# forward KL stays low for long and then goes *further* than the
+# exponential: its pole stands just above the best reward.
+#
+# ## What one wrong reward buys
+#
+# The same $\beta$ is a different strength under each divergence. To be fair we
+# give each of them the $\beta$ at which its optimum has a gold reward of 0.9.
+# Then the review `not fun` of the film gets an error on top of its reward.
+
+# %%
+target, grid, fair = 0.9, np.geomspace(0.1, 4, 25), {}
+for kind in kinds:
+    optima = [solutions.optimal_policy_f(ref, gold, b, kind) for b in grid]
+    golds = [solutions.expectation(p, gold).mean().item() for p in optima]
+    fair[kind] = np.interp(-target, -np.array(golds), grid)
+rows, wrong_one = [], world.index("not fun")
+for kind, error in [(k, e) for k in kinds for e in np.linspace(0, 6, 25)]:
+    seen = gold[0].clone()
+    seen[wrong_one] += error
+    p = solutions.optimal_policy_f(ref[0], seen, fair[kind], kind).exp()
+    rows.append((kind.name, error, p[wrong_one].item(), (p @ gold[0]).item()))
+bought = pd.DataFrame(rows, columns=["kind", "error", "share", "gold"])
+
+# %%
+at_five = bought[bought.error == 5].set_index("kind").share
 views.training_curves(
-    frame.rename_axis("reward").reset_index().round(3), x="reward", by="kind",
-    columns={"β log u": "reward units", "u": "π*/π_ref, below 10"},
-    caption=f"At β = {beta} the best review rises {u['reverse KL'].max():.3g}"
-    f"-fold under reverse KL, {u['pure χ²'].max():.3g}-fold under pure χ².",
-)  # fmt: skip
+    bought.rename(columns={"error": "error of one reward (reward units)"}),
+    {"share": "probability of the wrong review",
+     "gold": "gold of the film (reward units)"},
+    x="error of one reward (reward units)", by="kind", zero=True,
+    caption="With an error of 5 the wrong review has a probability of "
+    + ", ".join(f"{p:.2f} ({name})" for name, p in at_five.items()) + ".",
+)
 
 # %% [markdown]
-# Left, only the reverse KL's line is straight, with slope 1: only there is
-# β log u the reward. Right, the reverse KL's curve is an exponential, pure χ²
-# a straight line that starts at ν, and χ² + KL bends into a line. Where f′ has
-# a ceiling (Jensen–Shannon, α, forward KL), u has a pole just above the best
-# reward: these go further than the exponential at the very top.
-#
-# ## Entropy at equal gold, without training
-#
-# The f-DPO paper finds that divergences nearer to the forward KL buy the same
-# alignment with more diversity. Follow each family of optima from β = 5 to
-# β = 0.08, and read the entropy at the same gold.
-
-
-# %%
-rows, levels = [], [0.0, 0.3, 0.6, 0.9, 1.2]
-for f, b in product(divs, np.geomspace(5, 0.08, min(30, steps)).tolist()):
-    law = solutions.optimal_policy_f(ref, gold, b, f)
-    at = solutions.expectation(law, gold).mean(), solutions.entropy(law).mean()
-    rows.append((f.name, *map(float, at)))
-best = pd.DataFrame(rows, columns=["kind", "gold", "entropy"])
-
-# %%
-at = {k: np.interp(levels, v.gold, v.entropy) for k, v in best.groupby("kind")}
-gap = at["forward KL"] - at["reverse KL"]
-views.training_curves(
-    best, {"entropy": "entropy (nats)"}, x="gold", by="kind",
-    caption=f"At equal gold the forward KL's optimum has {gap.min():+.2f} to "
-    f"{gap.max():+.2f} nats of entropy relative to the reverse KL's.",
-)  # fmt: skip
-
-# %% [markdown]
-# A theorem to hold beside it: if π_ref is uniform, KL(π‖π_ref) is a constant
-# minus the entropy. Then the reverse KL's optimum has, by definition, the
-# *largest* entropy among all policies of its gold. Only a π_ref far from
-# uniform, or a training that stops short, can put another one above it.
-#
 # ## Train
 #
-# One run a divergence, all seeds in one batched model, the same pairs.
-
+# One run per divergence, on the same pairs, at $\beta = 1$, where the optima
+# are near enough to be reached in a minute. All seeds are trained at once.
 
 # %%
-def fit(data, cfg, loss=f_dpo.loss, start=reference, near=ref):
+tracker = exact.Tracker(world, ref, gold=gold)
+
+
+def train(kind, method=f_dpo):
     return offline.fit(
-        start.copies(seeds), start, data, method(card=f_dpo.card, loss=loss),
-        cfg, steps=steps, seed=SEED, every=max(1, steps // 8),
-        measures=[measure.Tracker(world, near, gold=gold)],
-    )  # fmt: skip
+        reference.copies(size.seeds), reference, pairs, method,
+        f_dpo.Config(beta=beta, divergence=kind), steps=size.steps,
+        seed=SEED, measures=(tracker,), every=max(1, size.steps // 8),
+    )
 
 
-cfgs = {f.name: f_dpo.Config(beta=beta, divergence=f) for f in divs}
-runs = {k: fit(pairs, cfg) for k, cfg in cfgs.items()}
-curves = pd.concat([v.metrics.assign(kind=k) for k, v in runs.items()])
-
-# %% [markdown]
-# ## The signature views
-
-# %%
-last = curves[curves.step == steps].groupby("kind").kl.mean()
-views.training_curves(
-    curves, {"gold": unit, "kl": "KL(π‖π_ref) (nats)", "entropy": "nats"},
-    by="kind",
-    caption=f"After {steps} steps {last.idxmax()} has drifted furthest "
-    f"({last.max():.2f} nats), {last.idxmin()} least ({last.min():.2f}).",
-)  # fmt: skip
+runs = {kind.name: train(kind) for kind in kinds}
+stars = {k.name: solutions.optimal_policy_f(ref, gold, beta, k) for k in kinds}
+trained = {k: exact.response_logps(v.policy, world) for k, v in runs.items()}
 
 # %% [markdown]
-# The same β means a different strength in each: f″(1) is 1 for the KLs and
-# α, ½ for Jensen–Shannon and 2 for χ² + KL. So compare at equal gold, not at
-# equal β or step: take the gold that every run of a seed reaches, and the
-# entropy of each run when it first gets there.
+# ## The growth of the trained policies
+#
+# Dots are reviews of the film with at least 0.2 % under $\pi_{\text{ref}}$
+# (mean over seeds), dashed lines the optima.
 
 # %%
-rows = {}
-for seed, part in curves.groupby("seed"):
-    up = {k: v[v.gold >= v.gold.cummax()] for k, v in part.groupby("kind")}
-    g = min(v.gold.max() for v in up.values())
-    rows[seed] = {k: np.interp(g, v.gold, v.entropy) for k, v in up.items()}
-same = pd.DataFrame(rows).T[names]
-same.round(3)
+known, x, charts = ref[0] > np.log(0.002), np.argsort(gold[0].numpy()), []
+for kind, look in zip(kinds[:2], map(views.series, range(2)), strict=True):
+    curve = (stars[kind.name] - ref)[0].exp().numpy()
+    goal = gold[0].numpy()[x].tolist(), curve[x].tolist(), "its optimum"
+    u = (trained[kind.name][:, 0] - ref[0]).exp().mean(0)[known].tolist()
+    dots = views.Points(gold[0, known].tolist(), u, "trained", look)
+    layers = [views.Line(*goal, views.role("exact")), dots]
+    axes = "reward (reward units)", "π/π_ref"
+    chart = views.Chart(f"Trained with {kind.name}", *axes, layers)
+    charts.append(chart)
+
+# %%
+top = {k: (p - ref)[:, 0, known].exp() for k, p in trained.items()}
+top = {k: u.mean(0).max() for k, u in top.items()}
+views.Fig(
+    views.Panels(charts, "Growth of the reviews, trained and exact"),
+    f"The review that rises most rises {top['reverse KL']:.1f}-fold in the "
+    f"runs of the reverse KL and {top['χ² + KL']:.1f}-fold in those of "
+    "χ² + KL.",
+    pd.DataFrame({"reward": gold[0].tolist(), "u": curve.tolist()}),
+)
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
-# Each loss has its own target. Row: what was trained. Column: KL(π‖π*_f) to
-# the optimum of divergence f, at the same β. The first row is π_ref itself;
-# the diagonal below it is the distance of a run to its own target. A run that
-# stops early need not be nearest to its own: a target that asks for little
-# change is near to every young run.
+# Each loss has its own target. Row: what was trained. Column:
+# $\text{KL}(\pi\Vert\pi^*_f)$ in nats from the optimum of the divergence $f$.
+# Read down a column: which run comes nearest to that optimum?
 
 # %%
-trained = {
-    k: measure.response_logps(run.policy, world) for k, run in runs.items()
+policies = {"π_ref": ref[None]} | trained
+far = {
+    goal: {k: solutions.kl(p, star).mean(-1) for k, p in policies.items()}
+    for goal, star in stars.items()
 }
-left, rows = {}, {"π_ref": ref[None]} | trained
-for (k, law), g in product(rows.items(), names):
-    left[k, g] = solutions.kl(law, stars[g]).mean().item()
-pd.Series(left).unstack().loc[[*rows], names].round(3)
+pd.DataFrame(far).map(lambda gap: gap.mean().item()).round(3)
 
 # %% [markdown]
-# ## Calibration
+# No run comes near the optimum of the forward KL, not even its own. Its push
+# on a chosen review shrinks like $1/u$ as the review rises, and its optimum
+# asks for a very large $u$: it would take far longer.
 #
-# The paper says that the divergence changes the calibration error (ECE). Its
-# script calls exp(mean token log-prob of the chosen response) the confidence,
-# and asks whether that mean exceeds the rejected one's. The other reading is
-# the forecast σ(β f′(u_c) − β f′(u_r)) of the label. Both, on held-out pairs:
-
-# %%
-held, rows = draw(ref, n_pairs, "held out"), []
-x, c, l = held.chosen.prompt, held.chosen.response, held.rejected.response
-for f, seed in product(divs, range(seeds)):
-    law = trained[f.name][seed]
-    r_hat, per = beta * f.slope(law - ref), law / (world.n_words + 1)
-    forecast = (r_hat[x, c] - r_hat[x, l]).sigmoid()
-    score = calibration.ece(forecast, torch.ones(len(x)))
-    sure, right = per[x, c].exp(), (per[x, c] > per[x, l]).double()
-    off = torch.bincount((10 * sure).int(), sure - right).abs().sum() / len(x)
-    rows.append((f.name, seed, score, off.item()))
-
-# %%
-ece = pd.DataFrame(rows, columns=["kind", "seed", "forecast", "script"])
-width = ece.drop(columns="kind").groupby("seed").agg(np.ptp)
-ece.groupby("kind")[["forecast", "script"]].mean().loc[names].round(4)
-
-# %% [markdown]
-# ## χPO where the data are thin
-#
-# An editor throws away nearly every review that has a grammar error or no
-# words. A reference fine-tuned on the rest writes "good fun very" less often,
-# so pairs seldom show what such a review is worth. Its *words* look splendid:
-# sentiment is the proxy that a learner picks up, gold adds fluency. Now few
-# pairs, and many passes over them: DPO and χPO from the edited π_ref.
-
-# %%
-flawed = world.attributes["fluency"] < 0
-edited = (ref - 4.6 * flawed).log_softmax(-1)  # a hundredth is left
-corpus = world.draw(edited, 16 * n_pairs, generator(SEED, "corpus"))
-clean = offline.fit(
-    reference.copies(1), None, responses.Responses.of(corpus), sft,
-    sft.Config(), steps=2 * steps, batch_size=128, seed=SEED,
-).policy.member(0).requires_grad_(False)  # fmt: skip
-thin = clean.response_logps(world).detach()
-bad = [(v.exp() * flawed).sum(-1).mean() for v in (ref, thin)]
-print(f"flawed reviews: {bad[0]:.1%} of π_ref, {bad[1]:.1%} of the edited one")
-
-# %%
-rows, sizes = [], [f"{n} pairs" for n in few]
-for n, (key, m) in product(few, {"dpo": dpo, "χPO": chipo}.items()):
-    run = fit(draw(thin, n), m.Config(beta=small), m.loss, clean, thin)
-    rows.append(run.metrics.assign(method=key, pairs=f"{n} pairs"))
-thinly = pd.concat(rows).set_index(["method", "seed", "step", "pairs"])
-thinly = thinly.gold.unstack()[sizes]
-final = thinly.xs(steps, level="step")
-drop = thinly.groupby(level=["method", "seed"]).max() - final
-
-# %%
-fall, end = (v[sizes[0]].unstack("method") for v in (drop, final))
-views.training_curves(
-    thinly.reset_index(), dict.fromkeys(sizes, unit), by="method",
-    caption=f"From {sizes[0]} gold ends {fall.dpo.mean():.2f} below its peak "
-    f"with DPO and {fall.χPO.mean():.2f} with χPO, at {end.dpo.mean():.2f} "
-    f"and {end.χPO.mean():.2f}.",
-)  # fmt: skip
-
-# %% [markdown]
-# ## When the reward is known to be a proxy
-#
-# Laidlaw, Singhal and Dragan penalise χ² itself, by reinforcement learning.
-# Here the optimum is a closed form. Let R be the proxy, G the gold reward and
-# ρ their correlation under π_ref. Cauchy–Schwarz on what R does not explain
-# of G gives, for **every** policy,
-#
-# $$\frac{\Delta G}{sd(G)} \ge \rho\,\frac{\Delta R}{sd(R)}
-#   - \sqrt{(1-\rho^2)\,\chi^2(\pi\|\pi_{ref})}.$$
-#
-# At a given gain ΔR the χ² optimum has the least χ², hence the best floor.
-# Give every response an error of half gold's spread under π_ref, drawn from
-# Student's law with 1000 degrees of freedom (all but Gaussian) or with two:
-# the same size, another tail.
-
-
-# %%
-def proxy(seed, freedom):
-    rng = np.random.default_rng([seed, 23])
-    error = torch.tensor(rng.standard_t(freedom, gold.shape))
-    g, e = (solutions.covariance(ref, v, v)[:, None] for v in (gold, error))
-    return gold + 0.5 * (g / e).sqrt() * error
-
-
-def gain(laws, reward):
-    rise = solutions.expectation(laws, reward) - solutions.expectation(
-        ref, reward
-    )
-    return (rise / solutions.covariance(ref, reward, reward).sqrt()).mean(-1)
-
-
-# %%
-both = {
-    "reverse KL": solutions.optimal_policy,
-    "χ²": solutions.optimal_policy_chi2,
-}
-tails, ticks = {"light_tail": 1000, "heavy_tail": 2}, np.arange(1, 7) / 4
-rows, above, fine = {}, [], np.geomspace(30, 0.05, 40).tolist()
-for name, seed, tail in product(both, range(seeds), tails):
-    R = proxy(SEED + seed, tails[tail])
-    laws = torch.stack([both[name](ref, R, b) for b in fine])
-    floor = chi2_direct.gold_floor(laws, ref, R, gold)
-    above.append((solutions.expectation(laws, gold) - floor).min().item())
-    rows[name, seed, tail] = np.interp(ticks, gain(laws, R), gain(laws, gold))
-
-# %%
-equal = pd.DataFrame(rows, index=pd.Index(ticks, name="proxy gain"))
-equal = equal.rename_axis(columns=["penalty", "seed", "tail"])
-lead = (equal["χ²"] - equal["reverse KL"]).loc[1.0].unstack("tail")
-equal = equal.T.stack().unstack("tail").reset_index()
-views.sweep(
-    equal, "proxy gain", by="penalty",
-    y=dict.fromkeys(tails, "gain in gold (sd under π_ref)"),
-    x_label="gain in proxy (sd under π_ref)",
-    caption=f"At a proxy gain of 1 sd χ² leads the KL by "
-    f"{lead.light_tail.mean():+.3f} sd of gold with light-tailed errors and "
-    f"by {lead.heavy_tail.mean():+.3f} with heavy-tailed ones.",
-)  # fmt: skip
-
-# %% [markdown]
 # ## Break it: the divergence the wrong way round
 #
-# The α of the f-DPO paper goes from the reverse KL (0) to the forward KL (1);
-# TRL's coefficient is 1 − α. Read one for the other and you train with
-# D_f(π_ref‖π): mistake (3). Ask for the forward KL that way.
+# Mistake (3) of f-DPO swaps the two distributions: $D_f(\pi_{\text{ref}}\Vert
+# \pi)$. A coefficient $\alpha$ that one library counts from the other end does
+# the same. We ask for the forward KL that way.
 
 # %%
-broken = fit(pairs, cfgs["forward KL"], f_dpo.mistakes["3 other direction"])
-got = measure.response_logps(broken.policy, world)
-apart = {k: solutions.kl(got, v).mean().item() for k, v in trained.items()}
+swapped = SimpleNamespace(
+    card=f_dpo.card, loss=f_dpo.mistakes["3 other direction"]
+)
+broken = train(forward, swapped)
+got = exact.response_logps(broken.policy, world)
+apart = {k: solutions.kl(got, p).mean().item() for k, p in trained.items()}
+shown = {k: run.metrics for k, run in runs.items()}
+shown["forward KL, swapped"] = broken.metrics
 views.training_curves(
-    pd.concat([curves, broken.metrics.assign(kind="forward, broken")])
-    .groupby(["kind", "step"], sort=False).mean().reset_index(),
-    {"kl": "KL(π‖π_ref) (nats)", "entropy": "nats"}, by="kind",
-    caption="The run that asked for the forward KL ends "
-    f"{apart['forward KL']:.3f} nats from that run and "
-    f"{apart['reverse KL']:.1g} from DPO's.",
-)  # fmt: skip
+    pd.concat([m.assign(run=k) for k, m in shown.items()])
+    .groupby(["run", "step"], sort=False).mean().reset_index(),
+    {"kl": "KL(π‖π_ref) (nats)", "gold": "gold (reward units)"}, by="run",
+    caption=f"The swapped run ends {apart['forward KL']:.2f} nats from the "
+    f"run of the forward KL and {apart['reverse KL']:.2f} from that of the "
+    "reverse KL (means over seeds).",
+)
 
 # %% [markdown]
-# **Its signature** (means over seeds). Nothing fails: it is DPO, curve for
-# curve; the last line lies on the first. Before you train, evaluate f′ once at
-# u = 0.1: −9 under the forward KL, −2.3 under the reverse.
+# **Its signature.** Nothing fails. The run *is* DPO, curve for curve: the
+# thin line lies on the wide one. Before you train, evaluate $f'$ once at
+# $u = 0.1$: it is $-9$ under the forward KL and $-2.3$ under the reverse.
 #
+# ## Answers
+
+# %%
+rise = ratios(ref[0], gold[0], small).iloc[-1]
+share = rise["χ² + KL"] / rise["reverse KL"]
+display(
+    teach.reveal(
+        "23-1", growth[int(share < 1) + int(share < 0.25)],
+        f"it rises {rise['χ² + KL']:.1f}-fold, not "
+        f"{rise['reverse KL']:.0f}-fold: u grows like r/β and not like its "
+        "exponential.",
+    ),
+    teach.reveal(
+        "23-2", at_five.idxmax(),
+        f"its probability is {at_five.max():.2f}, under χ² + KL it is "
+        f"{at_five['χ² + KL']:.2f}: near a pole a little more reward "
+        "buys any ratio.",
+    ),
+    teach.reveal(
+        "23-3", runs_of[int(apart["reverse KL"] < apart["forward KL"])],
+        "the forward KL with its distributions swapped is the reverse KL: the "
+        f"policies are {apart['reverse KL']:.4f} nats apart.",
+    ),
+)
+
+# %% [markdown]
 # ## Claims
 #
-# First the statements, then what was seen.
+# The first two are exact, the third is judged over the seeds of the pairs.
 
 # %%
-says = {
-    "entropy": "At equal gold forward KL leaves more entropy than reverse.",
-    "exact": "So it is at the exact optima, at each of five levels of gold.",
-    "ece": "The divergence moves the calibration error by over 0.02.",
-    "linear": "At χPO's optimum u is at most 1 + (max r − min r)/β.",
-    "falls": "From few, thin pairs DPO's gold peaks, then falls.",
-    "flatter": "From few, thin pairs χPO's gold falls less from its peak.",
-    "rises": "χPO's final gold rises with every step in the pairs.",
-    "heavy": "At equal proxy gain χ² has more gold where tails are heavy.",
-    "tail": "That lead over the KL is larger than where tails are light.",
-    "floor": "Gold is never below the floor, on any path.",
-}
-
-# %%
-where = {
-    "Wang et al. 2023 (2309.16240)": "π_ref's own BT pairs, "
-    f"{n_pairs} of them, {steps} steps, lr 1e-3, β = {beta}",
-    "Huang et al. 2024 (2407.13399)": "BT pairs of the edited π_ref, "
-    f"{few} of them, {steps} steps, lr 1e-3, β = {small}",
-    "Laidlaw et al. 2024 (2403.03185)": "closed forms, a proxy drawn for "
-    "each seed, error ½ sd of gold, gain 1 sd",
-    "exact": "closed forms, all reviews",
-}
-wang, huang, laidlaw, _ = where
-
-
-# %%
-def claim(key, paper, x, side="positive", unit="reward units", kind="seeds"):
-    more = {"paper": paper, "setting": where.get(kind, where[paper])}
-    more |= {"statement": says[key.split("-")[0]], "unit": unit, "kind": kind}
-    return teach.claim(
-        key=key, effect=x, expected=side, out=OUT or None, **more
-    )
-
-
-claim("entropy", wang, same["forward KL"] - same["reverse KL"], unit="nats")
-claim("exact", wang, gap, unit="nats", kind="exact")
-for key in ("forecast", "script"):
-    claim(f"ece-{key}", wang, width[key], (0.02, 1.0), "max − min ECE")
-
-# %%
+exactly = partial(teach.claim, kind="exact", out=OUT or None)
 over = (stars["χ² + KL"] - ref).exp().amax(-1) - 1
 over = over - (gold.amax(-1) - gold.amin(-1)) / beta
-claim("linear", huang, over, (-np.inf, 0.0), "excess of u", "exact")
-claim("falls", huang, fall.dpo, (0.05, np.inf))
-claim("flatter", huang, fall.dpo - fall.χPO)
-claim("rises", huang, final.loc["χPO"].diff(axis=1).min(axis=1))
-claim("heavy", laidlaw, lead.heavy_tail, unit="sd of gold")
-claim("tail", laidlaw, lead.heavy_tail - lead.light_tail, unit="sd of gold")
-claim("floor", laidlaw, above, (-1e-9, np.inf), kind="exact")
+exactly(
+    key="linear", paper="Huang et al. 2024 (2407.13399)", effect=over,
+    expected=(-np.inf, 0.0), unit="excess of u", setting="β = 1, four prompts",
+    statement="At the optimum of χ² + KL no ratio is above "
+    "1 + (max r − min r)/β.",
+    meaning="Under χ² a reward error buys a ratio in proportion, not more.",
+)
+least = at_five["reverse KL"] - at_five["χ² + KL"]
+exactly(
+    key="wrong-reward", paper="ours", effect=least, expected="positive",
+    unit="probability", setting="`not fun` of the film, error 5, gold 0.9",
+    statement="At equal gold a wrong reward buys less under χ² + KL than "
+    "under the reverse KL.",
+    meaning="The divergence is a guard against errors of the reward.",
+)
+
+# %%
+reverse, line = far["reverse KL"], far["χ² + KL"]
+first = reverse["χ² + KL"] - reverse["reverse KL"]
+second = line["reverse KL"] - line["χ² + KL"]
+teach.claim(
+    key="own-optimum", paper="ours", effect=torch.minimum(first, second),
+    expected="positive", unit="nats",
+    setting=f"{size.pairs} pairs, {size.steps} steps, one reference model",
+    statement="Of the runs with the reverse KL and with χ² + KL, the nearer "
+    "to an optimum is the one that was trained for it.",
+    meaning="f-DPO fits the optimum of its own divergence.", out=OUT or None,
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · The loss from memory** (●○○, 5 minutes). Write f-DPO from
-# `batch.chosen.logratio()`, `batch.rejected.logratio()`,
-# `cfg.divergence.slope` and `cfg.beta`.
+# `teach.hint("23-1")` gives a hint; a second call gives the next one.
+#
+# **23-1 · Read the figure** (●○○, 5 minutes). The review `good` has a reward
+# of 1. Find it in the figure of the explorer ($\beta = 0.3$). Under which
+# divergence is its ratio the smallest: "reverse KL", "χ² + KL" or
+# "forward KL"?
+
+# %%
+teach.answer("23-1", None)
+
+# %% tags=["solution"]
+growing = ratios(ref[0], gold[0], small).set_index("reward")
+of_good = growing.loc[gold[0, world.index("good")].item()]
+print(of_good.round(2))
+teach.solution("23-1", of_good.drop("pure χ²").idxmin())
+
+# %% [markdown]
+# **23-2 · An implicit reward by hand** (●○○, 5 minutes). A policy was trained
+# with $\chi^2$ + KL at $\beta = 0.5$. It writes a review with probability
+# 0.2, the reference with 0.1. What is the implicit reward $\beta f'(u)$?
+
+# %%
+teach.answer("23-2", None)
+
+# %% tags=["solution"]
+ratio = torch.tensor(0.2 / 0.1)
+teach.solution("23-2", 0.5 * divergences.CHI2_KL.slope(ratio.log()).item())
+
+# %% [markdown]
+# **23-3 · Fill a line** (●●○, 10 minutes). This is DPO. Change two lines, so
+# that it is f-DPO for `cfg.divergence`.
 
 
 # %%
 def my_f_dpo(batch, cfg):
-    raise NotImplementedError
+    chosen = batch.chosen.logratio()  # your line
+    rejected = batch.rejected.logratio()  # your line
+    return torch.nn.functional.softplus(-cfg.beta * (chosen - rejected))
 
 
 teach.check.f_dpo(my_f_dpo)
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
-    c = cfg.divergence.slope(batch.chosen.logratio())
-    l = cfg.divergence.slope(batch.rejected.logratio())
-    return torch.nn.functional.softplus(-cfg.beta * (c - l))
+def full_f_dpo(batch, cfg):
+    chosen = cfg.divergence.slope(batch.chosen.logratio())
+    rejected = cfg.divergence.slope(batch.rejected.logratio())
+    return torch.nn.functional.softplus(-cfg.beta * (chosen - rejected))
 
 
-checked = teach.check.f_dpo(solution)
-checked
-
-# %% [markdown]
-# **2 · A uniform reference** (●●○, 10 minutes). Repeat the entropy figure's
-# comparison on the film with a uniform π_ref: the reverse KL must win. Check.
-
-# %% tags=["solution"]
-flat, levels_flat = torch.zeros_like(ref[:1]).log_softmax(-1), [-0.5, 0.0, 0.5]
-flat_rows, best_entropy = [], {}
-for f in (D.REVERSE_KL, D.FORWARD_KL):
-    for b in np.geomspace(20, 0.1, 12):
-        law = solutions.optimal_policy_f(flat, gold[:1], float(b), f)
-        at = solutions.expectation(law, gold[:1]), solutions.entropy(law)
-        flat_rows.append((f.name, *map(float, at)))
-flat_rows = pd.DataFrame(flat_rows, columns=["f", "gold", "entropy"])
-for name, part in flat_rows.groupby("f"):
-    best_entropy[name] = np.interp(levels_flat, part.gold, part.entropy)
-pd.DataFrame(best_entropy, index=levels_flat).round(3)
+assert teach.check.f_dpo(full_f_dpo).passed
 
 # %% [markdown]
-# **3 · The best guarantee** (●●●, 15 minutes). Laidlaw's preferred penalty is
-# λ√χ². Show that λ = sd(R)√(1 − ρ²)/ρ maximises the floor, and that for
-# ρ² ≤ ½ the floor is never above the gold of π_ref.
+# **23-4 · Bug hunt** (●●○, 10 minutes). The author of this loss thought that
+# two lines are one too many. With the reverse KL it is right. What is wrong
+# with every other divergence? The check names it. Mend the loss.
 
-# %% tags=["solution"]
-R = proxy(SEED, 2)[:1]
-sds = [solutions.covariance(ref[:1], v, v).sqrt() for v in (R, gold[:1])]
-rho = (solutions.covariance(ref[:1], R, gold[:1]) / sds[0] / sds[1]).item()
-best = sds[0].item() * (1 - rho**2) ** 0.5 / rho
-for share in (0.5, 0.8, 1.0, 1.2, 1.9):
-    cfg = chi2_direct.Config(share * best)
-    law = chi2_direct.log_law(ref[:1], R, cfg)
-    floor = chi2_direct.gold_floor(law, ref[:1], R, gold[:1]).item()
-    print(f"{share:.1f} of the best λ: floor {floor:+.4f} reward units")
-
-# %% [markdown]
-# The floor is ρΔR/sd(R) − √(1 − ρ²)√χ², so ρ/sd(R) times E[R] − λ√χ² with
-# that λ. And λ ≥ sd(R) leaves π_ref as it is: that is ρ² ≤ ½.
-
-# %% [markdown]
-# ## What must hold
 
 # %%
-assert all(v.std() < 1e-6 for k, v in hand.items() if k[0] == "λ")
-assert (cut == 0).any() and (over <= 1e-9).all() and min(above) > -1e-9
-assert apart["reverse KL"] < 1e-3 and bad[1] < bad[0] and checked.passed
-assert (curves.frontier_gap > -1e-6).all() and thinly.notna().all().all()
+def suspect(batch, cfg):
+    margin = batch.chosen.logratio() - batch.rejected.logratio()
+    gap = cfg.beta * cfg.divergence.slope(margin)
+    return torch.nn.functional.softplus(-gap)
+
+
+teach.check.f_dpo(suspect)
+
+
+# %% tags=["solution"]
+def mended(batch, cfg):
+    slope = cfg.divergence.slope
+    gap = slope(batch.chosen.logratio()) - slope(batch.rejected.logratio())
+    return torch.nn.functional.softplus(-cfg.beta * gap)
+
+
+assert teach.check.f_dpo(mended).passed  # f′ of a quotient is no difference
 
 # %% [markdown]
-# ## References and next
+# **23-5 · The fourth divergence** (●●○, 10 minutes). For the α-divergence with
+# $\alpha = \frac12$, $f'(u) = 2(1 - u^{-1/2})$. Which $v$ is the pole of the
+# growth, that is, above which $v = (r - \lambda)/\beta$ is there no $u$?
+
+# %%
+teach.answer("23-5", None)
+
+# %% tags=["solution"]
+teach.solution("23-5", divergences.alpha(0.5).supremum)
+
+# %% [markdown]
+# **23-6 · A stricter test** (●●●, 20 minutes). Repeat the section on the wrong
+# reward for the review `good fun very` in the place of `not fun`, with an
+# error of 5. What probability does the forward KL give it, at its $\beta$ in
+# `fair`? Compare this with $\pi_{\text{ref}}$.
+
+# %%
+teach.answer("23-6", None)
+
+# %% tags=["solution"]
+odd = world.index("good fun very")
+print(f"reference: {ref[0, odd].exp():.5f}")
+for kind_of in kinds:
+    felt = gold[0].clone()
+    felt[odd] += 5
+    given = solutions.optimal_policy_f(ref[0], felt, fair[kind_of], kind_of)
+    print(f"{kind_of.name}: {given[odd].exp():.3f}")
+    if kind_of is forward:
+        asked = given[odd].exp().item()
+teach.solution("23-6", asked)
+
+# %% [markdown]
+# ## Recap
 #
-# * Wang et al. 2023, *Beyond reverse KL* (2309.16240): f-DPO.
-# * Huang et al. 2024, *Correcting the mythos of KL-regularization*
-#   (2407.13399): χPO.
-# * Laidlaw, Singhal and Dragan 2024, *Correlated proxies* (2403.03185).
+# * At the optimum of $\mathbb{E}_\pi[r] - \beta D_f$ the reward is
+#   $\beta f'(u)$ plus a constant.
+# * f-DPO is DPO with $f'(u)$ in the place of $\log u$.
+# * The inverse of $f'$ is the growth: exponential, a line, or a pole.
+# * At equal gold a wrong reward buys least under $\chi^2$ + KL.
+# * The forward KL with its arguments swapped is DPO: look at $f'$ once.
 #
-# Next: **24 · Noisy labels**. A divergence guards against a reward that is
-# wrong; what if the labels are?
+# ## References
+#
+# * [Wang et al. 2023](https://arxiv.org/abs/2309.16240), *Beyond reverse KL*:
+#   f-DPO.
+# * [Huang et al. 2024](https://arxiv.org/abs/2407.13399), *Correcting the
+#   mythos of KL-regularization*: $\chi^2$ + KL.
+#
+# Study **23a** asks how $\chi^2$ fares with errors that nobody planted, study
+# **23b** whether a divergence changes diversity and calibration. Next: **24 ·
+# Noisy labels**. A divergence guards against a reward that is wrong; what if
+# the labels are?

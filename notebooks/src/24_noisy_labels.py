@@ -3,25 +3,29 @@
 #   workbench:
 #     title: "24 · Noisy labels"
 #     part: offline
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: elective
+#     needs: ["01", "20"]
+#     minutes: 90
+#     budget_s: {ci: 40, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 24 · Noisy labels: what a flipped label does, and what undoes it
+# # 24 · Noisy labels: what does a flipped label do, and what undoes it?
 #
-# **The claim in one sentence.** Flipping labels with probability ε multiplies
-# what a pair says by 1 − 2ε; DPO leaves that factor in, cDPO multiplies by it
-# once more, rDPO divides it out, and dividing by too small a factor leaves no
-# minimum at all.
+# **The idea in one sentence.** If labels are flipped with probability
+# $\varepsilon$, what a pair says is multiplied by $1 - 2\varepsilon$; DPO
+# keeps this factor, cDPO multiplies by it once more, and rDPO divides it out.
 #
 # After this lesson you can
 #
-# * compute what each loss converges to when the flip rate is known;
-# * say what happens when the flip rate is guessed too low, or too high;
-# * tell a policy that points the wrong way from one that stops too early;
-# * separate three things that robust list losses change at once.
+# * compute where each of the three losses ends if the flip rate is known;
+# * say what happens if the loss is told a wrong flip rate;
+# * explain why a loss that is right on average can still be far from right;
+# * recognise a loss without a minimum by its curve.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 01 (the exact optimum) and 20 (DPO, direct preference
+# optimisation). About 90 minutes. Unknown words stand in the
+# [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -31,37 +35,20 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from types import SimpleNamespace as method
+from functools import partial
+from types import SimpleNamespace
 
-import numpy as np
-import pandas as pd
-import torch
-from IPython.display import display
-
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds.lists import ListLogps
-from workbench.feedback.kinds.pairs import sample_pairs
-
-# %%
-from workbench.feedback.labels import collect_labels
-from workbench.loops import offline
-from workbench.measure import exact as measure
-from workbench.measure import implicit_accuracy as answers
+from workbench.lesson import *
+from workbench.measure import gradient_weights, implicit_accuracy
 from workbench.methods.direct.links import dpo, ipo
-from workbench.methods.direct.lists import adpo, adpo_pair
 from workbench.methods.direct.noise import cdpo, rdpo
-from workbench.models import tiny
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
+from workbench.worlds import flipped_labels
 
-# %%
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 4, "lecture": 60, "figure": 600}[PROFILE]
-n_pairs = {"ci": 48, "lecture": 480, "figure": 4800}[PROFILE]
-rates, true, beta, tau = (0.0, 0.1, 0.2, 0.3, 0.4), 0.2, 1.0, 0.25
-
+size = sizes(
+    PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 80, 600),
+    pairs=(48, 1000, 4800),
+)
+rates, true_rate, beta = (0.0, 0.2, 0.4), 0.2, 1.0
 world = Reviews(3)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach().double()
@@ -69,501 +56,477 @@ ref = reference.response_logps(world).detach().double()
 # %% [markdown]
 # ## The question
 #
-# One label in five was recorded the wrong way round. Nobody knows which, but
-# somebody knows that it is one in five. What should the loss do about it?
+# One label in five was recorded the wrong way round. Nobody knows which ones,
+# but somebody knows that it is one in five. Two losses use this number.
+# *Conservative* DPO (cDPO) trusts each label only to $1 - \varepsilon$.
+# *Robust* DPO (rDPO) subtracts what a flip would have added. (rDPO has
+# nothing to do with R-DPO, the *regularised* DPO of lesson 25, which puts a
+# price on length.)
 #
-# **Write down a prediction.** Which of these ends with the most gold reward
-# when two labels in five are flipped: DPO, which takes labels as they are;
-# cDPO, which trusts each label to 1 − ε; rDPO, which subtracts what a flip
-# would have added; IPO, which is bounded? And which is nearest to its clean
-# self?
-#
+# Write your predictions into `mine` before you go on.
+
+# %%
+display(
+    teach.predict(
+        "24-1",
+        "Two labels in five are flipped, and cDPO and rDPO are told so. "
+        "Which of the three ends with the most gold reward?",
+        ["DPO", "cDPO", "rDPO"],
+    ),
+    teach.predict(
+        "24-2",
+        "cDPO is told the true flip rate. Are the differences between the "
+        "implicit rewards at its minimum larger or smaller than DPO's?",
+        ["larger", "smaller"],
+    ),
+)
+views.pipeline(here="preferences")
+
+# %% [markdown]
 # ## Three data points
 #
-# The annotator is a Bradley–Terry coin, p = σ(r_a − r_b), and then the label
-# is flipped with probability ε. The same pairs and the same random numbers
-# are drawn at each ε: where two columns differ, there was a flip. Here p is
-# the clean chance of the first label.
+# An annotator prefers $a$ to $b$ with probability
+# $p(a \succ b) = \sigma(r_a - r_b)$, where $r$ is the gold reward. Afterwards
+# each label is flipped if a second coin says so. A flipped label looks like
+# any other: only because we tossed the coin ourselves do we know the last
+# column.
 
 
 # %%
-def drawn(flip, seed):
-    how = Annotator(flip=flip), generator(seed, "pairs")
-    return sample_pairs(world, ref, n_pairs, *how)
+def flip(pairs, wrong):
+    swapped = Pairs(pairs.rejected, pairs.chosen, pairs.weight)
+    return Pairs.cat([pairs[~wrong], swapped[wrong]])
 
 
-data = {e: [drawn(e, SEED + s) for s in range(seeds)] for e in rates}
-some = {e: each[0][:3].chosen.response for e, each in data.items()}
-x, beaten = data[0.0][0].chosen.prompt[:3], data[0.0][0].rejected.response[:3]
-p = (world.gold[x, some[0.0]] - world.gold[x, beaten]).sigmoid()
-rows = {f"chosen, ε = {e}": map(world.text, some[e].tolist()) for e in rates}
-pd.DataFrame({"p": p} | {k: list(v) for k, v in rows.items()}).round(3)
+clean, coins, data = [], [], {rate: [] for rate in rates}
+for seed in range(SEED, SEED + size.seeds):
+    draw, coin = generator(seed, "pairs"), generator(seed, "flips")
+    clean.append(sample_pairs(world, ref, size.pairs, Annotator(), draw))
+    coins.append(torch.rand(size.pairs, generator=coin))
+    for rate in rates:
+        data[rate].append(flip(clean[-1], coins[-1] < rate))
+
+# %%
+given, wrong, rows = clean[0], coins[0] < true_rate, []
+start = int(wrong.nonzero()[0])
+for i in range(start, start + 3):
+    both = int(given.chosen.response[i]), int(given.rejected.response[i])
+    won, lost = world.text(both[0]), world.text(both[1])
+    recorded = f"{lost} ≻ {won}" if wrong[i] else f"{won} ≻ {lost}"
+    rows.append((f"{won} ≻ {lost}", recorded, bool(wrong[i])))
+pd.DataFrame(rows, columns=["annotator says", "recorded label", "flipped?"])
 
 # %% [markdown]
-# ## The objective, in the symbols of the code
+# ## The objective, step by step
 #
-# With D = d(y_c) − d(y_r), d = log π/π_ref, and ℓ(M) = −log σ(M) at M = βD:
+# 1. A flip turns the probability $p$ into
+#    $\tilde p = (1-\varepsilon)\,p + \varepsilon\,(1-p)$. Subtract one half:
+#    $\tilde p - \frac12 = (1 - 2\varepsilon)(p - \frac12)$.
+# 2. Let $M = \beta D$ be the margin of DPO and $\ell(M) = -\log\sigma(M)$
+#    its loss. The mean over labels, $\tilde p\,\ell(M) +
+#    (1 - \tilde p)\,\ell(-M)$, is least where $\sigma(M) = \tilde p$: DPO
+#    fits the probability that it sees.
+# 3. **cDPO**, told $\hat\varepsilon$, mixes both labels:
+#    $(1-\hat\varepsilon)\,\ell(M) + \hat\varepsilon\,\ell(-M)$. In the mean
+#    this is one more flip: another factor $1 - 2\hat\varepsilon$.
+# 4. **rDPO** asks for a loss $L$ whose mean over flips is the clean one:
+#    $(1-\varepsilon)\,L(M) + \varepsilon\,L(-M) = \ell(M)$. Write the same
+#    equation for $-M$ and solve the two:
+#    $L(M) = \frac{(1-\varepsilon)\,\ell(M) - \varepsilon\,\ell(-M)}
+#    {1-2\varepsilon}$.
+# 5. Told $\hat\varepsilon$, the factor of $\ell(M)$ in its mean is
+#    $\frac{\tilde p - \hat\varepsilon}{1 - 2\hat\varepsilon}$. Subtract one
+#    half: $(\tilde p - \frac12)/(1 - 2\hat\varepsilon)$.
 #
-# $$L_{cDPO} = (1-\varepsilon)\,\ell(M) + \varepsilon\,\ell(-M),\qquad
-# L_{rDPO} = \frac{(1-\varepsilon)\,\ell(M) - \varepsilon\,\ell(-M)}
-# {1-2\varepsilon}.$$
+# All three in one table:
 #
-# One sign and one factor apart, they do opposite things. Let p be the clean
-# chance that a response wins. A flip turns it into p̃ with
-#
-# p̃ − ½ = (1 − 2ε)(p − ½).
-#
-# Average a loss over the label and collect the factors of ℓ(M) and ℓ(−M). They
-# sum to 1, so the mean loss is DPO's for the factor of ℓ(M) as a chance:
-#
-# | loss | the chance it fits, less ½ |
+# | loss | it fits $\frac12$ plus $(p - \frac12)$ times … |
 # |---|---|
-# | DPO | (1 − 2ε) (p − ½) |
-# | cDPO, told ε̂ | (1 − 2ε̂)(1 − 2ε) (p − ½) |
-# | rDPO, told ε̂ | (1 − 2ε)/(1 − 2ε̂) · (p − ½) |
+# | DPO | $1 - 2\varepsilon$ |
+# | cDPO, told $\hat\varepsilon$ | $(1-2\hat\varepsilon)(1-2\varepsilon)$ |
+# | rDPO, told $\hat\varepsilon$ | $(1-2\varepsilon)/(1-2\hat\varepsilon)$ |
 #
-# So cDPO is DPO on labels flipped *twice*, and rDPO with ε̂ = ε is DPO on
-# clean labels. IPO's D is linear in p − ½ to begin with: flips multiply it by
-# 1 − 2ε, and τ(1 − 2ε) in place of τ takes that away.
+# cDPO is DPO on labels that were flipped *twice*. rDPO, told the truth, is
+# DPO on clean labels. One sign and one factor make the difference:
 
 # %%
-display(*map(teach.show, (cdpo.link, rdpo.link, cdpo.weight, rdpo.weight)))
+display(teach.show(cdpo.link), teach.show(rdpo.link))
 
 # %% [markdown]
-# The weights say the rest. cDPO's push is 0 at M = log((1 − ε)/ε) and pulls
-# back beyond. rDPO's never falls below βε/(1 − 2ε): nothing stops a pair that
-# is seen with one label only, and its loss goes to −∞.
+# ## By hand, on four pairs
 #
-# ## By hand, on three responses
-#
-# Infinitely many pairs of three reviews, one label in five flipped. A pair by
-# itself comes to rest where M is the log-odds of the chance that the loss
-# fits:
+# One label in five is flipped, and both losses are told so. *Kept* is the
+# factor of the table above. A pair alone comes to rest where $M$ is the
+# log-odds of the probability that the loss fits. The library's `weight`,
+# $-dL/dD$, must agree: there the pushes of both labels cancel.
 
 # %%
 texts = ["very good", "good", "dull"]
 three = torch.tensor([world.index(text) for text in texts])
-q, r = ref[0, three].softmax(-1), world.gold[0, three]
-p, t = (r[:2] - r[1:]).sigmoid(), 1 - 2 * true
-fits = {"clean": 1, "dpo": t, "cdpo": t * t, "rdpo": t / t}
-fits = {k: (0.5 + s * (p - 0.5)).logit().tolist() for k, s in fits.items()}
-pd.DataFrame(fits, ["very good ≻ good", "good ≻ dull"]).round(3)
-
-# %% [markdown]
-# Only the clean M are differences of a reward; over a third pair, very good ≻
-# dull, those of DPO and cDPO would not add up. A policy cannot be at rest on
-# all three pairs and settles between them. Which policy? Give each response a
-# logit of its own and walk along the mean push, with the `weight` of each
-# method.
-
+q, r = ref[0, three].softmax(-1), world.gold[0, three].double()
+p = torch.cat([(r[[0, 1, 0]] - r[[1, 2, 2]]).sigmoid(), torch.tensor([0.99])])
+t = 1 - 2 * true_rate
+kept = {"dpo": t, "cdpo": t * t, "rdpo": t / t}
+losses = {"dpo": dpo, "cdpo": cdpo, "rdpo": rdpo}
+told = {"dpo": dpo.Config(beta), "cdpo": cdpo.Config(beta, true_rate)}
+told["rdpo"] = rdpo.Config(beta, true_rate)
 
 # %%
-def settle(module, cfg, flip):
-    """Where the mean push of infinitely many flipped labels is 0."""
-    p, d = Annotator(flip=flip).probability(r[:, None], r), 0 * r
-    for _ in range(1000):
-        push = p * module.weight(d[:, None] - d, cfg)
-        d = d + 0.25 * (push - push.T) @ q
-    return (q.log() + d).log_softmax(-1)
-
-
-known = {dpo: [beta], ipo: [tau], cdpo: [beta, true], rdpo: [beta, true]}
-laws = {m.card.key: settle(m, m.Config(*v), true) for m, v in known.items()}
-
-# %%
-star = solutions.optimal_policy(q.log(), r, beta)
-apart = {k: solutions.kl(law, star).item() for k, law in laws.items()}
-table = np.exp(pd.DataFrame(laws | {"π*": star, "π_ref": q.log()}, texts).T)
-table.assign(**{"KL(π‖π*)": pd.Series(apart)}).round(4)
+seen = 0.5 + t * (p - 0.5)
+hand = {name: (0.5 + kept[name] * (p - 0.5)).logit() for name in losses}
+balances = []
+for name, M in hand.items():
+    up, down = (losses[name].weight(m, told[name]) for m in (M, -M))
+    balances.append(seen * up - (1 - seen) * down)
+assert torch.allclose(torch.stack(balances), torch.zeros(3, 4).double())
+table = {"p": p, "seen": seen, "clean labels": p.logit(), **hand}
+table["dpo / 0.6"] = hand["dpo"] / t
+order = ["very good ≻ good", "good ≻ dull", "very good ≻ dull", "a clear case"]
+pd.DataFrame({k: v.tolist() for k, v in table.items()}, order).round(3)
 
 # %% [markdown]
-# rDPO is at π*, told ε and nothing else. DPO falls short of it and cDPO by
-# more. IPO has another target, E[win rate] in place of E[r]; τ = β/4 makes
-# the two agree for small Δr.
+# The columns after *seen* are margins $M$ at rest. Two things to see.
+#
+# **A smaller $\beta$ is no cure.** DPO with $\beta(1-2\varepsilon)$ in
+# place of $\beta$ divides the margins of DPO by 0.6 (last column). For close
+# pairs this is nearly the margin of clean labels, for log-odds are nearly
+# proportional to $p - \frac12$ there. For a clear winner it is far too
+# small: a few flips take most of large log-odds away, and no factor brings
+# them back.
+#
+# **One policy for all pairs.** On clean labels the margins of the first two
+# pairs add up to that of the third. Those of DPO and cDPO do not, so the
+# policy settles between them: where the mean push on each response is zero.
+
+# %%
+shown = {"π_ref": q.log()}
+for name, factor in kept.items():
+    shown[name] = flipped_labels.dpo_minimiser(q.log(), r, beta, factor)
+shown["π*"] = solutions.optimal_policy(q.log(), r, beta)
+assert torch.allclose(shown["rdpo"], shown["π*"])
+pd.DataFrame({k: v.exp().tolist() for k, v in shown.items()}, texts).T.round(3)
+
+# %% [markdown]
+# rDPO ends at $\pi^*$, although it saw flipped labels only. DPO stops short
+# of it, and cDPO stops shorter still.
+#
+# ## What the pushes look like
+#
+# The margin on the axis is $D$, at $\beta = 1$. A push above zero drives
+# the pair on.
+
+# %%
+grid, curves = torch.linspace(-3, 4, 281).double(), []
+for name, module in losses.items():
+    curve = gradient_weights.of_grid(module, told[name], grid, 0.0)
+    curves.append(curve.assign(method=name))
+curves = pd.concat(curves)
+least = curves.groupby("method").push_chosen.min()
+views.links(
+    curves,
+    caption=f"Told {true_rate}, the push of cDPO falls to {least['cdpo']:.2f},"
+    f" below zero; that of rDPO stays above {least['rdpo']:.2f}.",
+)
+
+# %% [markdown]
+# cDPO pulls back beyond $M = \log\frac{1-\varepsilon}{\varepsilon}$. The
+# push of rDPO never falls below
+# $\beta\varepsilon/(1-2\varepsilon)$: a pair that is seen with one label
+# only is pushed for ever, and its loss goes to $-\infty$.
 #
 # ## Train
 #
-# The decoder, five flip rates and all seeds in one stack. Each cDPO and rDPO
-# is told the flip rate of its own data: `epsilon` holds one value a row. A
-# control keeps DPO's loss and gives it β(1 − 2ε), so that pairs with small
-# Δr land where they should.
+# All flip rates and seeds of a loss are one batched model; `epsilon` holds
+# one number for each row of the batch. On clean labels, told zero, the three
+# losses are one, so this run is made once.
 #
-# Three measures. *Gold* is E_π[r]. The *slope* is that of β ΔD on Δr over
-# pairs from π_ref: 1 if implicit rewards are rewards. The *frontier gap* is
-# the gold that π*_β′ of the true reward has at the KL of π, less that of π:
-# what the nats of π have bought in vain.
+# The *slope* is that of $\beta D$ on the difference of gold rewards, over
+# pairs drawn from the reference: 1 if implicit rewards are rewards.
 
 # %%
-asked = answers.sampled(world, ref, world.gold, 4000, generator(SEED, "ask"))
-asked = world, ref, asked, answers.logratio_score(beta)
-tracks = [answers.ScoreTracker(*asked)]
-tracks += [measure.Tracker(world, ref, gold=world.gold, beta=beta)]
+draw = generator(SEED, "ask")
+asked = implicit_accuracy.sampled(world, ref, world.gold, 4000, draw)
+asked = world, ref, asked, implicit_accuracy.logratio_score(beta)
+trackers = [implicit_accuracy.ScoreTracker(*asked)]
+trackers += [exact.Tracker(world, ref, gold=world.gold, beta=beta)]
+measured = {"measures": trackers, "every": size.steps, "batch_size": 16}
 
 
-# %%
-def train(name, module, cfg, parts, n=16, see=tracks):
-    ds = [each for sets in parts.values() for each in sets]
-    run = offline.fit(
-        reference.copies(len(ds)), reference, type(ds[0]).cat(ds), module,
-        cfg, steps=steps, every=steps, batch_size=n, seed=SEED, measures=see,
-    )  # fmt: skip
-    seed, flip = list(range(seeds)) * len(parts), np.repeat([*parts], seeds)
-    return run.last.assign(method=name, flip=flip, seed=seed)
+def train(module, cfg, flips):
+    stack = Pairs.cat([pairs for rate in flips for pairs in data[rate]])
+    policies = reference.copies(len(flips) * size.seeds)
+    how = {"steps": size.steps, "seed": SEED} | measured
+    ends = offline.fit(policies, reference, stack, module, cfg, **how).last
+    return ends.assign(flip=np.repeat(flips, size.seeds))
 
 
 # %%
-eps, shrunk = torch.tensor(rates).repeat_interleave(16 * seeds), "dpo, β(1−2ε)"
-work = {"dpo": (dpo, beta), "ipo": (ipo, tau), "cdpo": (cdpo, beta, eps)}
-work |= {"rdpo": (rdpo, beta, eps), shrunk: (dpo, beta * (1 - 2 * eps))}
-work = {k: (module, module.Config(*how)) for k, (module, *how) in work.items()}
-last = pd.concat([train(k, *each, data) for k, each in work.items()])
+flips = rates[1:]
+epsilon = torch.tensor(flips).repeat_interleave(16 * size.seeds)
+runs = {"dpo": train(dpo, dpo.Config(beta), rates)}
+unflipped = runs["dpo"].query("flip == 0")
+for name, module in (("cdpo", cdpo), ("rdpo", rdpo)):
+    trained = train(module, module.Config(beta, epsilon), flips)
+    runs[name] = pd.concat([unflipped, trained])
+last = pd.concat([run.assign(method=name) for name, run in runs.items()])
+last["seed"] %= size.seeds
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
-# What would infinite pairs and a free policy give? By the table above every
-# loss but IPO is DPO at *some* flip rate, so one function serves all. DPO's
-# mean push on a response is 0 where the win rate that π states for it,
-# E_μ[σ(βD)], is its win rate under the labels: the iteration below moves each
-# response by the difference of the two over the slope of the first.
-
+# The dashed curves are the slopes at the minimum of each loss, for infinitely
+# many pairs and a policy that can be anything. That of rDPO is 1.
 
 # %%
-def slope_of(d):
-    return answers.of_policy(ref + d[..., 0], *asked).slope[0]
-
-
-r_all, mu = world.gold[..., None], ref.exp()[..., None]  # columns
-win_rate = (r_all - r_all.mT).sigmoid() @ mu
-
-
-# %%
-def dpo_slope(trust):
-    """The slope of DPO's minimiser where p − ½ is multiplied by trust."""
-    d, aim = trust * r_all / beta, 0.5 + trust * (win_rate - 0.5)
-    for _ in range(20):
-        p = (beta * (d - d.mT)).sigmoid()
-        d = d + (aim - p @ mu) / (beta * p * (1 - p) @ mu)
-    return slope_of(d)
-
+goals = []
+for rate in np.linspace(0, rates[-1], 5):
+    for name, flips_left in {"dpo": 1, "cdpo": 2, "rdpo": 0}.items():
+        factor = (1 - 2 * rate) ** flips_left
+        end = flipped_labels.dpo_minimiser(ref, world.gold, beta, factor)
+        slope = implicit_accuracy.of_policy(end, *asked).slope[0]
+        goals.append({"flip": rate, "method": name, "slope": slope})
+goals = pd.DataFrame(goals)
 
 # %%
-t = 1 - 2 * pd.Series(rates, rates)
-goals = pd.DataFrame({"dpo": t.map(dpo_slope), "cdpo": (t * t).map(dpo_slope)})
-goals = goals.assign(rdpo=1.0, ipo=t * slope_of(win_rate / tau))
-goals[shrunk] = goals.dpo / t
-goals.rename_axis("ε").round(3)
-
-# %% [markdown]
-# DPO keeps even less than 1 − 2ε of its slope: a pair with large Δr loses
-# most of its log-odds to a few flips. A rescaled β undoes the factor and not
-# the bend. Beside it stand the runs:
-
-# %%
-units = {
-    "slope": "slope of βΔD on Δr",
-    "gold": "gold (reward units)",
-    "kl": "KL(π‖π_ref) (nats)",
-    "kl_to_optimum": "KL(π‖π*) (nats)",
-    "frontier_gap": "gold below the frontier",
-    "win_mass": "mass on the best of four",
-}
-
-
-# %%
-def plot(frame, shown, x_label="labels flipped (share)", **how):
-    shown = {k: units[k] for k in shown.split()}
-    return views.sweep(frame, "flip", shown, "method", x_label=x_label, **how)
-
-
-def dashed(wide):
-    tidy = wide.stack().rename("slope").rename_axis(["flip", "method"])
-    return {"slope": tidy.reset_index()}
-
-
-# %%
+units = {"slope": "slope of βD on Δr", "gold": "gold (reward units)"}
+units["kl_to_optimum"] = "KL(π‖π*) (nats)"
 low, high = (last[last.flip == e].groupby("method").mean() for e in (0, 0.4))
-plot(
-    last, "slope gold", exact=dashed(goals),
-    caption=f"From no flips to {rates[-1]:.0%} the slope of dpo goes from "
-    f"{low.slope['dpo']:.2f} to {high.slope['dpo']:.2f}, that of cdpo to "
-    f"{high.slope['cdpo']:.2f} and that of rdpo to {high.slope['rdpo']:.2f}.",
-)  # fmt: skip
+views.sweep(
+    last, "flip", units, "method", exact={"slope": goals}, x_label="flip rate",
+    caption=f"With {rates[-1]:.0%} of the labels flipped DPO ends at a slope "
+    f"of {high.slope['dpo']:.2f}, cDPO at {high.slope['cdpo']:.2f} and rDPO "
+    f"at {high.slope['rdpo']:.2f} (clean labels: {low.slope['dpo']:.2f}); "
+    f"{high.kl_to_optimum.idxmin()} ends nearest to π*.",
+)
 
 # %% [markdown]
-# Finite pairs and few steps have a slope of their own, below 1 on clean
-# labels too. What a loss does about flips is therefore read against its own
-# clean run. And unbiased is not the same as near: rDPO multiplies the signal
-# by 1/(1 − 2ε), and the noise of the labels with it, so that for pairs near
-# p = ½ it needs 1/(1 − 2ε)² times the labels.
-
-# %%
-far, lag = high.kl_to_optimum, high.frontier_gap
-plot(
-    last, "kl kl_to_optimum frontier_gap",
-    caption=f"At {rates[-1]:.0%} flips the nearest to π* is {far.idxmin()} "
-    f"({far.min():.2f} nats), the farthest {far.idxmax()} ({far.max():.2f}); "
-    f"nearest to the frontier is {lag.idxmin()}, {lag.min():.2f} below it.",
-)  # fmt: skip
-
-# %% [markdown]
-# ## The wrong flip rate
+# The runs are short: on clean labels, too, the slope has not reached 1. What
+# a loss does about flips is read against its own clean run, at the left.
 #
-# Nobody knows ε. Here it is 0.2, and the losses are told another ε̂. By the
-# table rDPO then fits ½ + t(p − ½) with t = (1 − 2ε)/(1 − 2ε̂). Told too
-# little it is between DPO and clean. Told too much, t > 1 and the "chance"
-# passes 1 wherever p > ½ + 1/(2t): such a pair has no minimum, even with
-# infinitely many labels.
-
-# %%
-wrong = dict.fromkeys(rates, data[true])
-same = last[(last.method == "dpo") & (last.flip == true)]  # told nothing
-guess = [train(k, *work[k], wrong) for k in ("cdpo", "rdpo")]
-guess = pd.concat([*(same.assign(flip=g) for g in rates), *guess])
-aims = {"cdpo": t * t[true], "rdpo": t[true] / t[:true]}
-aims = pd.DataFrame({k: v.map(dpo_slope) for k, v in aims.items()})
-# %%
-ends = guess[guess.method == "rdpo"].groupby("flip").mean(numeric_only=True)
-plot(
-    guess, "slope kl", "ε̂ that the loss is told", exact=dashed(aims),
-    caption=f"Told 0.4 in place of 0.2 rdpo's slope goes from "
-    f"{ends.slope[true]:.2f} to {ends.slope[0.4]:.2f} and its KL from "
-    f"{ends.kl[true]:.2f} to {ends.kl[0.4]:.2f} nats.",
-)  # fmt: skip
-
-# %% [markdown]
-# The dashed line of rDPO ends at ε̂ = ε, for there its minimiser ends.
+# **Right on average is not near.** rDPO multiplies the signal by
+# $1/(1-2\varepsilon)$ and the noise of the labels with it. At the highest
+# flip rate it has the most gold and still lies furthest from the optimum: see
+# the band in the right panel.
 #
-# ## Lists, softness, anchors
-#
-# ADPO answers noise in another way: no ε, but a *soft* target. An annotator
-# feels a noisy utility for each of four responses (reward + Gumbel noise);
-# a flip exchanges two of them. The list loss matches softmax(u/β_r) with
-# softmax(d/τ); its pairwise form has the label σ(Δu/β_r). Against hard
-# pairwise labels (DPO on all six pairs) that changes three things at once:
-# soft targets, lists, and, if log π stands in place of d, no anchor. Their
-# comparison takes a run for each. The settings are those of the authors'
-# first code, τ = 0.8 and β_r = 0.5: with clean scores soft labels aim at
-# π_ref exp(1.6 r), hard ones at π_ref exp(0.8 r). Softness comes with a
-# stronger pull, so each run is also held against the frontier at its own KL.
-#
-# The measure of the paper is the **win mass**: the mass that π, restricted to
-# a list of four fresh responses, puts on the best one.
-
-# %%
-draw, x = generator(SEED, "fresh"), torch.arange(8000) // 4 % len(ref)
-fresh = world.draw_for(ref, x, draw).response.unflatten(0, (-1, 4))
-x = x.unflatten(0, (-1, 4))
-best = world.gold[x, fresh] == world.gold[x, fresh].amax(-1, keepdim=True)
-
-
-def win_mass(policy):
-    inside = measure.response_logps(policy, world)[:, x, fresh].softmax(-1)
-    return pd.DataFrame({"win_mass": (inside * best).sum(-1).mean(-1)})
-
-
-# %%
-def listed(flip, seed):
-    how = Annotator(flip=flip), generator(seed, "lists")
-    return collect_labels(world, reference, n_pairs, *how).data(ListLogps)
-
-
-some = {e: [listed(e, SEED + s) for s in range(seeds)] for e in rates[::2]}
-ways = {"soft list": adpo.loss, "soft pairs": adpo_pair.loss}
-ways["hard pairs"] = adpo_pair.mistakes["1 hard label"]
-ways["soft list, no anchor"] = adpo.mistakes["2 no anchor"]
-ways = {k: method(card=adpo.card, loss=loss) for k, loss in ways.items()}
-how = adpo.Config(), some, 8, [tracks[1], win_mass]
-lists = pd.concat([train(k, way, *how) for k, way in ways.items()])
-
-# %%
-worst = lists[lists.flip == rates[-1]].groupby("method").mean()
-plot(
-    lists, "win_mass frontier_gap kl", exact=dict(win_mass(ref).loc[0]),
-    exact_label="π_ref",
-    caption=f"At {rates[-1]:.0%} flips the most win mass is that of "
-    f"{worst.win_mass.idxmax()}, {worst.win_mass.max():.3f}; nearest to "
-    f"the frontier is {worst.frontier_gap.idxmin()}, "
-    f"{worst.frontier_gap.min():.2f} below it.",
-)  # fmt: skip
-
-# %% [markdown]
-# Without an anchor the softmax compares log π itself. Its target is
-# exp(τu/β_r) with no π_ref in front: a review that π_ref would hardly write
-# is to be as frequent as a common one with the same score.
+# **The wrong flip rate.** Nobody knows $\varepsilon$ exactly. Told
+# $\hat\varepsilon$, rDPO keeps
+# $t = (1-2\varepsilon)/(1-2\hat\varepsilon)$ of the signal. Told too
+# little, $t < 1$, and it lies between DPO and clean labels. Told too much,
+# $t > 1$, and the "probability" $\frac12 + t(p - \frac12)$ that it fits
+# passes 1 for a clear winner: such a pair has no minimum, even with
+# infinitely many labels. Study **24a** trains it.
 #
 # ## Break it: one sign
 #
-# Mistake (2) of cDPO's docstring has a minus before the flipped term. That is
-# rDPO's numerator, so nothing is wrong with its minimiser. Give both forty
-# pairs and many passes.
+# Mistake (2) of cDPO has a minus before the flipped term. That is the
+# numerator of rDPO, and its minimum over infinitely many pairs is right.
+# Give both only forty pairs and let them pass many times.
 
 # %%
-few, signs = [each[:40] for each in data[true]], {"plus": cdpo.loss}
-signs["minus"] = cdpo.mistakes["2 minus before the flipped term"]
-for name, loss in signs.items():
-    signs[name] = offline.fit(
-        reference, reference, few, method(card=cdpo.card, loss=loss),
-        cdpo.Config(beta, true), steps=2 * steps, batch_size=16, seed=SEED,
-        measures=tracks[1:], every=max(1, steps // 2), seeds=seeds,
-    ).metrics.assign(method=name)  # fmt: skip
+minus = cdpo.mistakes["2 minus before the flipped term"]
+broken = []
+for sign, loss in {"plus (cDPO)": cdpo.loss, "minus": minus}.items():
+    run = offline.fit(
+        reference, reference, [pairs[:40] for pairs in data[true_rate]],
+        SimpleNamespace(card=cdpo.card, loss=loss),
+        told["cdpo"], steps=2 * size.steps, every=size.steps // 4, seed=SEED,
+        measures=trackers[1:], batch_size=16, seeds=size.seeds,
+    )
+    broken.append(run.metrics.assign(sign=sign))
 
 # %%
-ends = [each[-seeds:].mean(numeric_only=True) for each in signs.values()]
+plus, minus = (one[-size.seeds:].mean(numeric_only=True) for one in broken)
 views.training_curves(
-    pd.concat(signs.values()),
-    {"loss": "training loss (nats)", "kl": "KL(π‖π_ref) (nats)"}, by="method",
-    caption=f"With a minus the loss ends at {ends[1].loss:.2f} and the KL at "
-    f"{ends[1].kl:.2f} nats, with the plus at {ends[0].loss:.2f} and "
-    f"{ends[0].kl:.2f}.",
-)  # fmt: skip
+    pd.concat(broken), by="sign", zero=True,
+    columns={"loss": "training loss (nats)", "kl": "KL(π‖π_ref) (nats)"},
+    caption=f"With a minus the loss ends at {minus.loss:.2f} and the KL "
+    f"at {minus.kl:.2f} nats; with the plus at {plus.loss:.2f} and "
+    f"{plus.kl:.2f} nats.",
+)
 
 # %% [markdown]
-# **Its signature.** A loss that falls through 0 and goes on falling. A
-# cross-entropy cannot be negative. rDPO's can, by design, and its training
-# loss is no sign of progress: hold it with early stopping, or with a KL.
+# **Its signature.** The loss falls through zero and goes on falling. A
+# cross-entropy cannot be negative; the loss of rDPO can, by design. So its
+# training loss is no sign of progress: hold it by early stopping or by a
+# penalty on the KL.
 #
+# ## Answers
+
+# %%
+gold, ideal = high.gold, goals.groupby("method").slope.last()
+display(
+    teach.reveal(
+        "24-1", {"dpo": "DPO", "cdpo": "cDPO", "rdpo": "rDPO"}[gold.idxmax()],
+        f"DPO ends at {gold['dpo']:+.2f}, cDPO at {gold['cdpo']:+.2f} and "
+        f"rDPO at {gold['rdpo']:+.2f}. DPO keeps 0.2 of the signal, cDPO "
+        "0.04, and rDPO all of it.",
+    ),
+    teach.reveal(
+        "24-2", "smaller" if ideal["cdpo"] < ideal["dpo"] else "larger",
+        f"the slope at its minimum is {ideal['cdpo']:.2f} at 40 % flips, "
+        f"that of DPO {ideal['dpo']:.2f}: cDPO adds a flip of its own.",
+    ),
+)
+
+# %% [markdown]
 # ## Claims
 #
-# Effects of runs are taken seed by seed and averaged over the flip rates
-# above 0. "Loses" compares a run with its own clean run.
+# Effects are taken seed by seed and averaged over the flip rates above zero,
+# for this one reference model. "Loses" compares with the clean run.
 
 # %%
-said = {
-    "rdpo-dpo": "As labels are flipped rDPO loses less gold than DPO.",
-    "rdpo-cdpo": "As labels are flipped rDPO loses less gold than cDPO.",
-    "rdpo-ipo": "As labels are flipped rDPO loses less gold than IPO.",
-    "rdpo-slope": "At 20 % flips rDPO's slope of r̂ on r is about 1.",
-    "rdpo-kept": "At 20 % flips rDPO keeps the slope of its clean run.",
-    "cdpo-kept": "At 20 % flips cDPO's slope is below that of its clean run.",
-    "cdpo-dpo": "With flipped labels cDPO ends with more gold than DPO.",
-    "direction": "With flips rDPO lies nearer to the frontier than DPO.",
-    "rescaled": "With flips rDPO has more gold than DPO with β(1 − 2ε).",
-    "too-much": "Told 0.4 in place of 0.2 rDPO ends farther from π*.",
-}
+judge = partial(
+    teach.claim, out=OUT or None, unit="reward units",
+    setting=f"{size.pairs} pairs, {size.steps} steps, one reference model",
+)
+runs = last.set_index(["method", "flip", "seed"]).unstack("method")
+noisy, honest = runs.loc[0.1:].groupby("seed").mean(), runs.loc[0.0]
+lost = honest.gold - noisy.gold
+less = lost[["dpo", "cdpo"]].min(axis=1) - lost.rdpo
+judge(
+    key="rdpo-loses-less", effect=less, expected="positive",
+    paper="Ray Chowdhury et al. 2024 (2403.00409)",
+    statement="With flips rDPO loses less gold than DPO and than cDPO.",
+    meaning="A known flip rate can be divided out.",
+)
 
 # %%
-said |= {
-    "soft list": "Soft lists put more mass on the best than hard pairs.",
-    "soft pairs": "Soft pairs put more mass on the best than hard pairs.",
-    "anchor": "Soft lists put more mass on the best with an anchor.",
-    "list-gap": "Soft lists end nearer to the frontier than hard pairs.",
-    "rdpo-exact": "Told ε, rDPO's minimiser is π* of the clean labels.",
-    "cdpo-exact": "cDPO's minimiser is DPO's at flip rate 2ε(1 − ε).",
-    "cdpo-short": "cDPO's minimiser has a slope below 1 at every ε > 0.",
-    "unbounded": "rDPO is unbounded below: −33.3 at M = 100, ε = 0.2.",
-}
-
-# %%
-papers = {
-    "rdpo": "Ray Chowdhury et al. 2024 (2403.00409)",
-    "cdpo": "Mitchell 2023 (ericmitchell.ai/cdpo.pdf)",
-    "adpo": "Wang 2025 (2510.18913)",
-    "own": "derived in this lesson",
-}
-
-
-def claim(key, paper, effect, expected="positive", unit="reward", **more):
-    more = {"setting": f"{n_pairs} pairs, {steps} steps, lr 1e-3"} | more
-    teach.claim(
-        key=key, paper=papers[paper], statement=said[key], effect=effect,
-        expected=expected, unit=unit, out=OUT or None, **more,
-    )  # fmt: skip
-
-
-# %%
-def by_seed(frame):
-    return frame.set_index(["method", "flip", "seed"]).unstack("method")
-
-
-runs, far = by_seed(last), by_seed(guess).kl_to_optimum.rdpo
-clean, noisy = runs.loc[0.0], runs[0.01:].groupby("seed").mean()
-lost, at, was = clean.gold - noisy.gold, runs.loc[true].slope, clean.slope
-for key in ("dpo", "cdpo", "ipo"):
-    claim(f"rdpo-{key}", "rdpo", lost[key] - lost.rdpo)
-
-# %%
-claim("rdpo-slope", "rdpo", at.rdpo, (0.8, 1.2), "slope")
-claim("rdpo-kept", "rdpo", at.rdpo / was.rdpo, (0.8, 1.25), "share of slope")
-claim("cdpo-kept", "cdpo", at.cdpo / was.cdpo, (0.0, 1.0), "share of slope")
-gold, gap = noisy.gold, noisy.frontier_gap
-claim("cdpo-dpo", "cdpo", gold.cdpo - gold.dpo)
-claim("direction", "own", gap.dpo - gap.rdpo)
-claim("rescaled", "own", gold.rdpo - gold[shrunk])
-claim("too-much", "own", far[0.4] - far[true], unit="nats")
-
-# %%
-noisy = by_seed(lists)[0.01:].groupby("seed").mean()
-mass, gap, soft = noisy.win_mass, noisy.frontier_gap, "soft list"
-for key in (soft, "soft pairs"):
-    claim(key, "adpo", mass[key] - mass["hard pairs"], unit="probability")
-more = mass[soft] - mass["soft list, no anchor"]
-claim("anchor", "adpo", more, unit="probability")
-claim("list-gap", "own", gap["hard pairs"] - gap[soft])
-
-# %%
-zero = {"kind": "exact", "setting": "infinitely many pairs, no training"}
-nil = zero | {"expected": "zero", "tolerance": 1e-9, "unit": "nats"}
-claim("rdpo-exact", "rdpo", apart["rdpo"], **nil)
-twice = settle(dpo, dpo.Config(beta), 2 * true * (1 - true))
-claim("cdpo-exact", "cdpo", solutions.kl(laws["cdpo"], twice).item(), **nil)
-claim("cdpo-short", "cdpo", goals.cdpo[0.1:], (0.0, 0.999), "slope", **zero)
-low = rdpo.link(torch.tensor(100.0), rdpo.Config(1.0, 0.2)).item()
-claim("unbounded", "rdpo", low, (-33.4, -33.3), "nats", **zero)
+judge(
+    key="rdpo-slope", effect=runs.loc[true_rate].slope.rdpo, unit="slope",
+    expected=(0.8, 1.2), control=(honest.slope.dpo, "DPO on clean labels"),
+    paper="ours", statement="At 20 % flips the slope of rDPO is about 1.",
+    meaning="Its implicit rewards are rewards, though labels were flipped.",
+)
+judge(
+    key="cdpo", effect=noisy.gold.cdpo - noisy.gold.dpo, expected="negative",
+    paper="ours",
+    statement="Told the true flip rate, cDPO ends with less gold than DPO.",
+    meaning="Label smoothing is a second flip and no remedy for the first.",
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · The loss from memory** (●○○, 5 minutes). Write rDPO from
-# `batch.margin()`, `cfg.beta` and `cfg.epsilon`.
+# `teach.hint("24-1")` gives a hint; a second call gives the next one.
+#
+# **24-1 · Read the figure** (●○○, 5 minutes). In the figure of the pushes
+# cDPO is told 0.2. From which margin $M$ on does it pull a pair back?
+
+# %%
+teach.answer("24-1", None)
+
+# %% tags=["solution"]
+teach.solution("24-1", np.log(0.8 / 0.2))
+
+# %% [markdown]
+# **24-2 · Two flips by hand** (●○○, 5 minutes). A pair wins with $p = 0.9$
+# before flips, and $\varepsilon = 0.2$. Which probability does cDPO fit if it
+# is told 0.2?
+
+# %%
+teach.answer("24-2", None)
+
+# %% tags=["solution"]
+teach.solution("24-2", 0.5 + (1 - 2 * 0.2) ** 2 * (0.9 - 0.5))
+
+# %% [markdown]
+# **24-3 · Fill a line** (●●○, 10 minutes). Turn DPO into *robust* DPO: replace
+# the last line by the loss of step 4.
 
 
 # %%
-def my_rdpo(batch, cfg):
-    raise NotImplementedError
+def my_robust_dpo(batch, cfg):
+    as_recorded = dpo.loss(batch, cfg)
+    as_flipped = dpo.link(-batch.margin(), cfg)
+    return as_recorded + 0 * as_flipped
 
 
-teach.check.rdpo(my_rdpo)
+teach.check.rdpo(my_robust_dpo)
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
-    M, e = cfg.beta * batch.margin(), cfg.epsilon
-    up, down = (torch.nn.functional.softplus(s * M) for s in (-1, 1))
-    return ((1 - e) * up - e * down) / (1 - 2 * e)
+def robust_dpo(batch, cfg):
+    as_recorded = dpo.loss(batch, cfg)
+    as_flipped = dpo.link(-batch.margin(), cfg)
+    mixed = (1 - cfg.epsilon) * as_recorded - cfg.epsilon * as_flipped
+    return mixed / (1 - 2 * cfg.epsilon)
 
 
-checked = teach.check.rdpo(solution)
-checked
-
-# %% [markdown]
-# **2 · A robust IPO** (●●○, 10 minutes). IPO has no ε. Show that it needs
-# none: with τ(1 − 2ε) in place of τ its minimiser on flipped labels is its
-# minimiser on clean ones. (Hint: `settle`.)
-
-# %% tags=["solution"]
-both = [settle(ipo, ipo.Config(tau * (1 - 2 * e)), e) for e in (0, true)]
-pd.DataFrame(torch.stack(both).exp(), ["clean", "flipped"], texts).round(6)
+assert teach.check.rdpo(robust_dpo).passed
 
 # %% [markdown]
-# ## What must hold
-#
-# Exact facts, and the loss that is the same loss at ε = 0.
+# **24-4 · Bug hunt** (●●○, 10 minutes). This is meant to be rDPO, and has
+# one planted mistake. Find it from step 4: at $\varepsilon = 0.2$ its mean
+# over flips is 0.75 of the clean loss. Mend it until the check passes.
+
 
 # %%
-assert apart["rdpo"] < 1e-9 < apart["dpo"] < apart["cdpo"] and checked.passed
-assert (goals.dpo[0.1:] < 1 - 2 * goals.index[1:].to_numpy()).all()
-assert clean.gold[["dpo", "cdpo", "rdpo", shrunk]].std(axis=1).max() < 0.02
+def suspect(batch, cfg):
+    as_flipped = cfg.epsilon * dpo.link(-batch.margin(), cfg)
+    mixed = (1 - cfg.epsilon) * dpo.loss(batch, cfg) - as_flipped
+    return mixed / (1 - cfg.epsilon)
+
+
+teach.check.rdpo(suspect)
+
+
+# %% tags=["solution"]
+def mended(batch, cfg):
+    as_flipped = cfg.epsilon * dpo.link(-batch.margin(), cfg)
+    mixed = (1 - cfg.epsilon) * dpo.loss(batch, cfg) - as_flipped
+    return mixed / (1 - 2 * cfg.epsilon)  # (1 − 2ε)/(1 − ε) is 0.75
+
+
+assert teach.check.rdpo(mended).passed
 
 # %% [markdown]
-# ## References and next
+# **24-5 · Where the minimum ends** (●●○, 10 minutes). One label in five is
+# flipped and rDPO is told 0.3. Pairs up to which clean $p$ have a minimum?
+
+# %%
+teach.answer("24-5", None)
+
+# %% tags=["solution"]
+too_strong = (1 - 2 * 0.2) / (1 - 2 * 0.3)
+teach.solution("24-5", 0.5 + 0.5 / too_strong)
+
+# %% [markdown]
+# **24-6 · Own experiment: a robust IPO** (●●●, 20 minutes). IPO (identity
+# preference optimisation, lesson 21) has no $\varepsilon$. Its $D$ is
+# proportional to $p - \frac12$ and to $1/\tau$. With clean labels you would
+# choose $\tau = 0.25$. Which $\tau$ has the same minimum when one label in
+# five is flipped? Check your $\tau$ on one pair with the pushes of
+# `ipo.weight(D, ipo.Config(tau))`, as in the section by hand.
+
+# %%
+teach.answer("24-6", None)
+
+# %% tags=["solution"]
+for tau, chance_of in ((0.25, p), (0.25 * t, 0.5 + t * (p - 0.5))):
+    D_ipo = (chance_of - 0.5) / tau  # both rows are equal
+    push_up = chance_of * ipo.weight(D_ipo, ipo.Config(tau))
+    push_down = (1 - chance_of) * ipo.weight(-D_ipo, ipo.Config(tau))
+    print(D_ipo.numpy().round(3), (push_up - push_down).numpy().round(3))
+teach.solution("24-6", 0.25 * (1 - 2 * 0.2))
+
+# %% [markdown]
+# ## Recap
 #
-# * Mitchell 2023, *A note on DPO with noisy preferences and relationship to
-#   IPO* (ericmitchell.ai/cdpo.pdf).
-# * Ray Chowdhury, Kini, Natarajan 2024, *Provably robust DPO* (2403.00409).
-# * Azar et al. 2023, *A general theoretical paradigm to understand learning
-#   from human preferences* (2310.12036).
-# * Wang 2025, *Anchored direct preference optimization* (2510.18913).
+# * Flips multiply $p - \frac12$ by $1 - 2\varepsilon$; DPO fits what is left.
+# * cDPO multiplies by the same factor once more: it is caution, not a cure.
+# * rDPO divides by it and is right on average, at the price of more noise.
+# * Told too high a flip rate, rDPO has no minimum for pairs with a clear
+#   winner.
+# * A training loss below zero is the sign of a loss without a minimum.
 #
-# Next: **25 · Length, and no reference**, where the labels are wrong in one
-# direction.
+# ## References
+#
+# * [Ray Chowdhury, Kini and Natarajan 2024](https://arxiv.org/abs/2403.00409),
+#   *Provably robust DPO*.
+# * [Mitchell 2023](https://ericmitchell.ai/cdpo.pdf), *A note on DPO with
+#   noisy preferences and relationship to IPO*.
+# * [Azar et al. 2023](https://arxiv.org/abs/2310.12036), *A general
+#   theoretical paradigm to understand learning from human preferences*: IPO.
+#
+# Study **24a** asks whether a loss resists flips without being told their
+# rate. Next: **25 · Length**, where the labels are wrong in one direction.

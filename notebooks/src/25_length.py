@@ -1,28 +1,32 @@
 # ---
 # jupyter:
 #   workbench:
-#     title: "25 · Length, and no reference"
+#     title: "25 · Length"
 #     part: offline
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: elective
+#     needs: ["01", "20"]
+#     minutes: 90
+#     budget_s: {ci: 40, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 25 · Length, and no reference: what does a loss count?
+# # 25 · Length: what does a loss count, and against what?
 #
-# **The claim in one sentence.** When annotators pay for length, R-DPO's term
-# α(|y_c| − |y_r|) takes exactly that out of DPO's optimum and a mean over
-# tokens does not; and a loss without a reference still has one, which nobody
-# chose.
+# **The idea in one sentence.** When annotators pay for length, a price on
+# tokens takes exactly that out of the optimum of direct preference
+# optimisation (DPO) and a mean over tokens does not; and a loss without a
+# reference still has one, which nobody chose.
 #
 # After this lesson you can
 #
-# * write down the optimum of DPO, R-DPO, LN-DPO, SimPO and CPO for labels
-#   that pay for length;
-# * tell a longer policy from a better one, with length-controlled reward;
-# * say what the NLL term holds in place of a reference;
-# * check that a loss and an annotator count the same thing.
+# * write down where DPO, R-DPO and length-normalised DPO end when labels pay
+#   for length;
+# * tell a longer policy from a better one by length-controlled gold;
+# * name the hidden reference of a loss that has none;
+# * recognise a price on length with the wrong sign.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 01 (the exact optimum) and 20 (DPO). About 90 minutes.
+# Unknown words stand in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -32,550 +36,489 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from types import SimpleNamespace as method
+from functools import partial
+from types import SimpleNamespace
 
-import pandas as pd
-import torch
-from IPython.display import display
+from workbench.feedback.kinds.pairs import PairLogps
+from workbench.lesson import *
+from workbench.measure import length_control
+from workbench.methods.direct.length import length_dpo, ln_dpo, simpo
+from workbench.methods.direct.links import cpo, dpo
+from workbench.worlds.length_optima import per_token_optimum
 
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
-
-# %%
-from workbench.loops import offline
-from workbench.measure import exact as measure
-from workbench.models import tiny
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
-
-# %%
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-steps = {"ci": 1, "lecture": 80, "figure": 1000}[PROFILE]
-n_pairs = {"ci": 64, "lecture": 800, "figure": 20000}[PROFILE]
-beta, price = 1.0, 1.0  # β; b, what annotators pay a token (reward units)
-
+size = sizes(
+    PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 80, 1000),
+    pairs=(64, 800, 20000),
+)
+beta, price = 1.0, 1.0  # price: what annotators pay per token
 world = Reviews(4)
 reference = tiny.reference(world, DEVICE)
 ref = reference.response_logps(world).detach().double()
-tokens = (world.n_words + 1).clamp(max=world.max_words)  # |y|
-usual = solutions.expectation(ref, tokens).mean().item()  # E_ref|y|
-per = usual * beta  # of a mean over tokens: as strong as β at the usual |y|
+tokens = length_control.tokens(world)  # |y|
+usual = solutions.expectation(ref, tokens.double()).mean().item()
 
 # %% [markdown]
 # ## The question
 #
-# People overrate long answers. Give labels that do so to several losses:
-# DPO; R-DPO, which puts a price on a token; LN-DPO and SimPO, which take a
-# mean over tokens; LD-DPO, which discounts the tokens that the shorter
-# response does not have; CPO and ORPO, which like SimPO have no reference.
+# People overrate long answers. Give labels that do so to three losses: DPO;
+# R-DPO, *regularised* DPO, which puts a price on each token (it has nothing
+# to do with rDPO, the *robust* DPO of lesson 24); and length-normalised DPO
+# (LN-DPO), which takes a mean over tokens where DPO takes a sum.
 #
-# **Write down a prediction.** Order them by the length of what they write.
-# Is a mean over tokens enough to be fair to short answers?
-#
-# ## Three data points
-#
-# Reviews of at most four words, two drawn from π_ref a pair. |y| counts
-# *tokens*, as the losses do: the words and the end, but a review of four
-# words ends by itself and writes no end. The annotator perceives r + b|y|
-# with b = 1: a token is worth as much as the word "good". Here are pairs
-# that differ in length; the last two columns are p(label) without and with
-# that bonus.
+# Write your predictions into `mine` before you go on.
 
 # %%
-rated = world.gold + price * tokens
-draws = [generator(seed, "pairs") for seed in range(SEED, SEED + seeds)]
-ask = world, ref, n_pairs, Annotator()
-pairs, rows = Pairs.cat([sample_pairs(*ask, d, rated) for d in draws]), []
+display(
+    teach.predict(
+        "25-1",
+        "Is a mean over tokens fair to short answers? How long are the "
+        "reviews at the optimum of LN-DPO?",
+        ["nearer to those of DPO", "nearer to those of honest labels"],
+    ),
+    teach.predict(
+        "25-2",
+        "SimPO and CPO are losses without a reference. At a very large β the "
+        "reward hardly counts. Do they then stay at the reference policy?",
+        ["yes", "no"],
+    ),
+    teach.predict(
+        "25-3",
+        "DPO and R-DPO learn from the same labels. Among reviews of one "
+        "length, do their optima prefer different ones?",
+        ["yes", "no"],
+    ),
+)
+views.pipeline(here="preferences")
+
+# %% [markdown]
+# ## Three data points
+#
+# Two reviews of at most four words are drawn from $\pi_{\text{ref}}$. The
+# length $|y|$ counts *tokens*, as the losses do: the words and the end. (A
+# review of four words ends by itself and writes no end.) The annotator
+# perceives $r + b|y|$ with $b = 1$: a token is worth as much as the word
+# "good". Here are pairs of different lengths, with the probability of the
+# label without and with the bonus.
+
+# %%
+felt_reward, parts, rows = world.gold + price * tokens, [], []
+for seed in range(SEED, SEED + size.seeds):
+    how = size.pairs, Annotator(), generator(seed, "pairs"), felt_reward
+    parts.append(sample_pairs(world, ref, *how))
+pairs = Pairs.cat(parts)
 more = tokens[pairs.chosen.response] - tokens[pairs.rejected.response]
-for k in more.nonzero()[:3, 0].tolist():
-    x, c = pairs.chosen.prompt[k].item(), pairs.chosen.response[k].item()
-    l, n = pairs.rejected.response[k].item(), more[k].item()
-    p = [(r[x, c] - r[x, l]).sigmoid().item() for r in (world.gold, rated)]
-    rows.append([world.prompts[x], world.text(c), world.text(l), n, *p])
-names = ["prompt", "chosen", "rejected", "|y_c| − |y_r|", "without", "with"]
+for i in more.nonzero()[:3, 0].tolist():
+    film, won = int(pairs.chosen.prompt[i]), int(pairs.chosen.response[i])
+    lost = int(pairs.rejected.response[i])
+    both = torch.stack([world.gold, felt_reward])[:, film]
+    p = (both[:, won] - both[:, lost]).sigmoid().tolist()
+    rows.append([world.text(won), world.text(lost), int(more[i]), *p])
+
+# %%
+names = ["chosen", "rejected", "tokens more", "p without", "p with bonus"]
 pd.DataFrame(rows, columns=names).round(3)
 
 # %% [markdown]
-# ## The objective, in the symbols of the code
+# ## The objective, step by step
 #
-# The labels are Bradley–Terry labels of r + b|y|, so DPO's optimum is
-#
-# $$\pi^*(y) \propto \pi_{ref}(y)\, e^{(r(y) + b|y|)/\beta}.$$
-#
-# **R-DPO** adds α(|y_c| − |y_r|) to βD inside the sigmoid. The labels fix
-# the *sum* at r(y_c) − r(y_r) + b(|y_c| − |y_r|), so what is left for βD is
-# the difference of r + (b − α)|y|. With α = b the policy is DPO's optimum on
-# honest labels.
-#
-# **LN-DPO** puts a mean where DPO has a sum. The labels now fix β/|y| times
-# the log-ratio, up to one constant c:
-#
-# $$\pi(y) = \pi_{ref}(y)\, e^{|y|\,(r(y) + b|y| + c)/\beta},
-# \qquad \sum_y \pi(y) = 1.$$
-#
-# Nothing subtracts b|y|. Length is divided out of the *units* of the reward,
-# and what the annotators pay for it stays.
+# 1. The labels are Bradley–Terry labels of $r + b|y|$. By lesson 20 the
+#    optimum of **DPO** is
+#    $\pi(y) \propto \pi_{\text{ref}}(y)\,e^{(r(y) + b|y|)/\beta}$.
+# 2. **R-DPO** adds $\alpha(|y_c| - |y_r|)$ to $\beta D$ inside the sigmoid.
+#    The labels fix the *sum* of the two at
+#    $r(y_c) - r(y_r) + b(|y_c| - |y_r|)$.
+# 3. What is left for $\beta D$ is the difference of $r + (b - \alpha)|y|$.
+#    With $\alpha = b$ the policy is the optimum on honest labels.
+# 4. **LN-DPO** divides each log-ratio by its length. The labels fix
+#    $\frac{\beta}{|y|}\log\frac{\pi(y)}{\pi_{\text{ref}}(y)}$ up to one
+#    constant $c$.
+# 5. Solve for the policy:
+#    $\pi(y) = \pi_{\text{ref}}(y)\,e^{|y|(r(y) + b|y| + c)/\beta}$, with the
+#    $c$ that makes the sum 1. Nothing subtracts $b|y|$: length is divided out
+#    of the *unit* of the reward, and what annotators pay for it stays.
 
 # %%
-from workbench.methods.direct.length import length_dpo, ln_dpo, simpo
-from workbench.methods.direct.links import cpo, dpo
-
-display(*(teach.show(m.loss) for m in (length_dpo, ln_dpo, simpo, cpo)))
+display(teach.show(length_dpo.loss), teach.show(ln_dpo.loss))
 
 # %% [markdown]
-# **No reference** means a reference that is not written down. CPO's
-# preference term (α = 0) is DPO's without π_ref and ends at exp(r/β)/Z: DPO
-# from a law that finds every *response* equally likely, and most responses
-# are long. SimPO (γ = 0) is LN-DPO without π_ref and ends at
-# exp(|y|(r + c)/β): every *token* costs the same.
+# ## No reference is a reference, too
 #
-# The mean forms need the c that makes the sum 1. The sum grows with c, so
-# bisection finds it.
-
-
-# %%
-def tilt(base, reward, beta, size):
-    """log of base·exp(|y|(r + c)/β), with the c that makes it sum to 1."""
-    low, high = (torch.full_like(reward[..., :1], c) for c in (-1e3, 1e3))
-    for _ in range(80):
-        c = (low + high) / 2
-        over = (base + size * (reward + c) / beta).logsumexp(-1, True) > 0
-        low, high = torch.where(over, low, c), torch.where(over, c, high)
-    return base + size * (reward + low) / beta
+# CPO (contrastive preference optimisation) without its likelihood term is DPO
+# with $\log\pi$ in place of $\log(\pi/\pi_{\text{ref}})$. SimPO (simple
+# preference optimisation) with $\gamma = 0$ is LN-DPO with the same change.
+# Put a 1 in place of $\pi_{\text{ref}}$ in the lines above:
+#
+# * CPO ends at $\pi(y) \propto e^{r(y)/\beta}$. Its hidden reference finds
+#   each *response* equally likely, and most responses are long.
+# * SimPO ends at $\pi(y) = e^{|y|(r(y) + c)/\beta}$. Its hidden reference
+#   finds each *token* equally dear.
 
 
 # %%
 def optima(base, reward, size, beta):
-    """Where each loss ends; a mean over tokens gets E_ref|y| times the β."""
+    """Where each loss ends; a mean over tokens gets β times the usual |y|."""
+    tilt, mean_beta = solutions.optimal_policy, usual * beta
     return {
-        "dpo": solutions.optimal_policy(base, reward, beta),
-        "length_dpo": solutions.optimal_policy(
-            base, reward - price * size, beta
-        ),
-        "ln_dpo": tilt(base, reward, usual * beta, size),
-        "simpo, γ = 0": tilt(0 * base, reward, usual * beta, size),
-        "cpo, α = 0": solutions.optimal_policy(0 * base, reward, beta),
+        "DPO": tilt(base, reward, beta),
+        "R-DPO": tilt(base, reward - price * size, beta),
+        "LN-DPO": per_token_optimum(base, reward, mean_beta, size),
+        "SimPO": per_token_optimum(0 * base, reward, mean_beta, size),
+        "CPO": tilt(0 * base, reward, beta),
     }
 
 
 # %% [markdown]
-# ## By hand, on four responses
+# ## By hand, on four reviews
 #
-# Let the film have these reviews only, a token longer each. A good short one
-# stands against a bad long one.
+# Let only four reviews be possible, each a token longer than the one before.
+# A good short one stands against a bad long one.
 
 # %%
 texts = ["(silence)", "good", "not dull", "dull and not good"]
 four = torch.tensor([world.index(text) for text in texts])
 q, r, n = ref[0, four].log_softmax(-1), world.gold[0, four], tokens[four]
 felt = r + price * n
-laws = optima(q, felt, n, beta)
-hand = {"|y|": n, "r": r, "r + b|y|": felt, "π_ref": q.exp()}
-hand |= {key: law.exp() for key, law in laws.items()}
-pd.DataFrame({k: v.tolist() for k, v in hand.items()}, texts).round(3)
+ends = optima(q, felt, n, beta)
+table = {"|y|": n, "r": r, "r + b|y|": felt, "π_ref": q.exp()}
+table |= {name: end.exp() for name, end in ends.items()}
+pd.DataFrame({k: v.tolist() for k, v in table.items()}, texts).round(3)
 
 # %% [markdown]
-# Are these the minimisers? Each loss is −log σ(logit), and the expectation
-# over Bradley–Terry labels is least where the logit *is* the difference of
-# what the annotator feels. Feed the laws to the library's losses and read
-# the logit back from the loss: logit = −log(e^loss − 1). (The log-prob of a
-# review stands in its first token; the mask has its |y|.)
-
-# %%
-exactly = {
-    "dpo": (dpo, dpo.Config(beta=beta)),
-    "length_dpo": (length_dpo, length_dpo.Config(beta=beta, alpha=price)),
-    "ln_dpo": (ln_dpo, ln_dpo.Config(beta=per)),
-    "simpo, γ = 0": (simpo, simpo.Config(beta=per, gamma=0.0)),
-    "cpo, α = 0": (cpo, cpo.Config(beta=beta, alpha=0.0)),
-}
-
-# %%
-i, j = torch.cartesian_prod(torch.arange(4), torch.arange(4)).unbind(1)
-
-
-def batch(law, size):
-    now, old = (torch.nn.functional.pad(t[:, None], (0, 3)) for t in (law, q))
-    mask = torch.arange(4) < size[:, None]
-    return PairLogps(now[i], now[j], old[i], old[j], mask[i], mask[j])
-
-
-off = {}
-for key, (module, cfg) in exactly.items():
-    logit = -module.loss(batch(laws[key], n), cfg).expm1().log()
-    off[key] = (logit - felt[i] + felt[j]).abs().max().item()
-pd.DataFrame({"largest error of a logit": off}).T
-
-# %% [markdown]
-# `length_dpo` is what DPO makes of honest labels. `ln_dpo` gives the long bad
-# review nearly as much as `dpo` does. Without a reference the two reviews
-# that π_ref hardly writes gain most: neither SimPO nor CPO knows of it.
+# Look at the last row, the long bad review. DPO and LN-DPO leave it nearly
+# where the reference has it, paid for its length; R-DPO takes almost all of
+# it away. SimPO and CPO make it more likely than the reference does, as they
+# do not know that the reference hardly ever writes it.
 #
+# Are these the minima? Each loss is $-\log\sigma(z)$, and its mean over
+# Bradley–Terry labels is least where $z$ *is* the difference of what the
+# annotator feels. So give the optima to the library's losses, read
+# $z = -\log(e^{L} - 1)$ from the loss, and compare.
+
+# %%
+plans = {
+    "DPO": (dpo, dpo.Config(beta=beta)),
+    "R-DPO": (length_dpo, length_dpo.Config(beta=beta, alpha=price)),
+    "LN-DPO": (ln_dpo, ln_dpo.Config(beta=usual * beta)),
+    "SimPO": (simpo, simpo.Config(beta=usual * beta, gamma=0.0)),
+    "CPO": (cpo, cpo.Config(beta=beta, alpha=0.0)),
+}
+first, second = torch.cartesian_prod(torch.arange(4), torch.arange(4)).mT
+mask, rest = torch.arange(4) < n[:, None], torch.zeros(4, 3).double()
+old, found = torch.cat([q[:, None], rest], 1), []
+
+# %%
+for name, (module, cfg) in plans.items():
+    now = torch.cat([ends[name][:, None], rest], 1)  # all in the first token
+    fields = (side[k] for side in (now, old, mask) for k in (first, second))
+    z = -module.loss(PairLogps(*fields), cfg).expm1().log()
+    found.append(z)
+by_hand = (felt[first] - felt[second]).expand(len(plans), -1).double()
+assert torch.allclose(torch.stack(found), by_hand)
+
+# %% [markdown]
 # ## Over all responses, exactly
 #
-# The same optima on all reviews, for every β. *Fluency* is
-# E_π[log π_ref(y)/|y|], nats a token. *Controlled* gold takes the lengths
-# from π_ref and the words from π: Σ_n π_ref(|y| = n) E_π[r | |y| = n]. It
-# tells a better policy from a longer one.
+# The same optima on all 4,681 reviews of each prompt, for every $\beta$.
+# *Controlled gold* takes the lengths from the reference and the words from
+# the policy, so it tells a better policy from a longer one.
 
 # %%
-by_length = (tokens[:, None] == torch.arange(1, 5)).double()
-columns = ("tokens", "gold", "fluency", "controlled", "kl")
-
-
-def facts(law):
-    """What a law over all reviews is worth, prompts in equal shares."""
-    values = tokens, world.gold, ref / tokens
-    each = [solutions.expectation(law, value) for value in values]
-    given = (law.exp() * world.gold) @ by_length / (law.exp() @ by_length)
-    each += [(given * (ref.exp() @ by_length)).sum(-1), solutions.kl(law, ref)]
-    return {c: v.mean(-1).tolist() for c, v in zip(columns, each, strict=True)}
-
-
-# %%
-rows, start = [], facts(ref)
-for b in (0.3, 1.0, 3.0, 10.0, 30.0):
-    for key, law in optima(ref, rated, tokens, b).items():
-        rows.append({"method": key, "beta": b, **facts(law)})
-sweep = pd.DataFrame(rows)
-far = sweep[sweep.beta == 30].kl.tolist()
-units = {"tokens": "E[|y|] (tokens)", "controlled": "gold (reward units)"}
-held = {"fluency": "log π_ref (nats a token)", "kl": "KL(π‖π_ref) (nats)"}
-
-# %%
+sweep, betas = [], (0.3, 1.0, 3.0, 10.0, 30.0)
+for one in betas:
+    for name, end in optima(ref, felt_reward, tokens, one).items():
+        row = length_control.facts(end, world, ref)
+        sweep.append(row.assign(method=name, beta=one))
+sweep = pd.concat(sweep)
+free = sweep[sweep.beta == betas[-1]].set_index("method")
 views.sweep(
-    sweep, "beta", {"tokens": units["tokens"], **held}, "method", exact=start,
-    exact_label="π_ref", x_label="β (reward units a nat)", log_x=True,
-    caption=f"At β = 30 DPO, R-DPO and LN-DPO are {max(far[:3]):.3f} "
-    f"nats from π_ref or less, SimPO {far[3]:.2f} and CPO {far[4]:.2f}.",
-)  # fmt: skip
+    sweep, "beta", {"tokens": "length (tokens)", "kl": "KL(π‖π_ref) (nats)"},
+    "method", log_x=True, x_label="β (reward units per nat)",
+    exact={"tokens": usual, "kl": 0.0}, exact_label="reference",
+    caption=f"At β = {betas[-1]:.0f} DPO is {free.kl['DPO']:.3f} nats from "
+    f"the reference, R-DPO {free.kl['R-DPO']:.3f}, LN-DPO "
+    f"{free.kl['LN-DPO']:.3f}, SimPO {free.kl['SimPO']:.2f} and CPO "
+    f"{free.kl['CPO']:.2f}.",
+)
 
 # %% [markdown]
-# Towards β = ∞ the reward is gone and what is left is the reference that
-# each loss has in mind: π_ref for three of them, equally likely *responses*
-# for CPO, equally dear *tokens* for SimPO.
-#
-# Two more things to see. R-DPO does not hold the length of π_ref: it holds
-# that of honest labels, here a little shorter at moderate β, since short
-# reviews of π_ref make fewer errors. And of what it changes against DPO,
-# nothing is quality: a price on tokens moves mass between lengths and none
-# within, so both have the same controlled gold at every β.
+# At a large $\beta$ the reward is gone, and what is left is the reference
+# that each loss has in mind. The lengths of LN-DPO run close to those of DPO.
+# R-DPO holds the length of *honest labels*, which is not that of the
+# reference: at a moderate $\beta$ it is a little shorter, for short reviews
+# have fewer faults.
 #
 # ## Train
 #
-# All losses on the same pairs, all seeds of a loss in one batched model, Adam
-# at 1e-3, batches of 16. γ of SimPO is 0.8 β, as in the official code's first
-# setting, and CPO has its NLL.
-# `track` keeps the exact facts, and over the training pairs: log π(y)/|y| of
-# both responses, how often it is *right* about the label, and how often it
-# is wrong where the log-ratio to π_ref is right (*crossed*).
-
-# %%
-seed = torch.arange(seeds).repeat_interleave(n_pairs)
-sides = [(seed, t.prompt, t.response) for t in (pairs.chosen, pairs.rejected)]
-
-
-def track(policy):
-    law = measure.response_logps(policy, world)
-    a, b, c, l = (v[at] for v in (law - ref, law / tokens) for at in sides)
-    own = {"chosen": c, "rejected": l, "gap": c - l, "right": c > l}
-    own["crossed"] = (a > b) & (c < l)
-    own = {k: v.double().view(seeds, -1).mean(-1) for k, v in own.items()}
-    return pd.DataFrame({"seed": range(seeds), **facts(law), **own})
+# All seeds of a loss are one batched model.
 
 
 # %%
-from workbench.methods.direct.length import ld_dpo
-from workbench.methods.direct.links import orpo
-
-
-def train(module, cfg, start=reference):
+def train(module, cfg):
     return offline.fit(
-        start.copies(seeds), reference, pairs, module, cfg, steps=steps,
-        seed=SEED, measures=(track,), every=max(1, steps // 2), batch_size=16,
-    )  # fmt: skip
+        reference.copies(size.seeds), reference, pairs, module, cfg,
+        steps=size.steps, seed=SEED, every=max(1, size.steps // 8),
+        measures=(length_control.Tracker(world, ref),), batch_size=16,
+    )
 
 
-# %%
-plans = exactly | {
-    "simpo": (simpo, simpo.Config(beta=per, gamma=0.8 * per)),
-    "cpo": (cpo, cpo.Config(beta=beta)),
-    "ld_dpo": (ld_dpo, ld_dpo.Config(beta=beta)),
-    "cpo, α = 0.1": (cpo, cpo.Config(beta=beta, alpha=0.1)),
-}
-runs = {name: train(*plan) for name, plan in plans.items()}
-last = lambda name: runs[name].last.set_index("seed")
-
-
-def drawn(names, units, caption):
-    curves = pd.concat(runs[n].metrics.assign(run=n) for n in names)
-    return views.training_curves(curves, units, by="run", caption=caption)
-
+runs = {name: train(*plans[name]) for name in ("DPO", "R-DPO", "LN-DPO")}
+curves = [run.metrics.assign(loss=name) for name, run in runs.items()]
+curves = pd.concat(curves)
+last = {name: run.last.set_index("seed") for name, run in runs.items()}
+mean = pd.DataFrame({name: rows.mean() for name, rows in last.items()}).T
 
 # %% [markdown]
-# ## The signature views
+# ## What the runs show
 
 # %%
-mean = pd.DataFrame({name: last(name).mean() for name in runs}).T
-table = pd.concat([pd.DataFrame(start, ["π_ref"]), mean])
-display(table[[*columns, "chosen", "right", "crossed"]].round(3))
-drawn(
-    ["dpo", "length_dpo", "ln_dpo", "simpo", "cpo", "ld_dpo"], units,
-    caption=f"From {usual:.2f} tokens DPO ends at {mean.tokens.dpo:.2f}, "
-    f"R-DPO at {mean.tokens.length_dpo:.2f}, LN-DPO at "
-    f"{mean.tokens.ln_dpo:.2f}, SimPO at {mean.tokens.simpo:.2f}, CPO at "
-    f"{mean.tokens.cpo:.2f}, LD-DPO at {mean.tokens.ld_dpo:.2f}.",
-)  # fmt: skip
+views.training_curves(
+    curves, by="loss",
+    columns={"tokens": "length (tokens)", "controlled": "controlled gold"},
+    caption=f"From {usual:.2f} tokens DPO ends at {mean.tokens['DPO']:.2f}, "
+    f"LN-DPO at {mean.tokens['LN-DPO']:.2f} and R-DPO at "
+    f"{mean.tokens['R-DPO']:.2f}.",
+)
 
 # %% [markdown]
-# **Crossed pairs.** DPO's reward is relative to π_ref: a pair may be in the
-# right order by r̂ = β log π/π_ref and in the wrong one by log π(y)/|y|,
-# which is what decoding follows. For SimPO r̂ *is* β log π(y)/|y|, and no
-# pair can be crossed by its own reward.
-#
-# ## No reference: what holds it?
-#
-# CPO's NLL of the chosen response, weighted by α.
-
-# %%
-drawn(
-    ["dpo", "cpo, α = 0", "cpo, α = 0.1", "simpo", "cpo"], held,
-    caption=f"Without its NLL CPO ends {mean.kl['cpo, α = 0']:.2f} nats from "
-    f"π_ref, with α = 1 {mean.kl.cpo:.2f}; DPO ends {mean.kl.dpo:.2f} away.",
-)  # fmt: skip
-
-# %% [markdown]
-# ## One stage from a base model
-#
-# ORPO starts where there is no SFT model yet: here, a decoder that has read
-# nothing. It adds λ times −log σ of the log odds ratio to the NLL of the
-# chosen response, the odds p/(1 − p) of p = π(y)^(1/|y|). λ = 0 is SFT. The
-# last run takes the ratio of p in place of that of the odds.
-
-# %%
-base = tiny.decoder(world.vocab, seed=SEED)
-for lam in (0.0, 0.1, 1.0):
-    runs[f"λ = {lam:g}"] = train(orpo, orpo.Config(lam=lam), base)
-plain = method(card=orpo.card, loss=orpo.mistakes["4 ratio of probabilities"])
-runs["λ = 1, p"] = train(plain, orpo.Config(lam=1.0), base)
-rose = last("λ = 0").rejected - runs["λ = 0"].metrics.rejected[:seeds].values
-units = {"rejected": "log π(y_r) (nats a token)", "gap": "gap (nats a token)"}
-
-# %%
-drawn(
-    ["λ = 0", "λ = 0.1", "λ = 1", "λ = 1, p"], units,
-    caption=f"SFT moves the rejected responses by {rose.mean():+.2f} nats a "
-    f"token; the gap ends at {last('λ = 0').gap.mean():.3f} without the odds, "
-    f"at {last('λ = 1').gap.mean():.3f} with λ = 1.",
-)  # fmt: skip
-
-# %% [markdown]
-# Why odds? The slope of the log odds in log p is 1/(1 − p): at the same p
-# they push harder, and as the log odds ratio exceeds the log ratio of p,
-# their sigmoid closes earlier. The paper's claim, that odds are the milder
-# of the two, is about the second effect; while gaps are small the first
-# counts.
-#
 # ## Distance to the exact optimum
 #
-# Five losses have one in closed form (SimPO with γ = 0, CPO with α = 0).
+# The last column is what no training mends: where the labels lead a loss. The
+# runs are short. DPO and LN-DPO are still on their way up, and R-DPO has gone
+# past the length of its optimum and comes back slowly.
 
 # %%
-goals, rows = optima(ref, rated, tokens, beta), {}
-for name, goal in goals.items():
-    left = (
-        solutions.kl(measure.response_logps(runs[name].policy, world), goal)
-        .mean()
-        .item()
-    )
-    rows[name] = left, mean.tokens[name], facts(goal)["tokens"]
-pd.DataFrame(rows, ["KL(π‖optimum)", "E|y|", "E|y|, optimum"]).T.round(3)
+goals, rows = optima(ref, felt_reward, tokens, beta), {}
+goal_facts = {k: length_control.facts(g, world, ref) for k, g in goals.items()}
+for name, run in runs.items():
+    logps = exact.response_logps(run.policy, world)
+    left = solutions.kl(logps, goals[name]).mean().item()
+    goal = goal_facts[name].tokens[0]
+    rows[name] = left, mean.tokens[name], goal
+columns = ["KL to its optimum", "length", "length of its optimum"]
+pd.DataFrame(rows, columns).T.round(3)
 
 # %% [markdown]
-# The last column is what no training mends: where the labels themselves lead
-# a loss. R-DPO's entry is that of honest labels. LN-DPO's is hardly below
-# DPO's: nothing in its optimum subtracts b|y|.
+# ## Break it: the sign of the price
 #
-# ## Break it: the sign of α
-#
-# Mistake (2): α(|y_c| − |y_r|) subtracted. The code runs, the loss falls.
+# Mistake (2) of R-DPO subtracts $\alpha(|y_c| - |y_r|)$. Everything runs, and
+# the loss falls.
 
 # %%
 wrong = length_dpo.mistakes["2 bonus on length"]
-wrong = method(card=length_dpo.card, loss=wrong)
-runs["sign wrong"] = train(wrong, exactly["length_dpo"][1])
-drawn(
-    ["dpo", "length_dpo", "sign wrong"], {"tokens": "E[|y|] (tokens)"},
-    caption=f"Wrong, the reviews of R-DPO end at "
-    f"{last('sign wrong').tokens.mean():.2f} tokens, right at "
-    f"{mean.tokens.length_dpo:.2f}; those of DPO at {mean.tokens.dpo:.2f}.",
-)  # fmt: skip
+wrong = SimpleNamespace(card=length_dpo.card, loss=wrong)
+broken = train(wrong, plans["R-DPO"][1])
+shown = curves[curves.loss != "LN-DPO"]
+longest = broken.last.tokens.mean()
+views.training_curves(
+    pd.concat([shown, broken.metrics.assign(loss="R-DPO, wrong sign")]),
+    {"tokens": "mean length (tokens)"}, by="loss",
+    caption=f"With the wrong sign R-DPO ends at {longest:.2f} tokens, with "
+    f"the right one at {mean.tokens['R-DPO']:.2f}; DPO without any price at "
+    f"{mean.tokens['DPO']:.2f}.",
+)
 
 # %% [markdown]
-# **Its signature.** A penalty on length that makes responses *longer* than
-# no penalty does. One run of DPO beside it gives it away.
+# **Its signature.** A penalty on length that makes responses *longer* than no
+# penalty does. One run of DPO beside it gives it away.
 #
+# ## Answers
+
+# %%
+at = {name: rows.tokens[0] for name, rows in goal_facts.items()}
+to_dpo, to_honest = (abs(at["LN-DPO"] - at[k]) for k in ("DPO", "R-DPO"))
+words = {k: rows.controlled[0] for k, rows in goal_facts.items()}
+display(
+    teach.reveal(
+        "25-1", "nearer to those of DPO" if to_dpo < to_honest
+        else "nearer to those of honest labels",
+        f"they have {at['LN-DPO']:.2f} tokens, those of DPO {at['DPO']:.2f} "
+        f"and those of honest labels {at['R-DPO']:.2f}.",
+    ),
+    teach.reveal(
+        "25-2", "yes" if free.kl[["SimPO", "CPO"]].max() < 0.1 else "no",
+        f"they end {free.kl['SimPO']:.2f} and {free.kl['CPO']:.2f} nats away "
+        "from it: at references that nobody chose.",
+    ),
+    teach.reveal(
+        "25-3", "no" if abs(words["DPO"] - words["R-DPO"]) < 1e-9 else "yes",
+        "a price on tokens moves mass between lengths and none within: both "
+        f"optima have a controlled gold of {words['DPO']:.3f}.",
+    ),
+)
+
+# %% [markdown]
 # ## Claims
+#
+# Each is judged over the seeds of the pairs, for this one reference model.
 
 # %%
-says = {
-    "dpo-grows": "Where length is paid, DPO's responses outgrow π_ref's.",
-    "rdpo-keeps": "R-DPO keeps the length of π_ref.",
-    "rdpo-quality": "R-DPO loses no length-controlled gold against DPO.",
-    "ln-shorter": "LN-DPO's responses grow less than DPO's.",
-    "ln-quality": "LN-DPO loses no length-controlled gold against DPO.",
-    "ld-shorter": "LD-DPO's responses grow less than DPO's.",
-    "crossed": "Of all pairs ¼ or more: right by DPO's r̂, wrong by π(y)/|y|.",
-    "rdpo-exact": "R-DPO's minimiser is π* of the reward without the price.",
-}
+judge = partial(
+    teach.claim, out=OUT or None, unit="tokens",
+    setting=f"{size.pairs} pairs, {size.steps} steps, one reference model",
+)
+plain, priced, normed = (last[name] for name in runs)
+judge(
+    key="dpo-grows", effect=plain.tokens - usual, expected="positive",
+    paper="Park et al. 2024 (2403.19159)",
+    statement="Where length is paid, DPO's reviews grow.",
+    meaning="DPO learns whatever the labels pay for.",
+)
+judge(
+    key="rdpo-keeps", effect=priced.tokens - usual, expected=(-0.15, 0.15),
+    paper="Park et al. 2024 (2403.19159)",
+    statement="R-DPO keeps the length of the reference.",
+    meaning="A price on tokens takes the bonus of the annotators back.",
+)
 
 # %%
-says |= {
-    "gamma-right": "SimPO's γ raises the share of pairs in the right order.",
-    "gamma-low": "SimPO's γ lowers the likelihood of the chosen responses.",
-    "cpo-equal": "CPO with its NLL is as good as DPO, without a reference.",
-    "cpo-fluent": "Without its NLL, CPO loses fluency under π_ref.",
-    "sft-raises": "SFT on chosen responses raises the rejected ones too.",
-    "odds-part": "The odds-ratio term parts the pair that SFT raises.",
-    "odds-mild": "A ratio of p lowers the rejected more than one of odds.",
-    "simpo-cpo": "On equal lengths T, SimPO at β, γ = 0 is CPO at β/T, α = 0.",
-}
-
-
-# %%
-def claim(key, module, effect, expected, unit, at=""):
-    return teach.claim(
-        key=key, paper=module.card.paper, statement=says[key], effect=effect,
-        unit=unit, expected=expected, kind="exact" if at else "seeds",
-        setting=f"{at or f'{n_pairs} pairs, b = β = {beta}, {steps} steps'}",
-        out=OUT or None,
-    )  # fmt: skip
-
-
-less = lambda a, b, column: last(a)[column] - last(b)[column]
-
-
-# %%
-up, good, unit = "positive", (-0.1, torch.inf), "reward units"
-lc, kept = "controlled", last("length_dpo").tokens - usual
-claim("dpo-grows", length_dpo, last("dpo").tokens - usual, up, "tokens")
-claim("rdpo-keeps", length_dpo, kept, (-0.15, 0.15), "tokens")
-claim("rdpo-quality", length_dpo, less("length_dpo", "dpo", lc), good, unit)
-claim("ln-shorter", ln_dpo, less("dpo", "ln_dpo", "tokens"), up, "tokens")
-claim("ln-quality", ln_dpo, less("ln_dpo", "dpo", lc), good, unit)
-claim("ld-shorter", ld_dpo, less("dpo", "ld_dpo", "tokens"), up, "tokens")
-
-# %%
-free, down, nats = "simpo, γ = 0", "negative", "nats a token"
-claim("crossed", simpo, last("dpo").crossed, (0.25, 1.0), "share of pairs")
-claim("gamma-right", simpo, less("simpo", free, "right"), up, "share of pairs")
-claim("gamma-low", simpo, less("simpo", free, "chosen"), down, nats)
-claim("cpo-equal", cpo, less("cpo", "dpo", "gold"), good, unit)
-claim("cpo-fluent", cpo, less("cpo, α = 0", "cpo", "fluency"), down, nats)
-claim("sft-raises", orpo, rose, up, nats)
-claim("odds-part", orpo, less("λ = 0.1", "λ = 0", "gap"), up, nats)
-claim("odds-mild", orpo, less("λ = 1, p", "λ = 1", "rejected"), down, nats)
-
-# %%
-where, zero = "four responses, all ordered pairs", (-1e-9, 1e-9)
-claim("rdpo-exact", length_dpo, off["length_dpo"], zero, "reward units", where)
-same, T = batch(laws["dpo"], torch.full((4,), 4)), 4
-two = simpo.loss(same, simpo.Config(beta=beta, gamma=0.0))
-two = two - cpo.loss(same, cpo.Config(beta=beta / T, alpha=0.0))
-claim("simpo-cpo", simpo, two.tolist(), zero, "nats", where)
+good = {"expected": (-0.1, float("inf")), "unit": "reward units"}
+judge(
+    key="rdpo-quality", effect=priced.controlled - plain.controlled, **good,
+    paper="Park et al. 2024 (2403.19159)",
+    statement="R-DPO loses no controlled gold against DPO.",
+    meaning="The shorter reviews are not worse ones.",
+)
+judge(
+    key="ln-shorter", effect=plain.tokens - normed.tokens,
+    expected="positive", paper="Lambert et al. 2024 (2411.15124)",
+    statement="LN-DPO's reviews grow less than DPO's.",
+    meaning="A mean over tokens protects from a bonus on length.",
+)
+judge(
+    key="ln-quality", effect=normed.controlled - plain.controlled, **good,
+    paper="Lambert et al. 2024 (2411.15124)",
+    statement="LN-DPO loses no controlled gold against DPO.",
+    meaning="A mean over tokens costs no quality.",
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · The loss from memory** (●○○, 5 minutes). Write R-DPO from
-# `batch.margin()`, the two masks, `cfg.beta` and `cfg.alpha`.
+# `teach.hint("25-1")` gives a hint; a second call gives the next one.
+#
+# **25-1 · Read the figure** (●○○, 5 minutes). At the largest $\beta$ of the
+# exact figure one loss writes the longest reviews although no reward is left.
+# Which one? Answer "DPO", "R-DPO", "LN-DPO", "SimPO" or "CPO".
+
+# %%
+teach.answer("25-1", None)
+
+# %% tags=["solution"]
+teach.solution("25-1", free.tokens.idxmax())
+
+# %% [markdown]
+# **25-2 · A price by hand** (●○○, 5 minutes). Two reviews are equally good
+# and equally likely under $\pi_{\text{ref}}$; one has two tokens more.
+# Annotators pay $b = 1$ per token, and $\beta = 2$. How many times as likely
+# is the longer one at the optimum of R-DPO with $\alpha = 0.5$?
+
+# %%
+teach.answer("25-2", None)
+
+# %% tags=["solution"]
+teach.solution("25-2", float(np.exp((1 - 0.5) * 2 / 2)))
+
+# %% [markdown]
+# **25-3 · Fill a line** (●●○, 10 minutes). This is DPO. Make it R-DPO with
+# `longer` and `cfg.alpha`.
 
 
 # %%
-def my_rdpo(batch, cfg):
-    raise NotImplementedError
+def my_length_dpo(batch, cfg):
+    longer = batch.chosen_mask.sum(-1) - batch.rejected_mask.sum(-1)
+    logit = cfg.beta * batch.margin() + 0 * longer
+    return torch.nn.functional.softplus(-logit)
 
 
-teach.check.length_dpo(my_rdpo)
+teach.check.length_dpo(my_length_dpo)
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
+def priced_dpo(batch, cfg):
     longer = batch.chosen_mask.sum(-1) - batch.rejected_mask.sum(-1)
     logit = cfg.beta * batch.margin() + cfg.alpha * longer.double()
     return torch.nn.functional.softplus(-logit)
 
 
-checked = teach.check.length_dpo(solution)
-checked
+assert teach.check.length_dpo(priced_dpo).passed
 
 # %% [markdown]
-# **2 · A wrong price** (●●○, 10 minutes). Nobody tells you b. How long are
-# the reviews of R-DPO's optimum for α from 0 to 2b, and which α gives the
-# most length-controlled gold? Predict both, then compute.
+# **25-4 · Bug hunt** (●●○, 10 minutes). This is meant to be LN-DPO, and has
+# one planted mistake. On pairs of equal length nobody would notice. Mend it
+# until the check passes.
 
-# %% tags=["solution"]
-rows = {}
-for alpha in (0.0, price / 2, price, 1.5 * price, 2 * price):
-    law = solutions.optimal_policy(ref, rated - alpha * tokens, beta)
-    rows[f"α = {alpha:.1f}"] = facts(law)
-# controlled gold does not move: α decides about lengths, not about words
-pd.DataFrame(rows).T.round(3)
-
-# %% [markdown]
-# **3 · Words or tokens** (●●○, 10 minutes). Let the annotators pay for a
-# *word*: `Annotator(length_bias=1.0)` does. R-DPO still prices tokens. Which
-# reviews keep a bonus, and what length does its optimum have?
-
-# %% tags=["solution"]
-left = price * (world.n_words - tokens)  # −b, but 0 at four words
-law = solutions.optimal_policy(ref, world.gold + left, beta)
-print([f"{k} words: {left[world.n_words == k][0]:+.0f}" for k in range(5)])
-fair = facts(goals["length_dpo"])["tokens"]
-print(f"{facts(law)['tokens']:.3f} tokens instead of {fair:.3f}")
-
-# %% [markdown]
-# **4 · What a reference costs** (●○○, 10 minutes). Leaving the reference out
-# saves the memory of one model, and where pairs are new at every step, its
-# forward pass. Measure the pass as a share of a step without it.
-
-# %% tags=["solution"]
-from timeit import timeit
-
-one, known = reference.copies(1), pairs[:64].reference_logps(reference)
-
-
-def one_step():
-    parts = pairs[:64].batch(one, torch.arange(64), known)
-    cpo.loss(parts, cpo.Config()).sum().backward()
-
-
-extra = timeit(lambda: pairs[:64].reference_logps(reference), number=5)
-extra /= timeit(one_step, number=5)
-print(f"The reference's pass adds {extra:.0%} to the time of a step.")
-
-# %% [markdown]
-# For a fixed data set it is paid once, before the first step.
-#
-# ## What must hold
 
 # %%
-assert max(off.values()) < 1e-9 and two.abs().max() < 1e-9
-assert max(far[:3]) < 0.1 < min(far[3:]) and checked.passed
-within = [facts(goals[key])["controlled"] for key in ("dpo", "length_dpo")]
-assert abs(within[0] - within[1]) < 1e-9
+def suspect(batch, cfg):
+    mean_margin = batch.margin() / batch.chosen_mask.sum(-1)
+    return -torch.nn.functional.logsigmoid(cfg.beta * mean_margin)
+
+
+teach.check.ln_dpo(suspect)
+
+
+# %% tags=["solution"]
+def mended(batch, cfg):
+    sides = batch.chosen, batch.rejected
+    chosen, rejected = (y.logratio() / y.mask.sum(-1) for y in sides)
+    gap = chosen - rejected  # each by its own length
+    return -torch.nn.functional.logsigmoid(cfg.beta * gap)
+
+
+assert teach.check.ln_dpo(mended).passed
 
 # %% [markdown]
-# ## References and next
+# **25-5 · Words or tokens** (●●○, 15 minutes). Let annotators pay 1 for each
+# *word*, while R-DPO still takes 1 for each *token*. What bonus or penalty is
+# left for a review of four words, compared with one of three words?
+
+# %%
+teach.answer("25-5", None)
+
+# %% tags=["solution"]
+left_over = price * (world.n_words - tokens)
+of_words = [float(left_over[world.n_words == k][0]) for k in range(5)]
+teach.solution("25-5", of_words[4] - of_words[3])
+
+# %% [markdown]
+# **25-6 · Own experiment: a wrong price** (●●●, 20 minutes). Nobody tells you
+# $b$. Take the optima of R-DPO for $\alpha$ from 0 to $2b$ with
+# `solutions.optimal_policy` and measure them with `length_control.facts`.
+# Which $\alpha$ has the most controlled gold? Answer "0", "b", "2b" or "all
+# the same".
+
+# %%
+teach.answer("25-6", None)
+
+# %% tags=["solution"]
+tried = {}
+for alpha in (0.0, 0.5 * price, price, 2 * price):
+    unpaid = felt_reward - alpha * tokens
+    priced_end = solutions.optimal_policy(ref, unpaid, beta)
+    tried[alpha] = length_control.facts(priced_end, world, ref).iloc[0]
+tried = pd.DataFrame(tried).T  # α decides about lengths, not about words
+print(tried.round(3))
+spread = tried.controlled.max() - tried.controlled.min()
+teach.solution("25-6", "all the same" if spread < 1e-9 else "b")
+
+# %% [markdown]
+# ## Recap
 #
-# * Park et al. 2024, *Disentangling length from quality in direct preference
-#   optimization* (2403.19159): R-DPO.
-# * Lambert et al. 2024, *Tülu 3* (2411.15124): length-normalised DPO.
-# * Liu et al. 2024, *Length desensitization in DPO* (2409.06411).
-# * Meng, Xia & Chen 2024, *SimPO* (2405.14734).
-# * Xu et al. 2024, *Contrastive preference optimization* (2401.08417).
-# * Hong, Lee & Thorne 2024, *ORPO* (2403.07691).
+# * DPO learns the bonus on length as a part of the reward.
+# * R-DPO with the right price ends where DPO ends on honest labels.
+# * A mean over tokens changes the unit of the reward and subtracts nothing.
+# * Without a reference, SimPO and CPO have a hidden one: equally dear tokens,
+#   equally likely responses.
+# * Controlled gold tells a better policy from a longer one.
 #
-# Next: **26 · Why both likelihoods fall**.
+# ## References
+#
+# * [Park et al. 2024](https://arxiv.org/abs/2403.19159), *Disentangling length
+#   from quality in direct preference optimization*: R-DPO.
+# * [Lambert et al. 2024](https://arxiv.org/abs/2411.15124), *Tülu 3*: LN-DPO.
+# * [Meng, Xia and Chen 2024](https://arxiv.org/abs/2405.14734), *SimPO*.
+# * [Xu et al. 2024](https://arxiv.org/abs/2401.08417), *Contrastive preference
+#   optimization*: CPO.
+#
+# Study **25a** trains the losses without a reference, and **25b** asks whether
+# a discount on extra tokens helps. Next: **26 · Displacement**.

@@ -3,550 +3,542 @@
 #   workbench:
 #     title: "27 · Overoptimisation without a reward model"
 #     part: offline
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: elective
+#     needs: ["11", "20", "21"]
+#     minutes: 90
+#     budget_s: {ci: 40, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 27 · Overoptimisation without a reward model
+# # 27 · Overoptimisation: can it happen without a reward model?
 #
-# **The claim in one sentence.** No reward model is trained here, and none is
-# overoptimised, yet DPO's gold reward rises and then falls as π leaves
-# π_ref, while its training loss falls all the way.
+# **The idea in one sentence.** Train a policy by direct preference
+# optimisation (DPO) many times over the same few pairs, and the gold reward
+# first rises and then falls while the training loss falls all the way,
+# because the policy itself is the reward model that is overoptimised.
 #
 # After this lesson you can
 #
-# * show on four responses which pairs make gold turn over, and when;
-# * fit Gao's law to runs of DPO, IPO and the hinge, and test the instrument
-#   on a path where nothing can fall;
-# * say what an SFT term does to the hump, and why its sign is pessimism;
-# * tell a fall from a lucky maximum.
+# * show on four responses which labels make gold turn over, and when;
+# * find the reward model inside a policy, and its covariance with gold;
+# * tell a fall of gold from a lucky maximum;
+# * say what a term of supervised fine-tuning (SFT) does to the fall.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 11 (why gold turns over), 20 (DPO) and 21 (IPO). About
+# 90 minutes. Unknown words stand in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
 SEED = 0
-SEEDS = 8
+SEEDS = 10
 DEVICE = "cpu"
 OUT = ""
 
 # %%
-from types import SimpleNamespace as method
+from functools import partial
+from types import SimpleNamespace
 
-import pandas as pd
-import torch
-from IPython.display import display
+from workbench.feedback.as_text import as_text
+from workbench.feedback.kinds.pairs import PairLogps
+from workbench.lesson import *
+from workbench.measure import direct_alignment_fit, implicit_reward
+from workbench.methods.direct.links import dpo, ipo
+from workbench.methods.direct.pessimism import rpo
+from workbench.views.instruments import peak_explorer
 
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds.pairs import PairLogps, Pairs, sample_pairs
-from workbench.feedback.kinds.responses import Responses
-
-# %%
-from workbench.loops import offline
-from workbench.measure import (
-    direct_alignment_fit,
-    implicit_reward,
-    overoptimisation_fit,
-)
-from workbench.measure import exact as measure
-from workbench.methods.direct.links import dpo, hinge, ipo
-from workbench.methods.direct.pessimism import chipo, rpo
-from workbench.methods.direct.pessimism import vpo_offline as vpo
-from workbench.methods.supervised import sft
-from workbench.models import tiny
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
-
-# %%
-SIZES = {"ci": (2, 2, 64, 128, 256), "figure": (16, 600, 100, 300, 3000)}
-seeds, steps, few, *more = SIZES.get(PROFILE, (SEEDS, 80, 100, 300, 1000))
-size, lr, betas, main, low = 16, 3e-3, (0.1, 0.03, 0.3), 0.1, 0.03
+size = sizes(PROFILE, seeds=(2, SEEDS, 16), steps=(4, 160, 600))
+n_pairs, flip, beta = 100, 0.3, 0.1
 world = Reviews(3)
+gold = world.gold
 reference = tiny.reference(world, DEVICE)
-ref = reference.response_logps(world).detach()
-start = solutions.expectation(ref, world.gold).mean().item()
+ref = reference.response_logps(world).detach().double()
 
 # %% [markdown]
 # ## The question
 #
-# Lesson 11 overoptimised a reward model: best-of-n of a wrong proxy raises
-# the proxy and, past some n, lowers gold. DPO has no reward model, so there
-# is nothing to exploit. Or is there?
+# In lesson 11 a reward model was optimised too hard: its score rose, and the
+# gold reward rose, peaked and fell. DPO has no reward model, so there is
+# nothing to exploit. Or is there?
 #
-# **Write down a prediction.** A hundred pairs, a fifth of the labels
-# flipped, many epochs. Draw gold reward against √KL for DPO with a small β.
-# Does it rise and level off, rise and fall, or rise all the way? Does IPO
-# look the same? Does a larger decoder fall further, or less far?
-#
+# You get a hundred pairs. Three labels in ten were recorded the wrong way
+# round. You train DPO on them for 160 steps of 16 pairs, so that every pair
+# is read about 25 times. Predict before you read on.
+
+# %%
+display(
+    teach.predict(
+        "27-1",
+        "What does the gold reward of the policy do during the training?",
+        ["rises to the end", "rises, then falls", "falls from the start"],
+    ),
+    teach.predict(
+        "27-2",
+        "And the training loss, from the step where gold is highest to the "
+        "end?",
+        ["falls", "does not fall"],
+    ),
+    teach.predict(
+        "27-3",
+        "You add a term that raises the likelihood of the chosen responses, "
+        "as in SFT. After its peak, does gold fall more or less than with "
+        "DPO?",
+        ["less", "more"],
+    ),
+)
+views.pipeline(here="dpo")
+
+# %% [markdown]
 # ## Three data points
 #
-# Reviews of π_ref, a Bradley–Terry annotator, and each label recorded the
-# wrong way round with probability 0.2.
+# Two reviews are drawn from $\pi_{\text{ref}}$, a Bradley–Terry annotator
+# compares them, and with probability 0.3 the label is recorded the wrong way
+# round. A negative gap means that the worse review is called better.
 
 # %%
-judge = Annotator(flip=0.2)
-
-
-def collect(n):
-    draws = [generator(SEED + s, "pairs") for s in range(seeds)]
-    return Pairs.cat([sample_pairs(world, ref, n, judge, g) for g in draws])
-
-
-# %%
-pairs = collect(few)
-p, c, l = pairs.chosen.prompt, pairs.chosen.response, pairs.rejected.response
-gap = world.gold[p, c] - world.gold[p, l]
-three = {"chosen": [world.text(i) for i in c[:3]]}
-three |= {"rejected": [world.text(i) for i in l[:3]], "gold gap": gap[:3]}
-pd.DataFrame(three, index=[world.prompts[i] for i in p[:3]]).round(2)
+judges = Annotator(flip=flip)
+draws = [generator(SEED + i, "pairs") for i in range(size.seeds)]
+parts = [sample_pairs(world, ref, n_pairs, judges, draw) for draw in draws]
+pairs = Pairs.cat(parts)
+three = as_text(pairs[torch.arange(3)], world)
+better, worse = pairs.chosen, pairs.rejected
+gap = gold[better.prompt, better.response] - gold[worse.prompt, worse.response]
+display(three.assign(gap=gap[:3].tolist()).round(2))
+say(f"In {(gap < 0).double().mean():.0%} of all pairs the gap is negative.")
 
 # %% [markdown]
-# ## The objective, in the symbols of the code
+# ## The objective, step by step
 #
-# All three losses read a pair through one number, D = log π(y_c)/π_ref(y_c)
-# − log π(y_r)/π_ref(y_r), in nats: DPO's −log σ(βD), IPO's (D − 1/(2τ))²
-# and the hinge max(0, 1 − βD), which is SLiC's with the reference kept. The
-# family is E[g(D)], with g convex.
+# 1. DPO fits $D = \log\frac{\pi(y_c)}{\pi_{\text{ref}}(y_c)} -
+#    \log\frac{\pi(y_r)}{\pi_{\text{ref}}(y_r)}$ by the loss
+#    $-\log\sigma(\beta D)$.
+# 2. With the implicit reward $\hat r = \beta\log(\pi/\pi_{\text{ref}})$ this
+#    is $-\log\sigma(\hat r(y_c) - \hat r(y_r))$: the loss of a reward model
+#    (lesson 10), fitted to these pairs.
+# 3. Solve the definition of $\hat r$ for the policy:
+#    $\pi = \pi_{\text{ref}}\,e^{\hat r/\beta}$. This is the exact optimum of
+#    $\hat r$ (lesson 01, with $Z = 1$).
+# 4. So every policy is the perfect optimiser of its own implicit reward. Who
+#    fits $\pi$ to pairs fits a proxy $\hat r$ and optimises it at once.
+# 5. Lesson 11: let a fixed proxy be optimised harder, $\pi_\eta \propto
+#    \pi_{\text{ref}}\,e^{\eta\hat r}$. Gold $g$ then moves by
+#    $\frac{d}{d\eta}E_{\pi_\eta}[g] = \text{Cov}_{\pi_\eta}(g, \hat r)$.
 #
-# And a reward model *is* there. Every policy is the optimum of its own
-# implicit reward r̂ = β log π/π_ref, exactly. Fitting π to pairs is fitting
-# r̂ to pairs, and its maximisation comes along unasked. Tilt π_ref by a fixed
-# r̂, π ∝ π_ref e^{r̂/β}, and lower β:
-#
-# $$\frac{d\,E_\pi[r]}{d(1/\beta)} = \mathrm{Cov}_\pi(r, \hat r).$$
-#
-# Gold falls once gold and implicit reward disagree *under π*. Gao et al.
-# (2023) describe such paths, with d = √KL(π‖π_ref) and the gain R in gold,
-# by
-#
-# $$R(d) = d\,(\alpha - \beta_c \log d),$$
-#
-# which peaks at d = exp(α/β_c − 1). (β_c is the law's, no KL weight.)
+# Gold falls where gold and the implicit reward disagree *under the policy of
+# that moment*, exactly as with a separate reward model. What differs is that
+# $\hat r$ itself changes during training. By hand we shall see how.
 
 # %%
-display(teach.show(overoptimisation_fit.fit), teach.show(hinge.link))
+display(teach.show(dpo.link), teach.show(dpo.weight))
 
 # %% [markdown]
-# ## By hand, on four responses
+# ## By hand, on four reviews
 #
-# Nine labels. Against `dull`, two good reviews won three times out of four.
-# And once, a slip of the pen: `not fun` beat `very good`. π is a table of
-# four logits, moved by plain gradient descent.
+# There are nine labels. Against `dull`, each of two good reviews won three
+# times out of four. And once there was a slip of the pen: `not fun` beat
+# `very good`, and nobody ever compared these two again.
+#
+# The policy is a table of four logits $z$. In a difference of two
+# log-probabilities the normaliser of the softmax cancels, so
+# $D = (z_c - z_r) - (q_c - q_r)$, where $q$ is $\log\pi_{\text{ref}}$. The
+# gradient step raises $z_c$ and lowers $z_r$, both by
+# $\beta\,\sigma(-\beta D)$ times the share of the label.
 
 # %%
 texts = ["good", "very good", "dull", "not fun"]
-four = torch.tensor([world.index(text) for text in texts])
-q, r = ref[0, four].log_softmax(-1), world.gold[0, four]
-labels = ((1, 2, 3), (2, 1, 1), (0, 2, 3), (2, 0, 1), (3, 1, 1))
-win, lose, times = torch.tensor(labels).T  # winner, loser, how often
-share, real = times / times.sum(), torch.ones(len(win), 1).bool()
-pd.DataFrame({"gold": r, "π_ref": q.exp()}, index=texts).round(3)
+four = [world.index(text) for text in texts]
+q, worth = ref[0, four].log_softmax(-1).numpy(), gold[0, four].numpy()
+winner, loser = np.array([1, 2, 0, 2, 3]), np.array([2, 1, 2, 0, 1])
+times, price = np.array([3, 1, 3, 1, 1]), 0.5  # price is β
+
+
+def pushes(z):
+    D = (z[winner] - z[loser]) - (q[winner] - q[loser])
+    push = times / 9 * price / (1 + np.exp(price * D))
+    return np.bincount(winner, push, 4) - np.bincount(loser, push, 4)
 
 
 # %%
-def descend(module, cfg, rate):
-    z, old, rows = q.clone().requires_grad_(), q[:, None], []
-    for _ in range(1001):
-        lp = z.log_softmax(-1)[:, None]
-        batch = PairLogps(lp[win], lp[lose], old[win], old[lose], real, real)
-        loss = (share * module.loss(batch, cfg)).sum()
-        rows.append((loss.item(), *lp[:, 0].exp().tolist()))
-        z = z - rate * torch.autograd.grad(loss, z)[0]
-        z = z.detach().requires_grad_()
-    walk = pd.DataFrame(rows, columns=["loss", *texts])
-    return walk.assign(gold=walk[texts] @ r.numpy())
+def walk(move):
+    logits = [q]
+    for _ in range(1000):
+        logits.append(logits[-1] + move(logits[-1]))
+    return np.array(logits)
 
+
+z = walk(pushes)
+probability = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+gold_by_hand = probability @ worth
 
 # %%
-hand = descend(dpo, dpo.Config(beta=0.5), 1.0)
-calm = descend(ipo, ipo.Config(tau=0.5), 0.1)
-marks = [0, 3, 10, 30, 100, 300, 1000]
-pd.concat({"DPO": hand.loc[marks], "IPO": calm.loc[marks]}).round(3)
+D = (z[:, winner] - z[:, loser]) - (q[winner] - q[loser])
+loss = np.log1p(np.exp(-price * D)) @ times / 9
+table = pd.DataFrame(probability, columns=texts)
+table["D of very good ≻ dull"], table["D of the slip"] = D[:, 0], D[:, 4]
+table["loss"], table["gold"] = loss, gold_by_hand
+say(f"The gold of the four is {', '.join(f'{x:+.2f}' for x in worth)}.")
+table.loc[[0, 3, 10, 30, 100, 300, 1000]].round(3)
+
+# %%
+# The same walk with the gradient of the library's loss.
+def library(z):
+    logits = torch.tensor(z, requires_grad=True)
+    now, real = logits.log_softmax(-1)[:, None], torch.ones(5, 1).bool()
+    old = torch.tensor(q)[:, None]
+    sides = now[winner], now[loser], old[winner], old[loser]
+    each = dpo.loss(PairLogps(*sides, real, real), dpo.Config(beta=price))
+    total = (torch.tensor(times / 9) * each).sum()
+    return -torch.autograd.grad(total, logits)[0].numpy()
+
+
+assert np.allclose(walk(library), z)
 
 # %% [markdown]
-# Read the DPO rows from the top. First the four majority pairs act, and gold
-# rises. They are *contested*: at σ(βD) = 3/4 their two sides balance and the
-# push is gone. The slip is contested by nobody, so its D grows for ever, and
-# a thousand steps later nearly everything is `not fun`. The loss fell
-# throughout.
+# Read the table from the top. First the labels about `dull` act, and
+# gold rises. These pairs are *contested*: three labels pull one way and one
+# the other, and at $\sigma(\beta D) = 3/4$ they balance. The push is gone.
+# The slip is contested by nobody. Nothing stops its $D$, which grows for
+# ever, if slowly, and in the end nearly everything is `not fun`. The loss
+# fell at every step.
 #
-# IPO asks the same pair for D = 1/(2τ) and no more. Its gold also rises and
-# falls, a little.
-#
-# ## The instrument's null
-#
-# A hump is easily made by the instrument. On the exact path of the *gold*
-# reward, π*_β with β falling, gold cannot fall. What does the fit say there?
-
-# %%
-levels = (30 * (0.05 / 30) ** torch.linspace(0, 1, 41).double()).tolist()
-null = direct_alignment_fit.null_path(ref, world.gold, levels)
-null_fit = direct_alignment_fit.scaling(null, start)
-keep = ["alpha", "beta", "rmse", "rmse_quadratic", "hump", "drop"]
-null_fit[keep].round(3)
-
-# %% [markdown]
-# No drop, and no hump within the data: the law rises throughout. But compare
-# the two errors. The law fits far better than a quadratic in KL *where
-# nothing is overoptimised*: gain starts like √KL, which no polynomial in KL
-# can do. A small RMSE is evidence for that start, not for a hump.
+# So the order of events is: first what many labels agree on, then what single
+# labels happen to say. The turn of gold lies between the two.
 #
 # ## Train
 #
-# Three losses, three β, all seeds. A stack needs no equal settings: a Config
-# may hold one β for every row of the batch, so each loss is one model of
-# β × seeds members.
+# All seeds at once, each with pairs of its own. The settings were chosen on
+# other seeds.
 
 # %%
-gold = measure.Tracker(world, ref, gold=world.gold)
+margins = implicit_reward.PairTracker(
+    pairs, pairs.reference_logps(reference), beta=1.0
+)
+measures = exact.Tracker(world, ref, gold=gold), margins
 
 
-def train(module, cfg, data=pairs, base=reference, law=gold, copies=seeds):
-    nats = implicit_reward.PairTracker(data, data.reference_logps(base), 1.0)
+def train(method, cfg):
     return offline.fit(
-        base.copies(copies), base, data, module, cfg, steps=steps, lr=lr,
-        batch_size=size, seed=SEED, measures=(law, nats), every=steps // 8,
-    ).metrics.assign(method=module.card.key, beta=main)  # fmt: skip
+        reference.copies(size.seeds), reference, pairs, method, cfg,
+        steps=size.steps, lr=3e-3, batch_size=16, seed=SEED,
+        measures=measures, every=max(1, size.steps // 16),
+    )
 
 
-# %%
-held = torch.tensor(betas).repeat_interleave(seeds * size)
-stack, parts = Pairs.cat([pairs] * len(betas)), []
-for module in (dpo, ipo, hinge):
-    part = train(module, module.Config(held), stack, copies=len(held) // size)
-    place, part["seed"] = part.seed - SEED, SEED + (part.seed - SEED) % seeds
-    parts.append(part.assign(beta=[betas[i] for i in place // seeds]))
-grid = pd.concat(parts, ignore_index=True)
-plain = grid[(grid.method == "dpo") & (grid.beta == main)]
+run = train(dpo, dpo.Config(beta=beta))
+curves = run.metrics.assign(proxy=beta * run.metrics.margin)
 
 # %% [markdown]
-# ## The signature views
+# ## The hump
 #
-# The view of lesson 11, at the smallest β. Gold is what is meant. The proxy
-# is what a loss of pairs can see: β times D of the training pairs, the
-# implicit reward by which chosen responses lead.
+# Every thin line is one run, drawn against its own KL; the bold lines are
+# their medians. The *proxy* is what the loss can see: the margin of the
+# implicit reward, $\beta D$, over the training pairs. No policy lies above
+# the dashed frontier of lesson 01. The second picture asks whether the loss
+# gives a warning.
 
 # %%
-fits, charts, wide = {}, [], grid[grid.beta == low]
-for name, one in wide.groupby("method", sort=False):
-    root = one.kl.clip(lower=0) ** 0.5
-    fits[name] = overoptimisation_fit.fit(root, one.gold, "rl", start=start)
-    charts += views.overoptimisation(
-        one.assign(proxy=low * one.margin, curve=name), caption="-",
-        laws={"R(d)": fits[name]}, start=start,
-        exact=null[null.kl < one.kl.max()], title=name,
-    ).panels.charts  # fmt: skip
+mean = curves.groupby("step").mean()
+top, end = mean.gold.idxmax(), mean.index[-1]
+best = solutions.frontier(ref, gold, gold, np.geomspace(20, 0.02, 60))
+views.overoptimisation(
+    curves, exact=best[best.kl < curves.kl.max()],
+    title="DPO: the proxy rises, gold does not",
+    caption=f"Mean gold is highest at step {top}, with {mean.gold[top]:.2f}; "
+    f"at step {end} it is {mean.gold[end]:.2f}, while the proxy has risen "
+    f"from {mean.proxy[top]:.2f} to {mean.proxy[end]:.2f}.",
+)
 
 # %%
-tops = [f"{k} at {v.peak[0]:.2f} √nats" for k, v in fits.items() if v.hump]
-views.Fig(
-    views.Panels(charts),
-    f"At β = {low} the fitted law has its peak inside the data for "
-    f"{len(tops)} of {len(fits)} losses ({', '.join(tops)}).",
-    grid[["method", "beta", "seed", "step", "kl", "gold"]],
-)  # fmt: skip
+seen = curves[curves.step > 0]
+warned = seen.groupby("step").loss.mean()
+at_top = warned[warned.index >= top].iloc[0]
+views.training_curves(
+    seen, {"gold": "gold (reward units)", "loss": "training loss (nats)"},
+    spread="interval",
+    caption=f"From step {top} to step {end} the loss goes from {at_top:.2f} "
+    f"to {warned.iloc[-1]:.2f} and gold from {mean.gold[top]:.2f} to "
+    f"{mean.gold[end]:.2f}.",
+)
 
 # %% [markdown]
-# ### A fall, and how not to be fooled
+# ## A fall, and how not to be fooled
 #
 # The highest of many noisy values lies above the last one even where nothing
-# falls. So let the *other* seeds choose where the peak is, then ask this
-# seed what it lost from there to the end of its widest run (smallest β). If
-# gold does not fall, that number is zero or below on average.
-
+# falls: choose the maximum, and you choose a lucky moment. So let the *other*
+# seeds choose the step of the peak. Then read this seed there, and subtract
+# its gold at the end. Without a fall this number is zero on average.
 
 # %%
-def fall(frame):
-    table = frame.pivot_table("gold", ["beta", "step"], "seed")
-    end = table.loc[frame.beta.min()].iloc[-1]
-    tops = {s: table.drop(columns=s).mean(axis=1).idxmax() for s in table}
-    return pd.Series({s: table.loc[at, s] - end[s] for s, at in tops.items()})
-
-
-falls = {k: fall(f) for k, f in grid.groupby("method", sort=False)}
-fitted = direct_alignment_fit.scaling(grid, start, ("method", "seed"))
-fitted["fall"] = pd.concat(falls).to_numpy()
-fitted.groupby("method", sort=False)[[*keep, "fall"]].mean().round(3)
+fall = direct_alignment_fit.later_fall(curves)
+lucky = curves.groupby("seed").gold.agg(lambda g: g.max() - g.iloc[-1])
+both = pd.DataFrame({"own maximum": lucky, "others choose": fall})
+display(both.round(2).T.assign(mean=both.mean().round(2)))
 
 # %% [markdown]
-# One fit a seed over its runs of all β, then means over seeds. `hump` is the
-# share of seeds whose law peaks inside the data, `drop` the naive maximum
-# minus the value at the largest KL, `fall` the careful one.
+# ## The reward model inside
 #
-# ## Size of the model
-#
-# Three decoders, each fine-tuned on the corpus by one short recipe, then DPO
-# on the *same* pairs. Each has its own π_ref, so KL and start are its own.
-# One step size for all: a wider network goes further with it, which counts
-# against the large ones.
+# Take the trained policy of one seed and read its implicit reward off all
+# 585 reviews of each prompt. It is a proxy like those of lesson 11. Optimise
+# it lightly, at a large $\beta$, or hard, at a small one. At the $\beta$ of
+# the training (the dashed line) the optimum *is* the trained policy. In a
+# live notebook a slider moves the line.
 
 # %%
-corpus = Responses.of(world.corpus(20_000, generator(SEED, "corpus")))
-sizes = {}
-for width in (16, 32, 64):
-    base = tiny.decoder(world.vocab, width=width, seed=SEED)
-    how = {"steps": 2 * steps, "batch_size": 64, "lr": lr, "decay": True}
-    offline.fit(base, None, corpus, sft, sft.Config(), seed=SEED, **how)
-    own = base.requires_grad_(False).response_logps(world)
-    law = measure.Tracker(world, own, gold=world.gold)
-    sizes[width] = train(dpo, dpo.Config(main), base=base, law=law)
-
-
-# %%
-def ends(runs, x):
-    last = {k: f[f.step == steps].set_index("seed") for k, f in runs.items()}
-    last = {k: f.assign(fall=fall(runs[k])) for k, f in last.items()}
-    return pd.concat(last, names=[x])
-
-
-by_width = ends(sizes, "width")
-lost, nats = (by_width[k].groupby("width").mean() for k in ("fall", "kl"))
-views.sweep(
-    by_width.reset_index(), "width", log_x=True,
-    y={"fall": "gold lost (reward units)", "kl": "KL(π‖own π_ref) (nats)"},
-    caption=f"Width 16 loses {lost[16]:.2f} after its peak, width 64 "
-    f"{lost[64]:.2f}; they end at {nats[16]:.2f} and {nats[64]:.2f} nats.",
-)  # fmt: skip
+worst = int(fall.to_numpy().argmax())
+trained = exact.response_logps(run.policy, world)[worst]
+inside = beta * (trained - ref)
+again = solutions.optimal_policy(ref, inside, beta)
+assert torch.allclose(again, trained, atol=1e-6)
+peak_explorer(world, ref, inside, beta=beta)
 
 # %% [markdown]
-# ## Size of the data
+# The bars are the reviews that this policy likes best, with their gold. Where
+# the covariance is below zero, whoever had optimised this same implicit
+# reward less hard would have more gold. That is lesson 11 once more.
 #
-# The same number of steps on more pairs: fewer epochs.
-
-# %%
-data = {n: train(dpo, dpo.Config(main), collect(n)) for n in more}
-by_n = ends({few: plain} | data, "pairs")
-by_n.groupby("pairs")[["loss", "margin", "kl", "gold", "fall"]].mean().round(2)
-
-# %% [markdown]
-# ## Three repairs
+# ## Two remedies
 #
-# * **RPO** adds −η log π(y_c)/|y_c|: the chosen response is imitated too.
-# * **VPO** asks for the reward that fits the labels *and* promises little:
-#   L_BT + αJ*, where J*(r̂) = max_π E_π[r̂] − β KL. Shift r̂ so that its mean
-#   over the chosen responses is 0; then J* = −β E[log π(y_c)/π_ref(y_c)].
-#   So **pessimism (s = −1) is an SFT term**, and s = +1 is optimism.
-# * **χPO** replaces log u by u + log u, u = π/π_ref, within the margin.
-#
-# RPO's "cumulative" form and pessimistic VPO are one loss up to a constant,
-# −ηβ log π_ref(y_c). Both on five random pairs, and what no gradient sees:
+# * **IPO** (identity preference optimisation, lesson 21) asks each pair for
+#   $D = 1/(2\tau)$ and no more, so an uncontested slip cannot grow for ever.
+# * **RPO** (regularised preference optimisation) adds an SFT term,
+#   $-\eta\,\log\pi(y_c)/|y_c|$: the chosen response is imitated as well, and
+#   the policy cannot leave the data.
 
 # %%
-lp = torch.rand(4, 5, 3, generator=generator(SEED, "logps")).double().log()
-batch = PairLogps(*lp, *torch.ones(2, 5, 3).bool())
-summed = rpo.loss(batch, rpo.Config(main, eta=0.7))
-pessimist = vpo.loss(batch, vpo.Config(main, alpha=0.7))
-constant = -0.7 * main * batch.ref_chosen.sum(-1)
-display(teach.show(rpo.anchor), teach.show(vpo.calibration_term))
-pd.DataFrame({"RPO": summed, "VPO": pessimist, "constant": constant}).round(4)
+display(teach.show(rpo.anchor))
+average = rpo.Config(beta, eta=0.2, reduce="mean", times_beta=False)
+others = {"IPO": (ipo, ipo.Config(tau=beta)), "RPO": (rpo, average)}
+runs = {"DPO": curves}
+runs |= {name: train(*how).metrics for name, how in others.items()}
+falls = pd.DataFrame(
+    {k: direct_alignment_fit.later_fall(one) for k, one in runs.items()}
+)
 
 # %%
-average = rpo.Config(main, eta=0.2, reduce="mean", times_beta=False)
-repairs = {"dpo": plain, "rpo": train(rpo, average)}
-repairs["vpo"] = train(vpo, vpo.Config(main, alpha=1.0))
-repairs["chipo"] = train(chipo, chipo.Config(main))
-fixed = ends(repairs, "loss_is")
-mean = fixed.groupby("loss_is", sort=False).mean(numeric_only=True)
-mean["peak"] = [f.groupby("step").gold.mean().max() for f in repairs.values()]
-
-# %%
-shown = {"gold": "gold (reward units)", "chosen": "log π/π_ref, chosen (nats)"}
+joined = pd.concat([one.assign(loss_is=k) for k, one in runs.items()])
+tops = joined.groupby(["loss_is", "step"]).gold.mean().groupby("loss_is").max()
 views.training_curves(
-    pd.concat(repairs.values()), shown, by="method",
-    caption="Highest mean gold: "
-    f"{', '.join(f'{k} {v:.2f}' for k, v in mean.peak.items())}; the chosen "
-    f"responses end at {mean.chosen['dpo']:+.1f} nats with DPO and at "
-    f"{mean.chosen['rpo']:+.1f} with RPO.",
-)  # fmt: skip
+    joined, {"gold": "gold (reward units)"}, title="Three losses",
+    by="loss_is", spread="interval",
+    caption="From its peak to the end gold falls by "
+    + ", ".join(f"{falls[k].mean():.2f} ({k})" for k in runs)
+    + "; the highest mean gold is "
+    + ", ".join(f"{tops[k]:+.2f} ({k})" for k in runs) + ".",
+)
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
-# The frontier is the most gold that any policy has at a given KL. The gap to
-# it at the end is what few and wrong labels cost and staying too long
-# together; `fall` is what staying cost in gold. Falling little is no merit
-# by itself: π_ref does not fall at all. Read each fall beside its peak.
+# The frontier gap is the gold that the best policy of the same KL would have
+# more. It holds the cost of few and wrong labels together with the cost of
+# staying too long. Falling little is no merit by itself: $\pi_{\text{ref}}$
+# does not fall at all. So read each fall beside its peak.
+#
+# IPO falls as well. Its target stops each pair, but three labels in ten are
+# wrong, and each of them is followed up to its target.
 
 # %%
-mean[["peak", "fall", "gold", "kl", "frontier_gap"]].round(2)
+ends = joined[joined.step == size.steps].groupby("loss_is", sort=False)
+ends = ends[["gold", "kl", "chosen", "frontier_gap"]].mean()
+ends.insert(0, "peak", tops)
+ends.assign(fall=falls.mean()).round(2)
 
 # %% [markdown]
-# ## Break it: optimism offline
+# ## Break it: the sign of the SFT term
 #
-# Mistake (2) of VPO's docstring: the sign. α = 1 as above, s = +1.
+# Mistake (4) of RPO adds $+\eta\log\pi(y_c)/|y_c|$. It is a single character.
+# To punish what the data praise has a name, *optimism*: whatever the data do
+# not contain is promised to be better.
 
 # %%
-wrong = method(card=vpo.card, loss=vpo.mistakes["2 wrong sign"])
-broken = train(wrong, vpo.Config(main, alpha=1.0))
-signs = {"dpo": plain, "s = +1": broken, "s = −1": repairs["vpo"]}
-end = ends(signs, "sign")
+wrong = SimpleNamespace(card=rpo.card, loss=rpo.mistakes["4 wrong sign"])
+broken = train(wrong, average).metrics
+signs = {"RPO": runs["RPO"], "wrong sign": broken}
+signs = pd.concat([one.assign(sign=k) for k, one in signs.items()])
+ended = signs[signs.step == size.steps].groupby("sign").mean()
 views.training_curves(
-    pd.concat([run.assign(method=k) for k, run in signs.items()]), shown,
-    by="method", caption="With s = +1 the chosen responses end at "
-    f"{end.chosen['s = +1'].mean():+.1f} nats and gold at "
-    f"{end.gold['s = +1'].mean():.2f}; with s = −1 at "
-    f"{end.chosen['s = −1'].mean():+.1f} and {end.gold['s = −1'].mean():.2f}.",
-)  # fmt: skip
+    signs, by="sign", zero=True,
+    columns={"chosen": "log π/π_ref of the chosen (nats)"},
+    caption="The chosen responses end at "
+    f"{ended.chosen['RPO']:+.1f} nats with RPO and at "
+    f"{ended.chosen['wrong sign']:+.1f} with the wrong sign; gold at "
+    f"{ended.gold['RPO']:.2f} and {ended.gold['wrong sign']:.2f}.",
+)
 
 # %% [markdown]
-# **Its signature.** The chosen responses become *less* likely from the first
-# step on, although the loss calls them better. Online, where new pairs
-# correct a mistaken promise, this sign explores; offline nothing ever
-# contradicts it.
-
-# %% [markdown]
-# ## Claims
+# **Its signature.** The chosen responses become less likely from the first
+# step on, without end, although the loss calls them better. Nothing in fixed
+# data ever contradicts a promise about responses that the data do not hold.
 #
-# The paper trains decoders of 1 to 7 billion parameters for one epoch on 92
-# thousand pairs, one seed each. Here the decoders are tiny, the pairs few
-# and read many times, and every seed draws its own, so intervals are wide.
+# ## Answers and claims
+#
+# The claims were made for models of billions of parameters, trained for one
+# or a few passes. Here the model is tiny and the pairs are read many times.
 
 # %%
-DAA, RPO = "Rafailov et al. 2024 (2406.02900)", "Liu et al. 2024 (2405.16436)"
-VPO, CHI = "Cen et al. 2024 (2405.19320)", "Huang et al. 2024 (2407.13399)"
-
-
-def claims(*rows, out=OUT or None, **kind):
-    where = f"reviews, {few} pairs, flip 0.2, {steps} × {size}, lr {lr}"
-    names = "statement", "key", "paper", "effect", "expected", "unit"
-    for row in rows:
-        told = dict(zip(names, row, strict=True)) | kind
-        teach.claim(**told, setting="" if kind else where, out=out)
-
-
-# %%
-up, unit = "positive", "reward units"
-ratio = (fitted.rmse / fitted.rmse_quadratic).groupby(fitted.seed).mean()
-claims(
-    *((f"Gold falls after its peak: {k} (peak chosen by other seeds).",
-       f"hump-{k}", DAA, lost, up, unit) for k, lost in falls.items()),
-    ("IPO falls less than DPO at the same β.",
-     "ipo-below-dpo", DAA, falls["dpo"] - falls["ipo"], up, unit),
-    ("IPO falls less than the hinge (SLiC) at the same β.",
-     "ipo-below-hinge", DAA, falls["hinge"] - falls["ipo"], up, unit),
-    ("The law's RMSE is half that of a quadratic in KL, or less (≤ 0.6).",
-     "law-rmse", DAA, ratio, (0.0, 0.6), "ratio of RMSE"),
-)  # fmt: skip
+shape = {mean.index[0]: "falls from the start", end: "rises to the end"}
+less = falls.RPO.mean() < falls.DPO.mean()
+display(
+    teach.reveal(
+        "27-1", shape.get(top, "rises, then falls"),
+        f"mean gold starts at {mean.gold.iloc[0]:.2f}, is highest at step "
+        f"{top} with {mean.gold[top]:.2f}, and ends at {mean.gold[end]:.2f}.",
+    ),
+    teach.reveal(
+        "27-2", "falls" if warned.iloc[-1] < at_top else "does not fall",
+        f"it goes from {at_top:.2f} to {warned.iloc[-1]:.2f}: single labels "
+        "are learned by heart, wrong ones among them.",
+    ),
+    teach.reveal(
+        "27-3", "less" if less else "more",
+        f"it falls by {falls.RPO.mean():.2f} instead of "
+        f"{falls.DPO.mean():.2f}. But its peak is {tops['RPO']:+.2f}, that of "
+        f"DPO {tops['DPO']:+.2f}: RPO stays nearer to the reference.",
+    ),
+)
 
 # %%
-tops = wide.loc[wide.groupby(["method", "seed"]).gold.idxmax()]
-late = wide.pivot_table("loss", ["seed", "method"], "step")
-late = (late[steps] / late[steps // 2] - 1).groupby("seed").mean()
-claims(
-    (f"Wide runs (β = {low}) peak in the first quarter of training.",
-     "early-peak", DAA, tops.groupby("seed").step.mean() / steps, (0.0, 0.25),
-     "share of the steps"),
-    ("Their training loss falls in the second half.",
-     "loss-falls", DAA, late, "negative", "share of the loss"),
-)  # fmt: skip
+where = f"{n_pairs} pairs, flip {flip}, {size.steps} steps, one reference"
+judge = partial(
+    teach.claim, setting=where, out=OUT or None, unit="reward units",
+    paper="Rafailov et al. 2024 (2406.02900)",
+)
+for name in ("DPO", "IPO"):
+    judge(
+        key=f"hump-{name.lower()}", effect=falls[name], expected="positive",
+        statement=f"Gold falls after its peak with {name}.",
+        meaning="Overoptimisation needs no reward model.",
+    )
 
 # %%
-claims(
-    (f"Gold falls less with RPO than with DPO (β = {main}).",
-     "rpo-less", RPO, fixed.fall["dpo"] - fixed.fall["rpo"], up, unit),
-    (f"Gold falls less with pessimistic VPO than with DPO (β = {main}).",
-     "vpo-less", VPO, fixed.fall["dpo"] - fixed.fall["vpo"], up, unit),
-    (f"Gold falls less with χPO than with DPO (β = {main}).",
-     "chipo-less", CHI, fixed.fall["dpo"] - fixed.fall["chipo"], up, unit),
-    (f"DPO's chosen log-prob ends below the reference's (β = {main}).",
-     "dpo-chosen", RPO, fixed.chosen["dpo"], "negative", "nats"),
-    (f"RPO keeps the chosen log-prob above the reference's (β = {main}).",
-     "rpo-chosen", RPO, fixed.chosen["rpo"], up, "nats"),
-)  # fmt: skip
-
-# %%
-claims(
-    ("The larger decoder falls less (width 16 minus width 64).",
-     "larger", DAA, by_width.fall[16] - by_width.fall[64], up, unit),
-    (f"Optimism offline ends at less gold than pessimism (β = {main}).",
-     "optimism", VPO, end.gold["s = −1"] - end.gold["s = +1"], up, unit),
-    (f"More pairs, equal steps: DPO falls less (β = {main}).",
-     "more-pairs", "ours", by_n.fall[few] - by_n.fall[more[-1]], up, unit),
-)  # fmt: skip
-
-# %%
-off = (summed - pessimist - constant).tolist()
-claims(
-    ("On the exact gold path the instrument's drop is 0.",
-     "null", "a theorem", null_fit["drop"], "zero", unit),
-    ("RPO (cumulative) and pessimistic VPO differ by a constant.",
-     "rpo-is-vpo", VPO, off, "zero", "nats"),
-    kind="exact", tolerance=1e-9, must_hold=True,
-)  # fmt: skip
+half = curves.pivot(index="seed", columns="step", values="loss")
+change = half[size.steps] / half[size.steps // 2] - 1
+judge(
+    key="loss-falls", effect=change, expected="negative", unit="share",
+    statement="The loss of DPO falls in the second half of the training.",
+    meaning="The training loss gives no warning.",
+)
+judge(
+    key="rpo-less", effect=falls.DPO - falls.RPO, expected="positive",
+    paper="Liu et al. 2024 (2405.16436)",
+    statement="Gold falls less with RPO than with DPO.",
+    meaning="Imitating the chosen responses protects against the fall.",
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · RPO from memory** (●○○, 5 minutes). `cfg.eta`, `cfg.reduce`,
-# `cfg.times_beta`, `batch.chosen.logps(reduce)`. The check names the mistake.
+# `teach.hint("27-1")` gives a hint; a second call gives the next one.
+#
+# **27-1 · Read the table** (●○○, 5 minutes). In the walk by hand, which of
+# the four reviews has the highest probability at step 1000?
+
+# %%
+teach.answer("27-1", None)
+
+# %% tags=["solution"]
+teach.solution("27-1", table[texts].loc[1000].idxmax())
+
+# %% [markdown]
+# **27-2 · A contested pair** (●○○, 10 minutes). Nine of ten labels say that
+# $a$ is better than $b$, one says the opposite. $\beta = 0.5$. At which $D$
+# does the push of DPO vanish?
+
+# %%
+teach.answer("27-2", None)
+
+# %% tags=["solution"]
+teach.solution("27-2", np.log(9 / 1) / 0.5)
+
+# %% [markdown]
+# **27-3 · Bug hunt** (●●○, 15 minutes). With this "RPO" the KL stays small,
+# the chosen responses gain, and the margin hardly grows. One line is wrong.
+# Find it, and mend it until the check passes.
 
 
 # %%
-def my_rpo(batch, cfg):
-    raise NotImplementedError
-
-
-teach.check.rpo(my_rpo)
-
-
-# %% tags=["solution"]
-def solution(batch, cfg):
+def suspect(batch, cfg):
     weight = cfg.eta * (cfg.beta if cfg.times_beta else 1.0)
-    likelihood = batch.chosen.logps(cfg.reduce)
-    return dpo.link(batch.margin(), cfg) - weight * likelihood
+    imitate = batch.chosen.logps(cfg.reduce)
+    imitate = imitate + batch.rejected.logps(cfg.reduce)
+    return dpo.link(batch.margin(), cfg) - weight * imitate
 
 
-checked = teach.check.rpo(solution)
-checked
+teach.check.rpo(suspect)
 
-# %% [markdown]
-# **2 · Where is the peak?** (●●○, 10 minutes). Derive d = exp(α/β_c − 1) and
-# the height β_c d from R(d), and check both against `fits["dpo"].peak`.
 
 # %% tags=["solution"]
-# R' = α − β_c log d − β_c = 0 at log d = α/β_c − 1; there R = d·β_c.
-law = fits["dpo"]
-top = torch.tensor(law.alpha / law.beta - 1).exp().item()
-print(top, law.beta * top, law.peak)
+def mended(batch, cfg):
+    weight = cfg.eta * (cfg.beta if cfg.times_beta else 1.0)
+    imitate = batch.chosen.logps(cfg.reduce)  # the rejected was imitated too
+    return dpo.link(batch.margin(), cfg) - weight * imitate
+
+
+assert teach.check.rpo(mended).passed
 
 # %% [markdown]
-# **3 · Stop in time** (●●○, 10 minutes). Give every run a budget: stop at its
-# last checkpoint with KL ≤ k. Which k leaves most gold, for each loss? Could
-# you have chosen it without seeing gold?
-
-# %% tags=["solution"]
-rows = {}
-for budget in (0.25, 0.5, 1, 2, 4, 8):
-    inside = grid[grid.kl <= budget]
-    stopped = inside.groupby(["method", "beta", "seed"]).last()
-    rows[f"KL ≤ {budget}"] = stopped.groupby("method").gold.mean()
-pd.DataFrame(rows).round(2)
-
-# %% [markdown]
-# ## What must hold
-#
-# Identities and exact facts hold at every size; a verdict may be any of the
-# honest ones.
+# **27-4 · Stop in time** (●●○, 15 minutes). Give the walk by hand a budget:
+# stop at its last step with $\text{KL} \le k$, computed from `probability`
+# and `q`. Which $k$ of 0.05, 0.1, 0.2, 0.5 and 1 leaves the most gold? And
+# could you have chosen it without seeing gold?
 
 # %%
-assert hand.loss.is_monotonic_decreasing and checked.passed
-assert hand.gold.iloc[-1] < hand.gold[0] < hand.gold.max()
-assert min(grid.frontier_gap.min(), end.frontier_gap.min()) > -1e-6
+teach.answer("27-4", None)
+
+# %% tags=["solution"]
+nats = (probability * (np.log(probability) - q)).sum(1)
+budgets = (0.05, 0.1, 0.2, 0.5, 1.0)
+left = {k: gold_by_hand[np.flatnonzero(nats <= k)[-1]] for k in budgets}
+print({k: round(float(value), 3) for k, value in left.items()})
+teach.solution("27-4", max(left, key=left.get))
 
 # %% [markdown]
-# ## References and next
+# **27-5 · Contest the slip** (●●●, 20 minutes). Add labels
+# `very good` ≻ `not fun` to the nine. How many are needed at least, so that
+# the gold of the walk after 1000 steps is above its gold at the start?
+
+# %%
+teach.answer("27-5", None)
+
+# %% tags=["solution"]
+def ends_with(more):
+    who, whom = np.append(winner, 1), np.append(loser, 3)
+    share = np.append(times, more) / (9 + more)
+
+    def move(z):
+        gap = (z[who] - z[whom]) - (q[who] - q[whom])
+        each = share * price / (1 + np.exp(price * gap))
+        return np.bincount(who, each, 4) - np.bincount(whom, each, 4)
+
+    last = np.exp(walk(move)[-1])
+    return last / last.sum() @ worth
+
+
+print({more: round(float(ends_with(more)), 3) for more in range(4)})
+enough = [more for more in range(4) if ends_with(more) > gold_by_hand[0]]
+teach.solution("27-5", enough[0])
+
+# %% [markdown]
+# ## Recap
 #
-# * Rafailov et al. 2024, *Scaling laws for reward model overoptimization in
-#   direct alignment algorithms* (2406.02900).
-# * Gao et al. 2023, *Scaling laws for reward model overoptimization*
-#   (2210.10760).
-# * Liu et al. 2024, *Provably mitigating overoptimization in RLHF: your SFT
-#   loss is implicitly an adversarial regularizer* (2405.16436).
-# * Cen et al. 2024, *Value-incentivized preference optimization*
-#   (2405.19320).
-# * Huang et al. 2024, *Correcting the mythos of KL-regularization*
-#   (2407.13399).
+# * Every policy is the exact optimum of its own implicit reward, so DPO fits
+#   a proxy and optimises it at once.
+# * First the labels act that agree with each other, and gold rises. Then
+#   single labels act that nobody contests, and gold falls.
+# * The training loss falls all the while and gives no warning.
+# * A maximum of noisy values is lucky: let other seeds choose the peak.
+# * An SFT term keeps the policy near the data. It falls less, from a lower
+#   peak.
 #
+# ## References
+#
+# * [Rafailov et al. 2024](https://arxiv.org/abs/2406.02900), *Scaling laws
+#   for reward model overoptimization in direct alignment algorithms*.
+# * [Gao et al. 2023](https://arxiv.org/abs/2210.10760), *Scaling laws for
+#   reward model overoptimization*.
+# * [Liu et al. 2024](https://arxiv.org/abs/2405.16436), *Provably mitigating
+#   overoptimization in RLHF: your SFT loss is implicitly an adversarial
+#   regularizer*: RPO.
+#
+# Study **27a** fits a scaling law to the hump and asks what the size of the
+# model and the data do; study **26c** compares RPO with its relatives.
 # Next: **28 · Lists and scores**. A pair is the shortest list.

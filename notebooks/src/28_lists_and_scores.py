@@ -3,25 +3,29 @@
 #   workbench:
 #     title: "28 · Lists and scores"
 #     part: offline
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: elective
+#     needs: ["01", "20", "21"]
+#     minutes: 90
+#     budget_s: {ci: 30, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 28 · Lists and scores: what is left once the scale is known?
+# # 28 · Lists and scores: how many different losses are there?
 #
-# **The claim in one sentence.** With scores in place of comparisons the
-# losses of this lesson fall into two families, one that matches a softmax
-# and one that regresses differences; both rest at π*_β whoever drew the
-# responses, and most of their names are settings of one another.
+# **The idea in one sentence.** If a reward model has scored the responses of
+# a prompt, nothing is unknown but one constant per prompt, and there are two
+# ways not to see a constant: compare two softmax distributions, or compare
+# differences.
 #
 # After this lesson you can
 #
-# * say which two listwise losses are one, and with which factor;
-# * tell a contrastive gradient from an off-policy one with a baseline;
-# * predict which losses survive bad data, and why;
-# * choose between a longer list and more lists.
+# * derive both families of losses from $\pi^*_\beta$ in a few lines;
+# * tell from their gradients which published losses are one loss;
+# * say why the responses may come from anybody;
+# * recognise a policy gradient that was applied to foreign data.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 01 (the exact optimum), 20 (DPO) and 21 (links). About
+# 90 minutes. Unknown words stand in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -32,628 +36,530 @@ OUT = ""
 
 # %%
 from dataclasses import replace
-from types import SimpleNamespace as namespace
+from functools import partial
+from types import SimpleNamespace
 
-import pandas as pd
-import torch
-from IPython.display import display
-
-from workbench import teach, views
 from workbench.catalogue import methods
-from workbench.core.seeds import generator
-from workbench.core.tokens import Tokens
 from workbench.feedback.kinds.lists import ListLogps, Lists, sample_lists
-from workbench.feedback.kinds.scored import ValuedResponses
+from workbench.lesson import *
+from workbench.measure import expected_descent
+from workbench.measure.list_pushes import angles, of_lists
+from workbench.methods.direct.links import dpo, ipo
+from workbench.methods.direct.lists import copg, infonca
+from workbench.views.angle_table import angle_table
 
-# %%
-from workbench.loops import offline
-from workbench.measure import exact as measure
-from workbench.methods.direct.lists import (
-    adpo,
-    brain,
-    copg,
-    infonca,
-    lipo,
-    pro,
+size = sizes(
+    PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 160, 1000),
+    descent=(400, 4000, 8000),
 )
-from workbench.models import tiny
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
-
-seeds, steps, epochs = {"ci": (2, 4, 1), "lecture": (SEEDS, 40, 100),
-    "figure": (2 * SEEDS, 400, 100)}[PROFILE]  # fmt: skip
-b, n = 0.5, 32 * steps  # β everywhere; scored responses a seed
-zoo, world = namespace(**methods()), Reviews(3)  # all methods, by name
+beta, budget = 0.5, 32  # reward units per nat; scored responses per step
+world, named = Reviews(3), SimpleNamespace(**methods())
 reference = tiny.reference(world, DEVICE)
+ref = reference.response_logps(world).detach()
 
 # %% [markdown]
 # ## The question
 #
-# A reward model has scored every response. You may show a loss two responses
-# at a time, or eight; you may show it the scores, or only their order. The
-# number of scored responses is the same.
-#
-# **Write down a prediction.** Which losses gain from longer lists: one that
-# reads the scores through a softmax, one that reads only the order, one that
-# weighs each pair by its place in the ranking? And which of them still aim
-# at π*_β if the responses were not drawn from π_ref?
-#
+# In lesson 20 an annotator said which of two responses is better. Now a
+# reward model gives a *score* to each response of a list. Six losses for such
+# data were published within two years, each with a name of its own: InfoNCA
+# (noise contrastive alignment), `dpo_rw` (DPO on rewards), ADPO (anchored
+# DPO), BRAIn (Bayesian reward-conditioned inference), CoPG (contrastive
+# policy gradient) and REBEL (regression to relative rewards). How many of
+# them differ? Write your predictions into `mine`.
+
+# %%
+display(
+    teach.predict(
+        "28-1",
+        "Losses that differ by a constant factor count as one. How many "
+        "different losses are the six?",
+        ["one", "two", "three or more"],
+    ),
+    teach.predict(
+        "28-2",
+        "The responses were not drawn from the reference. They come from "
+        "somebody who writes the worst response in eight cases of ten. Where "
+        "does CoPG end?",
+        ["at the same optimum", "elsewhere"],
+    ),
+    teach.predict(
+        "28-3",
+        "Each step reads 32 scored responses, as 16 lists of 2 or as 4 "
+        "lists of 8. With which lists does InfoNCA end nearer the optimum?",
+        ["lists of 2", "lists of 8"],
+    ),
+)
+views.pipeline(here="dpo")
+
+# %% [markdown]
 # ## Three data points
 #
-# The first three responses of one list of eight: one prompt, and for each
-# response its score and the log-probability of the law q′ that drew it.
+# A list is several responses to one prompt, each with its score $r$, here the
+# gold reward. The last column is the log-prob of the response under whoever
+# drew it, here the reference. We see the first three of a list of eight.
 
 
 # %%
-def stacked(kind, draw):
-    return kind.cat([draw(generator(SEED + s, "d")) for s in range(seeds)])
+def lists_of(length):
+    draws = [generator(SEED + i, "lists") for i in range(size.seeds)]
+    number = budget * size.steps // length
+    return Lists.cat(
+        [sample_lists(world, ref, number, length, draw) for draw in draws]
+    )
 
 
-ref = reference.response_logps(world).detach()
-
-
-def lists_of(K, noise=0.0):
-    how = (world, ref, n // K, K)
-    return stacked(Lists, lambda g: sample_lists(*how, g, noise=noise))
-
-
-lists = {K: lists_of(K) for K in (2, 4, 8)}
+lists = {length: lists_of(length) for length in (2, 8)}
+columns = {"score": lists[8].scores[0], "log-prob": lists[8].proposal[0]}
 said = [world.text(int(y)) for y in lists[8].tokens.response[:8]]
-some = {"score": lists[8].scores[0], "log q′": lists[8].proposal[0]}
-pd.DataFrame(some, index=said).head(3).round(3)
+pd.DataFrame(columns, index=said).head(3).round(3)
 
 # %% [markdown]
-# ## The objective, in the symbols of the code
+# ## The objective, step by step
 #
-# d_k = log π(y_k)/π_ref(y_k) for the K responses of a list, r_k their scores.
-# At π*_β, d = r/β − log Z. Within a list log Z is a constant, and there are
-# two ways not to see it.
+# 1. Write $d_k = \log\frac{\pi(y_k)}{\pi_{\text{ref}}(y_k)}$ for the log-ratio
+#    of the response $k$ of a list, and $r_k$ for its score.
+# 2. Lesson 01: the optimum has $d_k = r_k/\beta - \log Z$.
+# 3. Scores are known, so all that is unknown is $\log Z$, and within a list
+#    it is the same number for every $k$.
+# 4. *First way.* A softmax does not see a constant. Compare
+#    $p = \mathrm{softmax}(r/\beta)$ with $q = \mathrm{softmax}(d)$ by the
+#    cross-entropy $L = -\sum_k p_k\log q_k$. The push on $\log\pi(y_k)$ is
+#    $p_k - q_k$. This is InfoNCA.
+# 5. *Second way.* A difference does not see a constant. Let
+#    $R_k = r_k - \beta d_k$, the score after the price of the drift; at the
+#    optimum it is $\beta\log Z$ for all $k$. Regress:
+#    $L = \frac{1}{2\beta(K-1)}\sum_{i>j}(R_i - R_j)^2$ for lists of $K$. The
+#    push on $\log\pi(y_k)$ is $R_k$ less the mean $R$ of the others. This is
+#    CoPG.
 #
-# **Match a softmax** (InfoNCA, which ends at π*_{αβ}):
-#
-# $$L = -\sum_k p_k \log q_k,\qquad p = \mathrm{softmax}(r/\alpha),
-#   \quad q = \mathrm{softmax}(\beta d).$$
-#
-# The push on log π(y_k) is β(p_k − q_k).
-#
-# **Regress differences** (CoPG, which ends at π*_β):
-#
-# $$L = \frac{1}{2\beta(K-1)}\sum_{i>j}
-#   \left(r_i - r_j - \beta(d_i - d_j)\right)^2.$$
-#
-# With R_β = r − βd, the push on log π(y_k) is R_β(y_k) less the mean R_β of
-# its siblings: the gradient of RLOO, and no on-policy data is asked for.
-#
-# **Keep the order.** LiPO-λ weighs −log σ(β(d_i − d_j)) by Δ_ij, what a swap
-# would cost the ranking; list_mle asks for the ranking's Plackett–Luce
-# chance; PRO does so on mean log-probs, without a reference. At fixed scores
-# none of the three has a minimum: the margins want to be infinite.
-#
-# **Score one response.** wBC: −r log π. A-LoL: −A w log π, with
-# A = max(0, r − V(x)) and a clipped weight w.
+# In both, the push is zero at the optimum on *every single list*. No average
+# over lists is needed, so it does not matter who drew them.
 
 # %%
-display(teach.show(infonca.loss), teach.show(copg.loss), teach.show(lipo.loss))
+display(teach.show(infonca.loss), teach.show(copg.loss))
 
 # %% [markdown]
+# InfoNCA has two temperatures. They divide the scores ($\alpha$) and multiply
+# the log-ratios (its $\beta$), and only their product matters for the
+# optimum. We set them to $0.5$ and $1$, so that the product is our
+# $\beta = 0.5$. CoPG is shown in the form of its paper; opening the square
+# gives the same up to a constant.
+#
 # ## By hand: one list of four
 #
-# Four reviews, one token each. The policy has already moved by d.
+# Four reviews, one prompt. The policy has already moved by $d$.
 
 # %%
 texts = ["good", "very good", "dull", "not fun"]
-four = torch.tensor([world.index(text) for text in texts])
-r, start = world.gold[0, four], ref[0, four]
+places = torch.tensor([world.index(text) for text in texts])
+r, start = world.gold[0, places], ref[0, places].double()
 d = torch.tensor([0.9, -0.4, 0.3, -0.2]).double()
+p, q, R = (r / beta).softmax(-1), d.softmax(-1), r - beta * d
+others = (R.sum() - R) / 3
+hand = {"r": r, "d": d, "p": p, "q": q, "push: p − q": p - q, "R = r − βd": R}
+hand |= {"mean R of the others": others, "push: R − others": R - others}
+pd.DataFrame(hand, index=texts).T.round(3)
+
+
+# %%
+softmax, regress = (infonca, infonca.Config(1.0, beta)), copg.Config(beta)
 now = (start + d)[None, :, None]
 one = ListLogps(now, start[None, :, None], now < 0, r[None], start[None])
-p, q, R_β = (r / b).softmax(-1), d.softmax(-1), r - b * d
-hand = {"r": r, "d": d, "p": p, "q": q, "p − q": p - q, "R_β": R_β}
-hand["R_β − others"] = 4 / 3 * (R_β - R_β.mean())  # their mean
-pd.DataFrame(hand, index=texts).round(3)
-
-
-# %%
-def pushes(loss, cfg, batch):
-    live = batch.policy.detach().requires_grad_()
-    value = loss(replace(batch, policy=live), cfg).sum()
-    return -torch.autograd.grad(value, live)[0]
-
-
-nca, regress = infonca.Config(1.0, b), copg.Config(b)  # both end at π*_β
-same = (copg, lipo, zoo.list_mle, zoo.pair_logistic)
-losses = {m.card.key: (m, m.Config(b)) for m in same}
-losses |= {"infonca": (infonca, nca), "pro": (pro, pro.Config())}
-felt = {k: pushes(m.loss, c, one).flatten() for k, (m, c) in losses.items()}
-pd.DataFrame(felt, index=texts).T.round(3)
+assert torch.allclose(of_lists(*softmax, one)[0], p - q)
+assert torch.allclose(of_lists(copg, regress, one)[0], R - others)
 
 # %% [markdown]
-# Rows "infonca" and "copg" are the columns p − q and R_β − others above. All
-# rows but PRO's sum to 0: raising one response lowers its siblings. "Good" is
-# worse than "very good" and has moved up by 0.9 nats. Read off which losses
-# push it back because it has moved too far.
+# Both rows of pushes sum to zero: what one response gains, its siblings lose.
+# "Good" has moved up by 0.9 nats, and the two losses disagree about it.
+# InfoNCA compares shares: "good" should have the share $p$ of this list and
+# has more, so it is pushed back. CoPG compares with the average sibling, and
+# two siblings are much worse, so it is still pushed up, though less than
+# without the price of the drift. They agree only where both stop.
 #
+# ## By hand: a list of two, told only who won
+#
+# Take two responses, and let the margin be $D = d_1 - d_2$. With a hard target
+# $p = (1, 0)$ the first way pushes by $1 - q_1 = \sigma(-D)$: this is DPO.
+# With scores $\pm\frac14$ the second way pushes by $\frac12 - \beta D$: this
+# is IPO (identity preference optimisation) with $\tau = \beta$, times
+# $\beta/2$.
+
+# %%
+winner, D = torch.tensor([[1.0, 0.0]]).double(), d[0] - d[1]
+pair = [part[:, :2] for part in (one.policy, one.ref, one.mask)]
+target = infonca.Config(1.0, 1e-3)  # so sharp that the winner gets it all
+hard = of_lists(infonca, target, ListLogps(*pair, winner, winner))[0, 0]
+quarters = ListLogps(*pair, winner / 2 - 0.25, winner)
+soft = of_lists(copg, regress, quarters)[0, 0]
+assert torch.allclose(hard, dpo.weight(D, dpo.Config(1.0)))
+assert torch.allclose(soft, beta / 2 * ipo.weight(D, ipo.Config(beta)))
+print(f"D = {D:.2f}: the winner is pushed by {hard:.3f} and {soft:.3f}")
+
+# %% [markdown]
 # ## A family tree, in numbers
 #
-# Which names are one loss? Each row compares the pushes of two losses on
-# random lists, after the factor that theory gives. Losses of pairs see the
-# first two responses, of which the first has won.
-
-
-# %%
-def of_pair(link):
-    return lambda batch, cfg: link(-batch.logratio().diff()[:, 0], cfg)
-
-
-D = of_pair(zoo.dpo.link), zoo.dpo.Config(b)
-I = of_pair(zoo.ipo.link), zoo.ipo.Config(b)
-lot = ListLogps.example(generator(SEED, "tree"))
-lot = replace(lot, proposal=(lot.ref * lot.mask).sum(-1))  # q′ = π_ref
-win = torch.eye(2).double()[:1].expand(len(lot.policy), 2)  # scores 1, 0
-two = [v[:, :2] for v in (lot.policy, lot.ref, lot.mask)]
-won, quarter = (ListLogps(*two, r, r) for r in (win, win / 2 - 0.25))
+# Now all six, on 200 random lists of three that were drawn from the reference.
+# Put the pushes of a loss on all lists into one long vector. Two losses that
+# differ by a factor have vectors of the same direction: the angle is 0.
+# The last row is a loss that sees only the *order* of the scores: DPO on all
+# pairs of the list (`pair_logistic`).
 
 # %%
-forward, rebel = zoo.dpo_rw, zoo.rebel
-N, C, hard = (infonca.loss, nca), (copg.loss, regress), infonca.Config(b, 1e-3)
-tree = {
-    "infonca = dpo_rw": (lot, *N, forward.loss, forward.Config(1.0, b), 1),
-    "infonca = adpo": (lot, *N, adpo.loss, adpo.Config(1.0, b), 1),
-    "infonca = brain": (lot, *N, brain.loss, brain.Config(b), 1),
-    "infonca (2, hard) = dpo": (won, infonca.loss, hard, *D, 1),
-    "copg (±1/4) = β/2 ipo": (quarter, *C, *I, b / 2),
-    "rebel = 2β(K−1) copg": (lot, rebel.loss, rebel.Config(1 / b), *C, 4 * b),
-}
-
-# %%
-equal = {}
-for name, (batch, left, cfg, right, theirs, factor) in tree.items():
-    mine, other = pushes(left, cfg, batch), pushes(right, theirs, batch)
-    equal[name] = (mine - factor * other).norm().item() / mine.norm().item()
-pd.DataFrame({"relative difference": equal}).map("{:.1g}".format)
+drawn = ListLogps.example(generator(SEED, "tree"), batch=200)
+drawn = replace(drawn, proposal=(drawn.ref * drawn.mask).sum(-1))
+settings = {"infonca": softmax[1], "dpo_rw": named.dpo_rw.Config(1.0, beta)}
+settings["adpo"] = named.adpo.Config(1.0, beta)
+settings |= {"brain": named.brain.Config(beta), "copg": regress}
+settings["rebel"] = named.rebel.Config(1 / beta)
+settings["pair_logistic"] = named.pair_logistic.Config(beta)
+losses = {k: (getattr(named, k), cfg) for k, cfg in settings.items()}
+table = angles(losses, drawn)
+different = len(np.unique(table.iloc[:6, :6] < 1e-6, axis=0))
+angle_table(
+    table,
+    caption=f"The six losses of scores (1 to 6) fall into {different} groups "
+    f"with an angle of 0, {table.loc['infonca', 'copg']:.0f} degrees apart.",
+)
 
 # %% [markdown]
-# The softmax family is one loss under four names (BRAIn's where q′ = π_ref),
-# and at K = 2 with a hard target it is DPO. The regressions are the other
-# family; told only who won, they are IPO. On policy CoPG is RLOO: exercise 2.
+# The first four names are one softmax. They differ in where the temperatures
+# are written; BRAIn alone corrects for lists that were drawn from elsewhere.
+# CoPG and REBEL are one regression, which REBEL repeats in rounds (study 28b).
 #
-# ## Off policy: the bandit of the CoPG paper
+# ## Who drew the responses: three arms
 #
-# Three arms, R = (2.5, 2, 1), a uniform reference. The pairs come from two
-# laws that hardly try the best arm: 10⁴ pairs, batches of 512, 100 epochs,
-# Adam at 10⁻³. IPO gets Bradley–Terry labels of the same pairs. "pg" is
-# −(R_β − baseline) log π with the weight held constant, and takes no notice
-# of who drew the arm. **Predict** which baselines are harmless: 0, E_π[R] or
-# E_π[R_β]? (A batch is summed up by how often each of the nine ordered pairs,
-# winner first, came in it. The regret in J = E[R] − β KL(π‖π_ref) is
-# β KL(π‖π*).)
+# The smallest case can be solved without any sampling: three responses with
+# rewards 2.5, 2 and 1 and a uniform reference. The first response of each
+# pair is drawn with probabilities $(0.1, 0.2, 0.7)$, the second with
+# $(0.05, 0.05, 0.9)$: the worst one fills the data. We follow the *expected*
+# gradient over all nine pairs.
 
 # %%
-R, g = torch.tensor([2.5, 2.0, 1.0]).double(), generator(SEED, "bandit")
-flat, size = (R * 0).log_softmax(-1), 10_000
-star = solutions.optimal_policy(flat, R, b)
-laws = torch.tensor([[0.1, 0.2, 0.7], [0.05, 0.05, 0.9]]).double()
-x, y = (torch.multinomial(m, seeds * size, True, generator=g) for m in laws)
-wins = torch.rand(len(x), generator=g) < (R[x] - R[y]).sigmoid()
-code = torch.where(wins, 3 * x + y, 3 * y + x).view(seeds, size)
-arm = torch.cartesian_prod(torch.arange(3), torch.arange(3)).repeat(seeds, 1)
-
-
-# %%
-def pg(values):
-    def loss(batch, law):
-        earned = (batch.scores - b * batch.logratio()).detach()
-        base = (law.exp() * values(law)).sum(-1, keepdim=True).detach()
-        return -((earned - base) * batch.logps()).sum(-1)
-
-    return loss
-
-
-lines = {"copg": lambda q, p: C[0](q, C[1]), "ipo": lambda q, p: I[0](q, I[1])}
-lines |= {"pg, 0": pg(lambda p: 0 * p), "pg, E[R]": pg(lambda p: R)}
-lines["pg, E[R_β]"] = pg(lambda p: R - b * (p - flat))
-fixed = (flat[arm][..., None], arm[..., None] >= 0, R[arm], flat[arm])
-logits = torch.zeros(len(lines), seeds, 3).double().requires_grad_()
-optimizer, path = torch.optim.Adam([logits], lr=1e-3), [logits.detach() + 0]
-
-# %%
-for _ in range(epochs):
-    for rows in torch.randperm(size, generator=g).split(512):
-        came = torch.nn.functional.one_hot(code[:, rows], 9).double().mean(1)
-        ps = logits.log_softmax(-1).repeat_interleave(9, 1)
-        qs = [ListLogps(p.gather(1, arm)[..., None], *fixed) for p in ps]
-        costs = [lines[k](q, p) for k, q, p in zip(lines, qs, ps, strict=True)]
-        optimizer.zero_grad()
-        (torch.stack(costs) @ came.flatten()).sum().backward()
-        optimizer.step()
-    path.append(logits.detach() + 0)
-
-# %%
-walk = b * solutions.kl(torch.stack(path).log_softmax(-1), star)
-regret = pd.DataFrame(walk[-1].T, columns=list(lines))  # a row a seed
-walk, ends = pd.DataFrame(walk.mean(-1), columns=list(lines)), regret.mean()
-views.training_curves(
-    walk.rename_axis("epoch").reset_index().melt("epoch", value_name="regret"),
-    columns={"regret": "regret (reward units)"}, by="variable", x="epoch",
-    caption=f"Final regret: CoPG {ends['copg']:.4f}, pg with E[R_β] "
-    f"{ends['pg, E[R_β]']:.4f}, pg with E[R] {ends['pg, E[R]']:.4f}, IPO "
-    f"{ends['ipo']:.3f}, pg with 0 {ends['pg, 0']:.3f}.",
-)  # fmt: skip
+arms = torch.tensor([2.5, 2.0, 1.0]).double()
+flat = torch.zeros(3).double().log_softmax(-1)
+optimum = solutions.optimal_policy(flat, arms, beta)
+shares = torch.tensor([[0.1, 0.2, 0.7], [0.05, 0.05, 0.9]]).double()
+chance = shares[0, :, None] * shares[1]
+at_optimum = expected_descent.every_pair(optimum, flat, arms)
+left = {k: of_lists(*v, at_optimum).abs().max() for k, v in losses.items()}
+left = pd.Series({name: float(value) for name, value in left.items()})
+left.to_frame("largest push at the optimum").round(6).T
 
 # %% [markdown]
-# A baseline of 0 is ruinous off policy: what is drawn often is pushed down or
-# up for being drawn. IPO is right for its own question, p(y ≻ μ), and so its
-# answer depends on who drew. The three low lines have not come to rest: Adam
-# at 10⁻³ moves a logit by at most about 10⁻³ a step. Their points of rest
-# can be computed: regret 0 for CoPG (exercise 2) and, here, for E[R_β];
-# 0.0148 for E[R], which leaves the penalty out of the baseline.
-#
-# ## Train: longer lists, as many scored responses
-#
-# A transformer on reviews, all seeds in one stack. Each step reads 32 scored
-# responses: 16 lists of 2, 8 of 4 or 4 of 8. pair_logistic, the loss of
-# all pairs, is DPO at K = 2.
-
+# At the optimum none of the six pushes on any of the nine pairs, however often
+# a pair comes. DPO on the order still pushes: it knows who is better, not by
+# how much. So InfoNCA and CoPG should walk to the optimum, and DPO past it.
 
 # %%
-near = measure.Tracker(world, ref, gold=world.gold, beta=b)
+three = {"InfoNCA": losses["infonca"], "CoPG": losses["copg"]}
+three["DPO on the order"] = losses["pair_logistic"]
+bandit = {"ref": flat, "rewards": arms, "chance": chance}
+follow = partial(expected_descent.descend, steps=size.descent, **bandit)
+marks = {"nash": optimum.exp().tolist(), "goal": "optimum (exact)"}
+marks["names"] = ["best", "middle", "worst"]
+paths = {name: follow(*loss) for name, loss in three.items()}
+end = {name: path[-1].exp() for name, path in paths.items()}
+views.simplex(
+    expected_descent.as_curves(paths, marks["names"]), **marks,
+    title="Three responses, foreign data",
+    caption=f"The best response gets {end['InfoNCA'][0]:.2f} from InfoNCA, "
+    f"{end['CoPG'][0]:.2f} from CoPG, {optimum.exp()[0]:.2f} at the optimum "
+    f"and {end['DPO on the order'][0]:.2f} from DPO on the order.",
+)
+
+# %% [markdown]
+# ## Train
+#
+# A decoder on the reviews: InfoNCA, CoPG, and DPO on the order of the same
+# lists. Each step reads 32 scored responses as 4 lists of 8. A fourth run
+# gives InfoNCA 16 lists of 2.
+
+# %%
+tracker = exact.Tracker(world, ref, gold=world.gold, beta=beta)
 
 
-def train(module, cfg, data, size=32):
+def train(method, cfg, length):
     return offline.fit(
-        reference.copies(seeds), reference, data, module, cfg, batch_size=size,
-        steps=steps, every=steps // 4, measures=(near,), seed=SEED,
-    )  # fmt: skip
+        reference.copies(size.seeds), reference, lists[length], method, cfg,
+        batch_size=budget // length, steps=size.steps, seed=SEED,
+        measures=[tracker], every=size.steps // 4,
+    )
 
 
-# %%
-curves = pd.concat([
-    train(*job, lists[K], 32 // K).metrics.assign(loss=k, K=K, run=f"{k}, {K}")
-    for k, job in losses.items() for K in lists
-])  # fmt: skip
-last = curves[curves.step == steps]
-ends = last.pivot(index="seed", columns=["K", "loss"])
-gold, far = ends.gold, ends.kl_to_optimum.mean()
-grew = gold[8] - gold[2]
-
-# %%
-views.sweep(
-    last, "K", {"gold": "gold (reward units)"}, "loss", log_x=True,
-    caption="Gold gained from K = 2 to K = 8 at as many scored responses: "
-    f"infonca {grew.infonca.mean():+.3f}, copg {grew.copg.mean():+.3f}, "
-    f"lipo {grew.lipo.mean():+.3f}, list_mle {grew.list_mle.mean():+.3f}, "
-    f"pair_logistic {grew.pair_logistic.mean():+.3f}, "
-    f"pro {grew.pro.mean():+.3f}.",
-)  # fmt: skip
+runs = {name: train(*loss, 8) for name, loss in three.items()}
+runs["InfoNCA, lists of 2"] = train(*losses["infonca"], 2)
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
-# InfoNCA and CoPG have one and the same target, π*_β of the scores; the
-# other losses only pass it by. Whether a list of 8 is worth more than four
-# lists of 2 is in the order of the lines at the right end.
+# The optimum of the scores is the same $\pi^*_\beta$ for InfoNCA and CoPG.
+# DPO on the order has no such place: its margins grow for ever.
 
 # %%
+log = pd.concat(run.metrics.assign(run=name) for name, run in runs.items())
+last = log[log.step == size.steps].set_index(["run", "seed"])
+mean = last.groupby("run").mean(numeric_only=True)
+near = mean.kl_to_optimum
 views.training_curves(
-    curves[curves.loss.isin(["infonca", "copg"])], by="run",
-    columns={"kl_to_optimum": "KL(π‖π*_β) (nats)"},
-    caption=f"At the end InfoNCA is {far[2, 'infonca']:.3f} nats from π*_β "
-    f"with K = 2 and {far[8, 'infonca']:.3f} with K = 8, CoPG "
-    f"{far[2, 'copg']:.3f} and {far[8, 'copg']:.3f}.",
-)  # fmt: skip
+    log,
+    {"kl_to_optimum": "KL(π‖π*) (nats)", "kl": "KL(π‖π_ref) (nats)"},
+    by="run",
+    caption=f"From the optimum InfoNCA ends {near['InfoNCA']:.2f} nats, "
+    f"CoPG {near['CoPG']:.2f}, DPO on the order "
+    f"{near['DPO on the order']:.2f}; from the reference they end "
+    f"{mean.kl['InfoNCA']:.2f}, {mean.kl['CoPG']:.2f} and "
+    f"{mean.kl['DPO on the order']:.2f}.",
+)
 
 # %% [markdown]
-# ## Break it: noisy scores, and no anchor
+# ## Break it: no sibling to compare with
 #
-# Each score gets Gaussian noise of 1.5 reward units. ADPO changes two things
-# against DPO, soft targets and lists; a row for each. (At K = 2 with a hard
-# target ADPO is DPO at β = 1/τ.) The last row is a known mistake: the anchor
-# left out, softmax(log π/τ). The win mass is what π puts on the best review.
+# Somebody uses the policy gradient of lesson 30 on foreign data: each response
+# is pushed by its own $R_k$, held constant, and the mean of the others is left
+# out. On the policy's own responses this is correct on average. Here, a
+# response that comes often is pushed often.
+
 
 # %%
-top, ad = world.gold.argmax(-1), adpo.Config()
-loose = namespace(card=adpo.card, loss=adpo.mistakes["2 no anchor"])
-tries = {"dpo": (zoo.pair_logistic, zoo.pair_logistic.Config(1 / ad.tau), 2)}
-tries |= {"soft pair": (adpo, ad, 2), "soft list": (adpo, ad, 4)}
-won, drift = pd.DataFrame(), pd.DataFrame()
-for name, (module, cfg, K) in (tries | {"no anchor": (loose, ad, 4)}).items():
-    run = train(module, cfg, lists_of(K, 1.5), 32 // K)
-    law = measure.response_logps(run.policy, world)[
-        :, torch.arange(len(top)), top
-    ]
-    won[name], drift[name] = law.exp().mean(-1).tolist(), run.last.kl.tolist()
-pd.DataFrame({"win mass": won.mean(), "KL(π‖π_ref)": drift.mean()}).round(4)
+def alone(batch, cfg):
+    earned = (batch.scores - cfg.beta * batch.logratio()).detach()
+    return -(earned * batch.logps()).sum(-1)
+
+
+broken = follow(SimpleNamespace(loss=alone), regress)
+four = paths | {"no sibling": broken}
+views.simplex(
+    expected_descent.as_curves(four, marks["names"]), **marks,
+    title="The same data without a sibling",
+    caption=f"CoPG gives the worst response {end['CoPG'][2]:.2f}, without a "
+    f"sibling it gets {broken[-1, 2].exp():.2f}; it began at {1 / 3:.2f}.",
+)
 
 # %% [markdown]
-# **The signature of a missing anchor.** No error and a falling loss; the
-# list's target is matched by π itself instead of π/π_ref, so what π_ref
-# thought of the four responses is unlearned. Compare the KL column.
+# **Its signature.** The policy moves towards what the *data* contain most, and
+# not towards what scores best. No error is raised. The cure is one
+# subtraction: compare with a sibling of the same list.
 #
-# ## BRAIn: no variance at the optimum
-#
-# BRAIn corrects for any q′ and normalises both sides within the list. GDC++
-# does not normalise; DPG has no second side. The authors' toy: the posterior
-# is N(0, 1), the policy N(1, 1), and eight draws come from N(m, 1). The table
-# holds the variance of the gradient for each m; in its last row the policy
-# has reached the posterior. **Predict** the zeros of that row.
-
+# ## Answers
 
 # %%
-def variance(loss, m, seed, at=1.0):
-    g = generator(seed, "toy")
-    x = m + torch.randn(2000, 8, 1, generator=g, dtype=torch.float64)
-    θ = torch.full((2000, 1, 1), at).double().requires_grad_()
-    laws = [-((x - centre) ** 2) / 2 for centre in (θ, 0.0, m)]
-    batch = ListLogps(*laws[:2], x == x, 0 * x[..., 0], laws[2][..., 0])
-    cost = loss(batch, brain.Config(1.0)).sum()
-    return torch.autograd.grad(cost, θ)[0].var().item()
-
-
-# %%
-rules = {"brain": brain.loss, "dpg": brain.mistakes["4 no baseline"]}
-rules["gdc++"] = brain.mistakes["5 no self-normalisation"]
-still = {k: variance(f, 1.0, SEED, at=0.0) for k, f in rules.items()}
-noise = {(m / 4, k): [variance(f, m / 4, SEED + s) for s in range(seeds)]
-         for m in range(5) for k, f in rules.items()}  # fmt: skip
-noise, rest = pd.DataFrame(noise), pd.DataFrame([still], ["π there, m = 1"])
-pd.concat([noise.mean().unstack(), rest]).map("{:.2g}".format)
+gained = near["InfoNCA, lists of 2"] - near["InfoNCA"]
+count = {1: "one", 2: "two"}.get(different, "three or more")
+display(
+    teach.reveal(
+        "28-1", count,
+        f"the angles have {different} blocks of 0: a softmax of four names "
+        "and a regression of two.",
+    ),
+    teach.reveal(
+        "28-2", "at the same optimum" if left["copg"] < 1e-9 else "elsewhere",
+        f"there the largest push of any of the nine pairs is "
+        f"{left['copg']:.1f}, and so it is for every mixture of pairs.",
+    ),
+    teach.reveal(
+        "28-3", "lists of 8" if gained > 0 else "lists of 2",
+        f"it ends {near['InfoNCA']:.2f} nats away with lists of 8 and "
+        f"{near['InfoNCA, lists of 2']:.2f} with lists of 2. A list "
+        "of 8 holds 28 pairs, four lists of 2 hold 4.",
+    ),
+)
 
 # %% [markdown]
-# GDC++ is at rest at the posterior here because its normaliser is known (it
-# is 1). In general it is not; BRAIn never needs it.
-#
-# ## Single scores: who survives bad data?
-#
-# A share of the responses is drawn evenly from those that score below V(x).
-# Scores go through a sigmoid: wBC and R-GOLD need them positive.
-
-# %%
-good = world.gold.sigmoid()
-V = solutions.expectation(ref, good)
-junk = (good < V[:, None]).double().log().softmax(-1)
-
-
-def scored(share):
-    law = ((1 - share) * ref.exp() + share * junk).log()
-    t = stacked(Tokens, lambda g: world.draw(law, n, g))
-    return ValuedResponses(t, good[t.prompt, t.response], V[t.prompt])
-
-
-# %%
-cloning = zoo.sft, zoo.wbc, zoo.r_gold, zoo.a_lol
-bad = pd.concat([
-    train(m, m.Config(), scored(share))
-    .last.assign(loss=m.card.key, share=share)
-    for share in (0.0, 0.4, 0.8) for m in cloning
-])  # fmt: skip
-end = bad.pivot(index="seed", columns=["share", "loss"], values="gold")
-fell = end[0.0] - end[0.8]
-fell["rivals"] = fell.drop(columns="a_lol").min(axis=1)
-
-# %%
-views.sweep(
-    bad, "share", {"gold": "gold (reward units)", "entropy": "entropy (nats)"},
-    "loss", x_label="share of random bad responses",
-    caption=f"From a share of 0 to 0.8 gold falls by {fell.sft.mean():.2f} "
-    f"(sft), {fell.wbc.mean():.2f} (wbc), {fell.r_gold.mean():.2f} (r_gold) "
-    f"and {fell.a_lol.mean():.2f} (a_lol).",
-)  # fmt: skip
-
-# %% [markdown]
-# Two more of this part. **WPO** multiplies DPO's loss of a pair by how likely
-# the policy is to write it; any such weight leaves π*_β where it is. **OPPO**
-# learns a code for each response and writes from the best code. What can be
-# done *before* the loss, to choose pairs or to ask for a score, is exercise 4.
-#
 # ## Claims
-
-
-# %%
-def claim(statement, key, module, effect, expected, unit):
-    return teach.claim(
-        key=key, paper=module.card.paper, statement=statement, effect=effect,
-        expected=expected, unit=unit, tolerance=0.01, out=OUT or None,
-        kind="exact" if isinstance(effect, list) else "seeds",
-        setting=f"β = {b}; bandit {epochs} epochs, reviews {steps} steps",
-    )  # fmt: skip
-
-
-made = [claim("InfoNCA = dpo_rw = ADPO = BRAIn, and CoPG ∝ REBEL.", "tree",
-    infonca, [*equal.values()], (0, 1e-12), "of the push")]  # fmt: skip
+#
+# The first three are exact: they have no seeds.
 
 # %%
-made += [claim(*row) for row in (
-    ("With π at the posterior no sampled gradient of BRAIn varies.",
-     "brain-rest", brain, [still["brain"]], (0, 1e-12), "variance"),
-    ("Off policy CoPG reaches the optimum of the bandit.",
-     "copg-bandit", copg, regret["copg"], (-0.01, 0.01), "reward units"),
-    ("IPO on the same pairs rests at a regret of 0.1525.",
-     "ipo-bandit", copg, regret["ipo"], (0.13, 0.175), "reward units"),
-    ("Policy gradient without a baseline ends worse than it began.",
-     "pg-0", copg, regret["pg, 0"] - walk["pg, 0"][0], "positive", "reward"),
-    ("With E[R] as its baseline it ends near the optimum (at rest: 0.0148).",
-     "pg-value", copg, regret["pg, E[R]"], (0.005, 0.03), "reward units"),
-)]  # fmt: skip
+judge, setting = partial(teach.claim, out=OUT or None), "exact, no seeds"
+judge(
+    key="tree", kind="exact", setting=setting,
+    effect=[*table.iloc[0, 1:4], table.loc["copg", "rebel"]],
+    expected=(-1e-6, 1e-6), paper="ours", unit="degrees",
+    statement="InfoNCA, dpo_rw, ADPO and BRAIn push alike; so do CoPG, REBEL.",
+    meaning="Six published names are two losses.",
+)
+judge(
+    key="rest", kind="exact", setting=setting, effect=left[:6],
+    expected=(-1e-12, 1e-12), paper="ours", unit="largest push",
+    statement="At the optimum no pair pushes, whoever drew it (all six).",
+    meaning="Off-policy data need no correction if each list rests by itself.",
+)
 
 # %%
-made += [claim(*row) for row in (
-    ("With E[R_β] as its baseline it reaches the optimum here (our line).",
-     "pg-value-kl", copg, regret["pg, E[R_β]"], (-0.01, 0.01), "reward units"),
-    ("LiPO-λ on lists of 8 earns more gold than DPO on pairs.",
-     "lipo", lipo, gold[8].lipo - gold[2].pair_logistic, "positive", "gold"),
-    ("LiPO-λ gains gold from longer lists.",
-     "lipo-length", lipo, grew.lipo, "positive", "reward units, K = 2 to 8"),
-    ("LiPO-λ gains more from length than list_mle, which reads no values.",
-     "lipo-only", lipo, grew.lipo - grew.list_mle, "positive", "reward units"),
-    ("PRO gains gold from longer lists.",
-     "pro-length", pro, grew.pro, "positive", "reward units, K = 2 to 8"),
-)]  # fmt: skip
+regret = beta * solutions.kl(paths["CoPG"][-1:], optimum)
+judge(
+    key="bandit", kind="exact", setting=setting, effect=regret,
+    expected=(-0.01, 0.01), unit="reward units",
+    paper="Flet-Berliac et al. 2024 (2406.19185)",
+    rest=(paths["CoPG"][size.descent * 3 // 4, :1], paths["CoPG"][-1, :1]),
+    statement="Off policy CoPG reaches the optimum of the bandit.",
+    meaning="Followed to the end, CoPG does not mind who drew the responses.",
+)
 
 # %%
-made += [claim(*row) for row in (
-    ("With noisy scores soft anchored lists keep more mass on the best.",
-     "adpo", adpo, won["soft list"] - won["dpo"], "positive", "probability"),
-    ("On policy, far from the posterior, BRAIn varies less than GDC++.",
-     "far", brain, noise[1.0]["gdc++"] / noise[1.0].brain, (1, 1e9), "ratio"),
-    ("With draws of the posterior BRAIn varies less than DPG.",
-     "near", brain, noise[0.0].dpg / noise[0.0].brain, (1, 1e9), "ratio"),
-    ("With a share of 0.8 random bad responses A-LoL keeps its gold.",
-     "a_lol-keeps", zoo.a_lol, fell.a_lol, (-0.1, 0.1), "reward units"),
-    ("NLL, wBC and R-GOLD each lose more than A-LoL.",
-     "a_lol", zoo.a_lol, fell.rivals - fell.a_lol, "positive", "reward units"),
-)]  # fmt: skip
+setting = f"β = {beta}, {size.steps} steps, one reference model"
+away = last.kl_to_optimum.unstack("run")
+judge(
+    key="scores-beat-order", setting=setting, expected="positive",
+    paper="ours", unit="nats",
+    effect=away["DPO on the order"] - away[["InfoNCA", "CoPG"]].max(axis=1),
+    statement="InfoNCA and CoPG end nearer the optimum than DPO on the order.",
+    meaning="The size of the scores tells a loss where to stop.",
+)
+judge(
+    key="long-lists", setting=setting, expected="positive", paper="ours",
+    unit="nats",
+    effect=away["InfoNCA, lists of 2"] - away["InfoNCA"],
+    statement="InfoNCA ends nearer with lists of 8 than with lists of 2.",
+    meaning="A list pays one response for each, and yields all its pairs.",
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · The loss from memory** (●○○, 5 minutes). Write InfoNCA from
-# `batch.scores`, `batch.logratio()`, `cfg.alpha` and `cfg.beta`, as
-# `my_infonca(batch, cfg)`, and run `teach.check.infonca(my_infonca)`.
+# `teach.hint("28-1")` gives a hint; a second call gives the next one.
+#
+# **28-1 · Read the figure** (●○○, 5 minutes). Which loss of scores is REBEL,
+# up to a factor? Answer with its name in the figure.
+
+# %%
+teach.answer("28-1", None)
+
+# %% tags=["solution"]
+alike = table.loc["rebel"].drop("rebel")
+teach.solution("28-1", alike.idxmin())
+
+# %% [markdown]
+# **28-2 · Both ways by hand** (●○○, 15 minutes). Scores $(2, 1, 0)$,
+# log-ratios $(1, 0, 0)$, $\beta = 0.5$. How hard do InfoNCA and CoPG push the
+# first response? Two numbers, such as `[0.1, 0.2]`.
+
+# %%
+teach.answer("28-2", None)
+
+# %% tags=["solution"]
+grades, ratios = np.array([2.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+tilted, present = np.exp(grades / 0.5), np.exp(ratios)
+softly = tilted[0] / tilted.sum() - present[0] / present.sum()
+after_price = grades - 0.5 * ratios
+gap = after_price[0] - after_price[1:].mean()
+teach.solution("28-2", [softly, gap])
+
+# %% [markdown]
+# **28-3 · InfoNCA from memory** (●●○, 10 minutes). Write it from
+# `batch.scores`, `batch.logratio()`, `cfg.alpha` and `cfg.beta`. The check
+# names the mistake.
+
+
+# %%
+def my_infonca(batch, cfg):
+    raise NotImplementedError
+
+
+teach.check.infonca(my_infonca)
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
+def written_infonca(batch, cfg):
     target = (batch.scores.detach() / cfg.alpha).softmax(-1)
-    return -(target * (cfg.beta * batch.logratio()).log_softmax(-1)).sum(-1)
+    logits = cfg.beta * batch.logratio()
+    return -(target * logits.log_softmax(-1)).sum(-1)
 
 
-checked = teach.check.infonca(solution)
-checked
+assert teach.check.infonca(written_infonca).passed
 
 # %% [markdown]
-# **2 · On policy CoPG is RLOO** (●●○, 10 minutes). Turn the random lists
-# into `Rollouts` whose `old` is the policy itself, and compare the pushes of
-# RLOO, summed over each list, with CoPG's. Then compute CoPG's push on each of
-# the nine pairs of the bandit at π*.
+# **28-4 · Bug hunt** (●●○, 15 minutes). This CoPG has one planted mistake. Its
+# loss falls and nothing looks odd, but the policy drifts too far. Followed on
+# the three arms it rests at the optimum of another $\beta$. Which one, if
+# `cfg.beta` is 0.5?
+
+
+# %%
+def suspect(batch, cfg):
+    earned = batch.scores[:, :, None] - batch.scores[:, None]
+    apart = batch.logratio()[:, :, None] - batch.logratio()[:, None]
+    weight = (earned - cfg.beta / 2 * apart).detach()
+    return -(weight * apart).sum((1, 2)) / 2 / (batch.scores.shape[-1] - 1)
+
+
+display(teach.check.copg(suspect))
+teach.answer("28-4", None)
+
+# %% tags=["solution"]
+# The weight is held constant, so it must vanish: the pairs rest where
+# apart = earned / (β/2). Without .detach() the product's slope is right.
+rested = follow(SimpleNamespace(loss=suspect), regress, steps=4000)[-1]
+slope = (arms[0] - arms[2]) / (rested[0] - rested[2])
+teach.solution("28-4", float(slope))
+
+# %% [markdown]
+# **28-5 · The best response is never drawn** (●●○, 15 minutes). All pairs
+# consist of the middle and the worst arm. CoPG starts at the reference. Which
+# probability does the *best* arm have in the end? Predict first whether it
+# rises or falls.
+
+# %%
+teach.answer("28-5", None)
+
+# %% tags=["solution"]
+without = torch.tensor([0.0, 0.5, 0.5]).double()
+unseen = without[:, None] * without
+final = follow(copg, regress, chance=unseen, steps=4000)[-1].exp()
+print(final.numpy().round(4))  # e⁰, e¹, e⁻¹, divided by their sum
+teach.solution("28-5", float(final[0]))
+
+# %% [markdown]
+# **28-6 · On policy it is RLOO** (●●●, 20 minutes). RLOO (REINFORCE
+# leave-one-out, lesson 30) pushes a response by its $R$ less the mean of its
+# siblings. Build `Rollouts` from `drawn`, with `old` equal to the policy, sum
+# the slopes of `rloo.loss` (`workbench.methods.policy_gradient.reinforce`),
+# and divide the length of that vector by the length of CoPG's. Which factor
+# do you find?
+
+# %%
+teach.answer("28-6", None)
 
 # %% tags=["solution"]
 from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.methods.policy_gradient.reinforce import rloo
 
-policy, base, mask = (v.flatten(0, 1) for v in (lot.policy, lot.ref, lot.mask))
-policy, cfg = policy.detach().requires_grad_(), rloo.Config(beta=b)
-drawn = Rollouts(policy, policy.detach(), base, mask, lot.scores.flatten(), 3)
-drawn = replace(drawn, advantages=rloo.advantages(drawn, cfg))
-(slope,) = torch.autograd.grad(rloo.loss(drawn, cfg).sum(), policy)
-gap = slope.view_as(lot.policy) + pushes(*C, lot)
-print("largest difference of the pushes:", f"{gap.abs().max().item():.1g}")
-there = pushes(*C, ListLogps(star[arm][..., None], *fixed)).abs().max().item()
-made += [claim("At π* CoPG pushes none of the nine pairs of the bandit.",
-    "copg-rest", copg, [there], (0, 1e-12), "reward units")]  # fmt: skip
+leave = rloo.Config(beta=beta)
+policy, base, shown = (
+    part.flatten(0, 1) for part in (drawn.policy, drawn.ref, drawn.mask)
+)
+policy = policy.detach().requires_grad_()
+rolled = Rollouts(
+    policy, policy.detach(), base, shown, drawn.scores.flatten(), 3
+)
+rolled = replace(rolled, advantages=rloo.advantages(rolled, leave))
+rloo.loss(rolled, leave).sum().backward()
+slopes = -(policy.grad * shown).sum(-1) / shown.sum(-1)
+contrast = of_lists(copg, regress, drawn).flatten()
+assert torch.allclose(slopes, contrast)
+teach.solution("28-6", float(slopes.norm() / contrast.norm()))
 
 # %% [markdown]
-# **3 · REBEL walks down the mirror** (●●●, 15 minutes). Each round draws
-# lists from a snapshot π_t and regresses on them; the exact round ends at
-# π_t exp(ηr)/Z, and T of them at π_0 exp(Tηr)/Z. Train three rounds at
-# η = ½. In the last round, how far does the policy move, and how far from
-# the exact step and from the exact path does it end?
-
-# %% tags=["solution"]
-import copy
-
-policy, eta, held = reference.copies(seeds), 0.5, rebel.Config(0.5)
-for t in range(1, 4):
-    old, law = copy.deepcopy(policy), measure.response_logps(policy, world)
-    data = Lists.cat([sample_lists(world, law[m], 400 // seeds, 4,
-        generator(SEED + m, "round", t)) for m in range(seeds)])  # fmt: skip
-    how = {"steps": steps, "batch_size": 8, "seed": SEED}
-    policy = offline.fit(policy, old, data, rebel, held, **how).policy
-    goals = [solutions.optimal_policy(law, world.gold, 1 / eta)]
-    goals += [solutions.optimal_policy(ref, world.gold, 1 / eta / t)]
-    new = measure.response_logps(policy, world)
-kls = [solutions.kl(new, to.expand_as(new)).mean(-1) for to in (law, *goals)]
-
-# %% tags=["solution"]
-print("moved, to the step, to the path:", *(f"{k.mean():.3f}" for k in kls))
-whole = solutions.kl(ref, goals[1]).mean()
-made += [claim("Three rounds of REBEL follow the path of mirror descent.",
-    "rebel", rebel, kls[2] / whole, (0, 0.2), "of KL(π_0‖path)")]  # fmt: skip
-
-# %% [markdown]
-# **4 · Choosing the pairs** (●●●, 20 minutes). RSO keeps 8 of 64 candidates
-# by rejection towards π*_½ and pairs them; its control keeps 8 at random.
-# Both train DPO at γ on as many labels. Reward augmentation tells each pair
-# twice, once for the goal of each score: the rejected response is right for
-# its own. Its control is DPO on the same pairs, as many steps. What becomes
-# of the best quarter of the *rejected* responses? Compare gold as well: a
-# goal that few pairs state is hardly learned, and what is not learned does
-# not fall.
-
-# %% tags=["solution"]
-from workbench.feedback.kinds.pairs import Pairs
-from workbench.methods.direct.data import reward_augmented as told
-from workbench.methods.direct.data import rso
-from workbench.models.goal_conditioned_policy import conditioned
-from workbench.worlds.goal_conditioned_world import Goals
-
-stated = Goals(world, [-2.0, -1.0, 0.0, 1.0, 2.0])
-
-
-def score(pairs):
-    return [world.gold_reward(t) for t in (pairs.chosen, pairs.rejected)]
-
-
-def picked(g, cfg):
-    pairs = rso.pairs(sample_lists(world, ref, n // 4, 64, g), cfg, g)
-    high, low = map(stated.nearest, score(pairs))
-    return pairs[high > low][: n // 4]
-
-
-# %% tags=["solution"]
-paper, every = rso.Config(), rso.Config(beta=1e9)  # every one accepted
-draws = [lambda g, c=c: picked(g, c) for c in (paper, every)]
-kept, plain = (stacked(Pairs, draw) for draw in draws)
-with_rso, dpo_run = (train(rso, paper, data, 16) for data in (kept, plain))
-asked = conditioned(reference, world, stated)
-parts = [plain[rows] for rows in torch.arange(len(plain)).view(seeds, -1)]
-data = Pairs.cat([told.augment(p, *score(p), stated) for p in parts])
-goal, how = told.Config(paper.gamma), how | {"batch_size": 16}
-aware = offline.fit(asked.copies(seeds), asked, data, told, goal, **how)
-law = measure.response_logps(aware.policy, stated)[:, stated.at(-1)]
-after = [measure.response_logps(dpo_run.policy, world), law]
-
-# %% tags=["solution"]
-fate, gains = [], [solutions.expectation(law, world.gold) for law in after]
-for s, p in enumerate(parts):
-    at, grade = p.rejected, score(p)[1]
-    best = grade > grade.quantile(0.75)
-    moved = [(law[s] - ref)[at.prompt, at.response] for law in after]
-    fate.append([d[best].mean().item() for d in moved])
-fate = pd.DataFrame(fate, columns=["dpo", "told"])
-rich = with_rso.last.gold - dpo_run.last.gold
-gains = [g.mean(-1).tolist() for g in gains]
-fate.assign(gold_dpo=gains[0], gold_told=gains[1]).round(3)
-
-# %% tags=["solution"]
-made += [claim(*row) for row in (
-    ("At as many labels RSO's pairs give more gold than random ones.",
-     "rso", rso, rich, "positive", "reward units"),
-    ("DPO lowers the best quarter of the rejected responses.",
-     "told-dpo", told, fate.dpo, "negative", "log π/π_ref, nats"),
-    ("Asked for a goal that few pairs state, augmented DPO keeps them higher.",
-     "told-goal", told, fate.told - fate.dpo, "positive", "nats"),
-    ("Asked for that goal it does not lower them at all.",
-     "told-keeps", told, fate.told, "positive", "log π/π_ref, nats"),
-)]  # fmt: skip
-
-# %% [markdown]
-# ## What must hold
-
-# %%
-assert all(each.reproduced for each in made if each.kind == "exact")
-assert (curves.frontier_gap > -1e-6).all() and (regret > -1e-12).all(axis=None)
-
-# %% [markdown]
-# ## References and next
+# ## Recap
 #
-# * Chen et al. 2024, *Noise contrastive alignment* (2402.05369): InfoNCA.
-# * Flet-Berliac et al. 2024, *Contrastive policy gradient* (2406.19185).
-# * Gao et al. 2024, *REBEL* (2404.16767).
-# * Liu et al. 2024, *LiPO* (2402.01878); Song et al. 2023, *PRO*
-#   (2306.17492).
-# * Pandey et al. 2024, *BRAIn* (2402.02479); Wang 2025, *ADPO* (2510.18913).
-# * Baheti et al. 2023, *Leftover lunch* (2305.14718).
-# * Liu et al. 2023, *RSO* (2309.06657); Zhang et al. 2024, *Reward-augmented
-#   data* (2410.08067).
+# * With scores, all that is unknown is one constant per prompt.
+# * A softmax over the list does not see it: InfoNCA and its other names.
+# * A difference within the list does not see it: CoPG and REBEL.
+# * At $\pi^*_\beta$ each list rests by itself, so anybody may draw the lists.
+# * A loss of the order alone knows no place to stop.
 #
-# Next: **30 · Policy gradients**, where the policy writes its own responses.
+# ## References
+#
+# * [Chen et al. 2024](https://arxiv.org/abs/2402.05369), *Noise contrastive
+#   alignment*: InfoNCA.
+# * [Flet-Berliac et al. 2024](https://arxiv.org/abs/2406.19185),
+#   *Contrastive policy gradient*: CoPG and the bandit.
+# * [Gao et al. 2024](https://arxiv.org/abs/2404.16767): REBEL.
+# * [Ji et al. 2024](https://arxiv.org/abs/2402.00856): `dpo_rw`;
+#   [Pandey et al. 2024](https://arxiv.org/abs/2402.02479): BRAIn;
+#   [Wang 2025](https://arxiv.org/abs/2510.18913): ADPO.
+#
+# Study **28a** compares losses of rankings, **28b** follows scores off
+# policy, **28c** takes one response at a time, **28d** chooses the pairs.
+# Next: **29 · Tokens**, where the credit is divided among words.

@@ -3,25 +3,29 @@
 #   workbench:
 #     title: "29 · Tokens: from r to Q*"
 #     part: offline
-#     budget_s: {ci: 40, lecture: 90, figure: 900}
+#     path: elective
+#     needs: ["01", "20"]
+#     minutes: 90
+#     budget_s: {ci: 40, lecture: 60, figure: 900}
 # ---
 
 # %% [markdown]
-# # 29 · Tokens: from r to Q\*
+# # 29 · Tokens: what is each word of a review worth?
 #
-# **The claim in one sentence.** A reward for whole responses already says
-# what each *token* is worth, namely Q\*(s, a) − V\*(s), and methods that look
-# at tokens differ in which value they put in the place of V\*.
+# **The idea in one sentence.** A reward for whole responses already fixes
+# what each *token* is worth, namely how much it changes the value of what can
+# still come, and methods that look at tokens differ in whose value they take.
 #
 # After this lesson you can
 #
-# * compute V\*, Q\* and the advantage of every token, and say what a token's
-#   implicit reward shows and what it does not;
-# * tell π\* from the one-step-greedy policy, and know who converges to which;
-# * choose labels of steps by the policy they lead to;
-# * measure how far a wish for one prompt leaks to the others.
+# * compute the value of a prefix and the worth of each token by hand;
+# * say what the reward of a token shows and what it does not;
+# * tell the optimum from the one-step-greedy policy, and prove which of them
+#   token-level DPO (TDPO) learns;
+# * choose labels of single words by the policy that they lead to.
 #
-# Run time at `lecture`: about a minute on one core.
+# *Needs*: lessons 01 (the exact optimum) and 20 (implicit rewards). About
+# 90 minutes. Unknown words stand in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
@@ -31,554 +35,486 @@ DEVICE = "cpu"
 OUT = ""
 
 # %%
-from types import SimpleNamespace as method
+from functools import partial
+from types import SimpleNamespace
 
-import pandas as pd
-import torch
-from IPython.display import display
-
-from workbench import teach, views
-from workbench.core.seeds import generator
-from workbench.feedback.annotator import Annotator
-from workbench.feedback.kinds import (
-    distribution_pairs,
-    scoped_pairs,
-    step_pairs,
-    token_pairs,
-)
-from workbench.feedback.kinds.pairs import Pairs, sample_pairs
-
-# %%
-from workbench.loops import offline
-from workbench.measure import (
-    beam_search,
-    drift,
-    prefix_values,
-    token_advantages,
-    token_credit,
-)
-from workbench.measure import exact as measure
-from workbench.measure.implicit_reward import token_rewards
-from workbench.methods.direct.data import c3po
+from workbench.feedback.as_text import as_text
+from workbench.feedback.kinds import distribution_pairs, step_pairs
+from workbench.lesson import *
+from workbench.measure import token_advantages, token_credit
 from workbench.methods.direct.links import dpo
-from workbench.methods.direct.tokens import step_dpo, t_reg, tdpo1, tdpo2
+from workbench.methods.direct.tokens import step_dpo, tdpo1
 from workbench.methods.values import soft_backup
-from workbench.models import tiny
-from workbench.models.policy import TabularPolicy
-from workbench.worlds import solutions
-from workbench.worlds.reviews import Reviews
+from workbench.views.instruments import token_microscope, token_state
+from workbench.views.rewards import token_heat
 
-# %%
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-n_steps = {"ci": 2, "lecture": 100, "figure": 1000}[PROFILE]
-n_pairs = {"ci": 64, "lecture": 2000, "figure": 20000}[PROFILE]
-main, world = 0.3, Reviews(3)  # β
-
+size = sizes(
+    PROFILE, seeds=(2, SEEDS, 10), steps=(2, 100, 1000), pairs=(64, 2000, 9000)
+)
+beta, world = 0.3, Reviews(3)
 tree, gold = world.tree, world.gold
 reference = tiny.reference(world, DEVICE)
-ref = reference.response_logps(world).detach()
-was = tree.conditionals(ref)  # log π_ref(a|s), [prompt, prefix, token]
+ref = reference.response_logps(world).detach().double()
 
 # %% [markdown]
 # ## The question
 #
 # An annotator compares whole reviews. Nobody says which *word* made one of
-# them better. After training with DPO every word has an implicit reward of
-# its own, ρ = β log π(a|s)/π_ref(a|s).
-#
-# **Write down a prediction.** In "good and fun" replace "fun" by "dull".
-# Then, instead, replace "good" by "dull". In each case, which words' ρ
-# change? Should "fun" be worth the same after "good and" and "dull and"?
-#
+# them better. Yet after DPO every word has an implicit reward of its own,
+# $\rho(s,a) = \beta\log\frac{\pi(a|s)}{\pi_{\text{ref}}(a|s)}$, where $s$ is
+# the prompt with the words before, and $a$ is the word. Over a review the
+# $\rho$ of its words add up to its implicit reward (lesson 20).
+
+# %%
+display(
+    teach.predict(
+        "29-1",
+        "In “good and fun” replace “fun” by “dull”. Whose ρ can change?",
+        ["all words", "the last word and the end only"],
+    ),
+    teach.predict(
+        "29-2",
+        "Exactly, is “fun” worth more after “good and” or after “dull and”?",
+        ["after good and", "after dull and", "the same"],
+    ),
+    teach.predict(
+        "29-3",
+        "TDPO adds to the implicit reward of a response the KL along its "
+        "way. Does it end nearer to the optimum π*, or to a policy that "
+        "chooses each word as if the reference wrote the rest?",
+        ["the optimum", "the other policy"],
+    ),
+)
+views.pipeline(here="dpo")
+
+# %% [markdown]
 # ## Three data points
 #
-# Whole reviews with Bradley–Terry labels, as in lesson 20.
-
-
-# %%
-def per_seed(name, make):
-    return [make(generator(s, name)) for s in range(SEED, SEED + seeds)]
-
-
-how = (world, ref, n_pairs, Annotator())
-pairs = Pairs.cat(per_seed("pairs", lambda g: sample_pairs(*how, g)))
-few = pairs.chosen.response[:3], pairs.rejected.response[:3]
-few = [[world.text(y) for y in side.tolist()] for side in few]
-pd.DataFrame(few, ["chosen", "rejected"], world.prompts[:3])
-
-# %% [markdown]
-# ## The objective, in the symbols of the code
-#
-# A prefix is a *state* s = (x, y_<t), a token an *action* a, and s·a the
-# prefix with the token appended. Reward r(x, y) is paid at the end. Solve
-# max E[r] − β KL from the leaves to the root:
-#
-# $$Q^*(s,a) = V^*(s\cdot a), \quad V^*(y) = r(x,y),$$
-# $$V^*(s) = \beta\log\sum_a \pi_{ref}(a|s)\, e^{Q^*(s,a)/\beta},$$
-# $$\pi^*(a|s) = \pi_{ref}(a|s)\, e^{(Q^*(s,a)-V^*(s))/\beta}.$$
-#
-# The last line, solved for the exponent, is the lesson:
-#
-# $$\rho^*(s,a) = \beta\log\frac{\pi^*(a|s)}{\pi_{ref}(a|s)}
-#   = V^*(s\cdot a) - V^*(s).$$
-#
-# Along a response the V\* of neighbours cancel, and
-# Σ_t ρ\*_t = r(x, y) − V\*(x) with V\*(x) = β log Z(x): the implicit reward
-# of the whole response. (The paper's Q\* contains β log π_ref; ours, the
-# library's, does not. The advantage is the same number.)
-#
-# The backup, and four losses whose sections follow below:
+# Pairs of whole reviews with Bradley–Terry labels, as in lesson 20.
 
 # %%
-display(teach.show(soft_backup.backup))
-display(*[teach.show(m.loss) for m in (tdpo1, t_reg, step_dpo, c3po)])
+block = range(SEED, SEED + size.seeds)
+how = world, ref, size.pairs, Annotator()
+parts = [sample_pairs(*how, generator(k, "pairs")) for k in block]
+pairs = Pairs.cat(parts)
+as_text(pairs[torch.arange(3)], world)
 
 # %% [markdown]
-# ## By hand, on four responses
+# ## The objective, word by word
 #
-# π_ref restricted to four reviews of the film. Two of them share the prefix
-# "not". V^ref(s) is the mean of what π_ref earns from a prefix, V\*(s) the
-# soft maximum.
+# We maximise $\mathbb{E}_\pi[r] - \beta\,\text{KL}(\pi\Vert\pi_{\text{ref}})$
+# as in lesson 01, but one word at a time, from the last word to the first.
+#
+# 1. A prefix is a *state* $s$, a next word an *action* $a$, and $s\cdot a$
+#    the prefix with the word appended. The reward is paid at the end.
+# 2. $V^*(s)$ is the most that can still be had from $s$: reward minus
+#    $\beta$ times the KL still to be spent. At the end of a review
+#    $V^*(y) = r(y)$.
+# 3. $Q^*(s,a) = V^*(s\cdot a)$ is the same once $a$ has been chosen.
+# 4. To choose $a$ at $s$ is lesson 01 with $Q^*$ in the place of the reward:
+#    $\pi^*(a|s) = \pi_{\text{ref}}(a|s)\,e^{(Q^*(s,a) - V^*(s))/\beta}$.
+# 5. The normaliser is the value of the state, a soft maximum:
+#    $V^*(s) = \beta\log\sum_a\pi_{\text{ref}}(a|s)\,e^{Q^*(s,a)/\beta}$.
+# 6. Solve line 4 for the exponent:
+#    $\rho^*(s,a) = \beta\log\frac{\pi^*(a|s)}{\pi_{\text{ref}}(a|s)}
+#    = V^*(s\cdot a) - V^*(s)$.
+#
+# Line 6 is the lesson. **The worth of a word is a difference of values.**
+# Along a review the values of neighbours cancel, and the $\rho^*$ of its
+# words add up to $r(y) - V^*(x)$, where $V^*(x) = \beta\log Z$ is the value of
+# the empty prefix.
+
+# %%
+teach.show(soft_backup.backup)
+
+# %% [markdown]
+# ## By hand, on four reviews
+#
+# Two of the four begin with `not`. We go from the right to the left: first
+# the value of `not`, then that of the empty prefix.
 
 # %%
 texts = ["good", "bad", "not good", "not bad"]
-four = torch.tensor([world.index(text) for text in texts])
+four = [world.index(text) for text in texts]
 q, r = ref[0, four].softmax(-1), gold[0, four]
-after = q[2:] / q[2:].sum()  # π_ref(· | not)
-V_not = main * (after * (r[2:] / main).exp()).sum().log()
-Q = torch.cat([r[:2], V_not[None]])  # of good, bad, not
-first = torch.cat([q[:2], q[2:].sum()[None]])  # their π_ref
-V = main * (first * (Q / main).exp()).sum().log()
-print(f"V*(not) = {V_not:.3f}   V^ref(not) = {(after * r[2:]).sum():.3f}")
+p_not = q[2:].sum()
+after_not = q[2:] / p_not  # the reference after the word "not"
+V_not = beta * (after_not * (r[2:] / beta).exp()).sum().log()
+Q = torch.stack([r[0], r[1], V_not])  # of good, bad and not
+first = torch.stack([q[0], q[1], p_not])
+V = beta * (first * (Q / beta).exp()).sum().log()
+say(f"The value of `not` is {V_not:.3f}, of the empty prefix {V:.3f}.")
 
 # %%
-one, two = (Q - V)[[0, 1, 2, 2]], torch.cat([0 * r[:2], r[2:] - V_not])
-hand = {"π_ref": q, "r": r, "ρ*, 1st word": one, "ρ*, 2nd word": two}
-hand |= {"sum": one + two, "r − V*(x)": r - V}
-hand["π*"] = q * ((r - V) / main).exp()
-pd.DataFrame({k: v.tolist() for k, v in hand.items()}, index=texts).round(3)
+word_1 = (Q - V)[[0, 1, 2, 2]]
+word_2 = torch.cat([torch.zeros(2), r[2:] - V_not])
+hand = {"π_ref": q, "r": r, "ρ* of word 1": word_1, "ρ* of word 2": word_2}
+hand |= {"sum": word_1 + word_2, "r − V*": r - V}
+hand["π*"] = q * ((r - V) / beta).exp()
+library = solutions.optimal_policy(q.log()[None], r[None], beta)[0]
+assert torch.allclose(hand["π*"], library.exp())
+pd.DataFrame({k: v.tolist() for k, v in hand.items()}, texts).round(3)
 
 # %% [markdown]
-# "sum" and "r − V\*(x)" agree: the reward of a review is spread over its
-# words as differences of value. The ρ\* of "not" is about what it leads to;
-# no reward is paid there.
+# Look at the word `not`. No reward is ever paid there. Its $\rho^*$ is below
+# zero because of what it leads to: whoever may choose the next word gets
+# `not bad`, which is fair, but `good` would have been better. So $\rho$ says
+# where the *value* changes, not where reward is paid.
 #
-# Put V^ref(not) in the place of V\*(not) and you get the **one-step-greedy**
-# policy, π(a|s) ∝ π_ref(a|s) exp(V^ref(s·a)/β): at each word it assumes that
-# π_ref writes the rest. π\* knows that it will write the rest itself, and
-# V\* ≥ V^ref, so it is the more willing to write "not".
+# ## By hand: the other policy, and a fair game
+#
+# Let $V^{\text{ref}}(s)$ be the mean reward of what *the reference* writes
+# after $s$. The **greedy** policy puts it in the place of $V^*$:
+# $\pi(a|s) \propto \pi_{\text{ref}}(a|s)\,e^{V^{\text{ref}}(s\cdot a)/\beta}$.
+# It chooses each word as if the reference wrote the rest. $\pi^*$ knows that
+# it will write the rest itself.
+#
+# TDPO scores a review by $\beta\,(d(y) + K(y))$, where $d$ is the log-ratio
+# and $K(y) = \sum_t \text{KL}(\pi_{\text{ref}}(\cdot|s_t) \Vert
+# \pi(\cdot|s_t))$. Then
+#
+# 1. In every state the mean of $\log\frac{\pi}{\pi_{\text{ref}}}(a|s)$ under
+#    the reference is $-\text{KL}(\pi_{\text{ref}}\Vert\pi)$.
+# 2. So each step of the score has the mean 0 under the reference. The score
+#    is a fair game, a *martingale*, whatever $\pi$ is.
+# 3. The labels ask that the score be $r(y)$ plus a constant at the end.
+# 4. In a fair game the score at $s$ is the mean of its end. So at $s$ it is
+#    $V^{\text{ref}}(s) - V^{\text{ref}}(x)$: there is only one such game.
+# 5. Its steps are $V^{\text{ref}}(s\cdot a) - V^{\text{ref}}(s)$, and the
+#    policy with these steps is the greedy one, **not** $\pi^*$.
+#
+# The cell checks line 5: for the greedy policy the score of each of the four
+# reviews is $r - V^{\text{ref}}(x)$.
+
+# %%
+mean_not, mean_all = after_not @ r[2:], q @ r  # V^ref of "not", and of all
+goal = torch.stack([r[0], r[1], mean_not])
+greedy_1 = (first.log() + goal / beta).log_softmax(-1)
+greedy_2 = (after_not.log() + r[2:] / beta).log_softmax(-1)
+gain_1 = greedy_1 - first.log()
+step_1 = gain_1 - first @ gain_1
+gain_2 = greedy_2 - after_not.log()
+step_2 = gain_2 - after_not @ gain_2  # log-ratio plus KL
+score = beta * torch.cat([step_1[:2], step_1[2] + step_2])
+assert torch.allclose(score, r - mean_all)
+game = torch.stack([score, r - mean_all], -1).numpy().round(3)
+pd.DataFrame(game, texts, ["score at greedy", "r − V^ref"])
+
+# %% [markdown]
+# In study 29a the same is checked on all 585 reviews of each prompt.
 #
 # ## Train
 #
-# Both policies are known at all prefixes of the world. DPO sees whole
-# reviews only. At every checkpoint two trackers measure the distances to π\*
-# and to the greedy policy, the correlation of ρ with the exact advantage
-# over ALL prefixes, depth by depth, and the rank correlation over the words
-# of held-out reviews.
+# DPO first. It sees whole reviews only. The trackers measure the distance to
+# both policies, and how well $\rho$ follows the exact $\rho^*$ over all
+# prefixes, by the number of words before (*depth*).
 
 # %%
-best = soft_backup.backup(tree, was, gold, main)
-linear = soft_backup.linear(tree, was, gold)  # V^ref
-star = tree.response_logps(best.log_policy)  # log π* of every response
-greedy = token_credit.greedy_policy(world, ref, main)
-print(f"KL(π*‖greedy) = {solutions.kl(star, greedy).mean():.3f} nats")
 held = world.draw(ref, 400, generator(SEED, "held out"))
-tracks = [measure.Tracker(world, ref, gold=gold, beta=main)]
-tracks += [token_credit.CreditTracker(world, reference, held, main)]
-curves, last = {}, {}
+credit = token_credit.CreditTracker(world, reference, held, beta)
+measures = exact.Tracker(world, ref, gold=gold, beta=beta), credit
 
 
-# %%
-def train(name, data, module, cfg, measures=tracks):
-    run = offline.fit(
-        reference.copies(seeds), reference, data, module, cfg, steps=n_steps,
-        seed=SEED, measures=measures, every=max(1, n_steps // 4),
-    )  # fmt: skip
-    curves[name] = run.metrics[run.metrics.step > 0].assign(method=name)
-    last[name] = run.metrics[run.metrics.step == n_steps].set_index("seed")
-    return run.policy
+def train(method, cfg, data):
+    return offline.fit(
+        reference.copies(size.seeds), reference, data, method, cfg,
+        steps=size.steps, seed=SEED, measures=measures,
+        every=max(1, size.steps // 4),
+    )
 
 
-policy = {"dpo": train("dpo", pairs, dpo, dpo.Config(beta=main))}
+runs = {"DPO": train(dpo, dpo.Config(beta), pairs)}
 
 # %% [markdown]
-# ## The signature views
+# ## One corrupted word
 #
-# How well ρ follows Q\* − V\*, at the first, second and third token:
-
-# %%
-depths = ["depth 0", "depth 1", "depth 2"]
-long = curves["dpo"].melt(["seed", "step"], depths, "place", "correlation")
-views.training_curves(
-    long, {"correlation": "correlation of ρ and Q* − V*"}, by="place",
-    caption="At the end ρ of DPO correlates "
-    f"{last['dpo']['depth 0'].mean():.2f} with the exact advantage at the "
-    f"first token and {last['dpo']['depth 2'].mean():.2f} at the third.",
-)  # fmt: skip
-
-# %% [markdown]
-# ### One corrupted word
-#
-# Back to your prediction: words of four reviews, after DPO and exactly.
+# Back to your predictions: four reviews, the learned $\rho$ of each word on
+# the left and the exact one on the right, as means over prompts and seeds.
 
 # %%
 said = ["good and fun", "good and dull", "dull and fun", "good but fun"]
 shown = torch.tensor([world.index(text) for text in said] * 4)
-on = (reference, world, torch.arange(4).repeat_interleave(4), shown)
-four = token_advantages.beside_advantage(policy["dpo"], *on, beta=main)
-four["review"] = [said[row % 4] for row in four.row]
-truth = four.assign(reward=four.advantage, review="exact: " + four.review)
-both = ["reward", "advantage"]
-third = four[four.position == 2].pivot_table(both, "seed", "review")
+film = torch.arange(4).repeat_interleave(4)
+on = runs["DPO"].policy, reference, world, film, shown
+cells = token_advantages.beside_advantage(*on, beta=beta)
+cells["review"] = [said[row % 4] for row in cells.row]
+keys, both = ["review", "seed"], ["reward", "advantage"]
+third = cells[cells.position == 2].groupby(keys)[both].mean()
+mean = third.groupby("review").mean()
 fall = third.reward["good and dull"] - third.reward["good and fun"]
-third = third.mean().unstack()
 
 # %%
-views.token_rewards(
-    pd.concat([four, truth]), by="review",
-    caption="In the mean over prompts ρ of the third word changes by "
-    f"{fall.mean():+.2f} where dull replaces fun; fun has "
-    f"{third['good and fun'].reward:+.2f} after “good and” and "
-    f"{third['dull and fun'].reward:+.2f} after “dull and” (exact: "
-    f"{third['good and fun'].advantage:+.2f} and "
-    f"{third['dull and fun'].advantage:+.2f}).",
-)  # fmt: skip
-
-# %% [markdown]
-# Words before the corrupted one keep their ρ to the last digit: they cannot
-# know. Exactly, the words after it change too, since the value they start
-# from has changed; whether the network has learnt that is the difference
-# between the two halves. ρ says where the *value* changes, not where a
-# reward is paid.
-#
-# ### Beam search on a DPO policy
-#
-# A wider beam finds responses that π thinks likelier, Σ log π. What DPO
-# learned is another sum, Σ log π/π_ref. Once a beam has found the best of
-# its sum, a wider one changes nothing. **Predict** the gold of the best
-# review found by beams of 1 to 8, for each of the two sums.
-
-# %%
-found, on = {}, (policy["dpo"], world, ref, range(1, 9))
-for by in ("likelihood", "implicit reward"):
-    found[by] = beam_search.by_width(*on, by).assign(search=by)
-beam = found["likelihood"].pivot(index="seed", columns="width")
-mean = pd.concat(found.values()).groupby(["search", "width"]).gold.mean()
-
-# %%
-views.sweep(
-    pd.concat(found.values()), "width",
-    {"gold": "gold (reward units)", "length": "length (words)"}, "search",
-    exact={"gold": gold.amax(-1).mean().item()}, exact_label="best review",
-    caption="Gold with beams of 1, 4 and 8 is "
-    f"{mean['likelihood', 1]:.2f}, {mean['likelihood', 4]:.2f} and "
-    f"{mean['likelihood', 8]:.2f} by likelihood, "
-    f"{mean['implicit reward', 1]:.2f}, {mean['implicit reward', 4]:.2f} and "
-    f"{mean['implicit reward', 8]:.2f} by implicit reward.",
-)  # fmt: skip
-
-# %% [markdown]
-# ## TDPO: add the sequential KL
-#
-# TDPO1 scores a response by β(d(y) + K(y)), d = log π/π_ref,
-# K(y) = Σ_t KL(π_ref(·|s_t) ‖ π(·|s_t)). Under π_ref the mean of
-# log π/π_ref(a|s) is exactly −KL(π_ref ‖ π), in every state. So the score is
-# a **martingale**: each step has mean 0 under π_ref. The labels ask for
-# score = r + const, and the only martingale that ends at r − E_ref[r] has
-# the steps V^ref(s·a) − V^ref(s). The minimiser is therefore the *greedy*
-# policy, not π\*. (Exercise 2 checks it on all responses.)
-#
-# TDPO2 stops the gradient of K(y_c) and weighs K with α: the loss asks for
-# a small K on *rejected* responses.
-
-# %%
-laws, three = (
-    distribution_pairs.DistributionPairs(pairs),
-    ("dpo", "tdpo1", "tdpo2"),
+truth = cells.assign(reward=cells.advantage)
+heats = {"DPO": token_heat(cells, "review")}
+heats["Exact"] = token_heat(truth, "review")
+charts = [views.Chart(k, "position", "", [h]) for k, h in heats.items()]
+views.Fig(
+    views.Panels(charts, height=3.2),
+    f"Where dull replaces fun the third word changes by {fall.mean():+.2f}; "
+    f"“fun” has {mean.reward['good and fun']:+.2f} after “good and” and "
+    f"{mean.reward['dull and fun']:+.2f} after “dull and” (exact: "
+    f"{mean.advantage['good and fun']:+.2f} and "
+    f"{mean.advantage['dull and fun']:+.2f}).",
+    cells,
 )
-for key, module in (("tdpo1", tdpo1), ("tdpo2", tdpo2)):
-    policy[key] = train(key, laws, module, module.Config(beta=main))
-K = {k: (reference, policy[k], pairs.rejected) for k in three}
-K = {k: drift.sequence_values(*on)["rao-blackwell"] for k, on in K.items()}
-K = pd.DataFrame({k: v.view(seeds, -1).mean(-1) for k, v in K.items()})
-
-# %%
-views.training_curves(
-    pd.concat([curves[k] for k in three]), by="method", columns={
-        "kl_to_optimum": "KL(π‖π*) (nats)",
-        "kl_to_greedy": "KL(π‖greedy) (nats)",
-    },
-    caption="TDPO1 ends at "
-    f"{last['tdpo1'].kl_to_optimum.mean():.2f} nats from π* (DPO: "
-    f"{last['dpo'].kl_to_optimum.mean():.2f}) and "
-    f"{last['tdpo1'].kl_to_greedy.mean():.2f} from the greedy policy (DPO: "
-    f"{last['dpo'].kl_to_greedy.mean():.2f}); K(y_r) is {K.dpo.mean():.2f} "
-    f"under DPO, {K.tdpo1.mean():.2f} and {K.tdpo2.mean():.2f} under TDPO1/2.",
-)  # fmt: skip
 
 # %% [markdown]
-# ## T-REG: token rewards from outside
-#
-# T-REG multiplies a token's push by 1 + α r_t on the chosen and 1 − α r_t on
-# the rejected side. The paper asks the model itself, under two prompts:
-# r_t = σ(log p(y_t|better) − log p(y_t|worse)) − ½. Give it the best possible
-# informant: π\* as "better", π_ref as "worse", so r_t = σ(ρ\*_t/β) − ½. And
-# the worst: the same numbers, dealt out to the tokens at random. α = 0.5 is
-# the largest of the paper's values.
+# Words before the corrupted one keep their $\rho$ to the last digit: a word
+# is written before the rest is known. Words *after* it change in the exact
+# picture, since the value that they start from has changed: after `dull and`
+# little can be won or lost by `fun`. Look whether the network has learned
+# that, or whether a word has the same worth for it wherever it stands. In a
+# live notebook the next picture shows other pairs.
 
 # %%
-truth = (TabularPolicy(world, table) for table in (star, ref))
-gap = token_rewards(*truth, pairs.both, 1.0)
-right, mask = t_reg.token_rewards(gap, 0 * gap), pairs.both.mask
-order = torch.randperm(int(mask.sum()), generator=generator(SEED, "deal"))
-noise = right.masked_scatter(mask, right[mask][order])
-cfg = t_reg.Config(beta=main, alpha=0.5)
-for name, given in (("t-reg", right), ("t-reg, random", noise)):
-    train(
-        name, token_pairs.TokenRewardPairs(pairs, *given.chunk(2)), t_reg, cfg
-    )
-
-# %%
-area = {k: frame.groupby("seed")["rank"].mean() for k, frame in curves.items()}
-gain = {k: area[k] - area["dpo"] for k in ("t-reg", "t-reg, random")}
-views.training_curves(
-    pd.concat([curves[k] for k in ("dpo", *gain)]), by="method",
-    columns={"rank": "rank correlation of ρ and Q* − V*"},
-    caption="Averaged over the checkpoints the rank correlation is "
-    f"{gain['t-reg'].mean():+.3f} from DPO's with right token rewards and "
-    f"{gain['t-reg, random'].mean():+.3f} with random ones.",
-)  # fmt: skip
+learned = exact.response_logps(runs["DPO"].policy, world)[0]
+policies = ref, ref, learned
+how = {"reward": gold, "beta": beta, "limit": 8}
+token_microscope(token_state.token_frame(world, pairs, *policies, **how))
 
 # %% [markdown]
-# ## Step-DPO: compare next words
+# ## Whose value labels the words?
 #
-# One prefix, two next words, a label for the two. A label needs a *value* of
-# a prefix, and the minimiser is π(a|s) ∝ π_ref(a|s) exp(V(s·a)/β), with the V
-# behind the labels. V\* leads to π\*. V^ref, what rollouts of π_ref estimate,
-# leads to the greedy policy. Equally many labels as DPO had:
+# * **TDPO**, on the same pairs, with $K$.
+# * **Step-DPO** compares two next words after one prefix. Its minimiser is
+#   $\pi(a|s) \propto \pi_{\text{ref}}(a|s)\,e^{V(s\cdot a)/\beta}$, with the
+#   $V$ that stands behind the labels. If the labels come from what the
+#   reference writes afterwards, as in the paper, this is $V^{\text{ref}}$ and
+#   the greedy policy. With $V^*$ it is $\pi^*$.
 
 # %%
-for name, table in (("step, V^ref", linear.Q), ("step, V*", best.Q)):
-    on = (world, ref, table, n_pairs, Annotator())
-    parts = per_seed("steps", lambda g, on=on: step_pairs.sample_steps(*on, g))
-    one_each = step_pairs.StepPairs.cat(parts)
-    train(name, one_each, step_dpo, step_dpo.Config(beta=main))
+whole = distribution_pairs.DistributionPairs(pairs)
+runs["TDPO"] = train(tdpo1, tdpo1.Config(beta), whole)
+was = tree.conditionals(ref)
+labels = {"Step-DPO, V^ref": soft_backup.linear(tree, was, gold).Q}
+labels["Step-DPO, V*"] = soft_backup.backup(tree, was, gold, beta).Q
+for name, table in labels.items():
+    how = world, ref, table, size.pairs, Annotator()
+    draw = partial(step_pairs.sample_steps, *how)
+    parts = [draw(generator(k, "steps")) for k in block]
+    steps = step_pairs.StepPairs.cat(parts)
+    runs[name] = train(step_dpo, step_dpo.Config(beta), steps)
+ends = {k: run.last.set_index("seed") for k, run in runs.items()}
+
+# %%
+curves = [run.metrics.assign(method=k) for k, run in runs.items()]
+near = pd.concat(ends).groupby(level=0, sort=False).mean()
+nearer = near.kl_to_greedy < near.kl_to_optimum
+distances = {"kl_to_optimum": "KL(π‖π*) (nats)"}
+distances["kl_to_greedy"] = "KL(π‖greedy) (nats)"
+views.training_curves(
+    pd.concat(curves), distances, by="method",
+    caption="Nearer to the greedy policy than to π* end: "
+    f"{', '.join(nearer.index[nearer]) or 'none'}.",
+)
 
 # %% [markdown]
 # ## Distance to the exact optimum
 #
-# `kl` is KL(π‖π_ref); `kl_reverse` is KL(π_ref‖π), the mean of K(y) under
-# π_ref; both in nats. Read gold beside them: a policy that stays put has a
-# small K for free, and T-REG, whose good tokens gain from chosen *and*
-# rejected reviews, has a fixed point other than π\*.
+# `rank` is the rank correlation of $\rho$ and $\rho^*$ over the words of 400
+# held-out reviews. The minimiser of DPO is $\pi^*$, but these few steps do
+# not carry it there, and on its way it may be nearer to the greedy policy. So
+# compare TDPO with DPO, and look at who goes on towards which.
 
 # %%
-names = ["gold", "kl", "kl_reverse", "kl_to_optimum", "kl_to_greedy", "rank"]
-pd.DataFrame({k: f.mean() for k, f in last.items()}).T[names].round(3)
+near[["gold", "kl", "kl_to_optimum", "kl_to_greedy", "rank"]].round(2)
 
 # %% [markdown]
-# **From V^ref to V\* in rounds.** Let the *latest* policy judge: V^π(s) is
-# its expected reward from s minus β times the KL it has yet to spend. Label,
-# train to the end, label again: that is soft policy iteration. Without a
-# network, the largest error of log π(a|s) after each round, by height h
-# (the tokens still to come):
-
-# %%
-height = tree.depth - tree.n_response_words[: tree.n_nodes]
-at, rounds = ref, {}
-for done in ("round 1", "round 2", "round 3"):
-    Q_now = tree.action_values(
-        prefix_values.of_policy(at, world, ref, main), gold
-    )
-    law = (was + Q_now[0] / main).log_softmax(-1)
-    at = tree.response_logps(law)
-    error = (law - best.log_policy).abs().amax((0, 2))
-    rounds[done] = [error[height == h].max().item() for h in (1, 2, 3)]
-pd.DataFrame(rounds, ["h = 1", "h = 2", "h = 3"]).map("{:.1e}".format)
-
-# %% [markdown]
-# Height h is exact after h rounds. Step-DPO with rollouts of π_ref is the
-# first of them.
+# ## Break it: a word followed by an end token
 #
-# ## C3PO: a wish for one prompt
-#
-# "Call films *fun*." Pairs exist for the film only: a review with "fun" is
-# chosen over one without. The plot is declared near the scope, cast and
-# music outside. C3PO adds the log-likelihood of the reference's *own*
-# reviews there; in expectation that is −KL(π_ref‖π) plus a constant. With
-# strengths 0 it is DPO. **Predict** how often the other prompts say "fun"
-# after DPO on films.
-
-# %%
-fun = ["fun" in world.text(y).split() for y in range(world.n_responses)]
-how = (world, ref, torch.tensor(fun), n_pairs // 4)
-on = {"prompts": ((0,), (2, 3), (1,))}  # in scope, outside, near
-wish = per_seed("wish", lambda g: scoped_pairs.sample_scoped(*how, g, **on))
-wish, law = scoped_pairs.ScopedPairs.cat(wish), {"reference": ref[None]}
-free = c3po.Config(beta=main, outside=0.0, near=0.0)
-for name, cfg in (("dpo", free), ("c3po", c3po.Config(beta=main))):
-    law[name] = measure.response_logps(
-        train(name + " film", wish, c3po, cfg, ()), world
-    )
-
-# %%
-rate = {k: (v.exp() * how[2]).sum(-1).numpy() for k, v in law.items()}
-leak = {k: solutions.kl(v, ref).mean(0).tolist() for k, v in law.items()}
-leak = pd.DataFrame(leak, world.prompts)
-share = pd.DataFrame({k: v.mean(0) for k, v in rate.items()}, world.prompts)
-pd.concat({"share with fun": share, "KL (nats)": leak}, axis=1).round(3)
-
-# %% [markdown]
-# ## Break it: a step followed by an end token
-#
-# Mistake (2) of Step-DPO counts everything from the step on. Our steps are
-# stored as reviews that end right after the step, so the end token that
-# follows a good step is pushed up with it.
+# Mistake (2) of Step-DPO counts everything from the compared word on. Our
+# words are stored as reviews that end right after them, so the end token
+# that follows a good word is pushed up with it.
 
 # %%
 wrong = step_dpo.mistakes["2 everything from the step on counted"]
-wrong, cfg = method(card=step_dpo.card, loss=wrong), step_dpo.Config(beta=main)
-train("end counted", one_each, wrong, cfg)
+wrong = SimpleNamespace(card=step_dpo.card, loss=wrong)
+broken = train(wrong, step_dpo.Config(beta), steps)
+both = {"one word": runs["Step-DPO, V*"], "end counted": broken}
+both = pd.concat([run.metrics.assign(counts=k) for k, run in both.items()])
+ended = both[both.step == size.steps].groupby("counts").length.mean()
 views.training_curves(
-    pd.concat([curves["step, V*"], curves["end counted"]]), by="method",
-    columns={"length": "words a review", "kl_to_optimum": "KL(π‖π*) (nats)"},
-    caption="With the end counted π writes "
-    f"{last['end counted'].length.mean():.2f} words (without: "
-    f"{last['step, V*'].length.mean():.2f}) and is "
-    f"{last['end counted'].kl_to_optimum.mean():.2f} nats from π* (without: "
-    f"{last['step, V*'].kl_to_optimum.mean():.2f}).",
-)  # fmt: skip
+    both, by="counts",
+    columns={"length": "words per review", "kl_to_optimum": "KL(π‖π*) (nats)"},
+    caption="With the end token counted the policy writes "
+    f"{ended['end counted']:.2f} words, without it {ended['one word']:.2f}.",
+)
 
 # %% [markdown]
-# ## Claims
+# **Its signature.** The reviews get short: the loss teaches to stop.
 #
-# What the papers say, and three statements derived in this lesson.
+# ## Answers and claims
 
 # %%
-says = {
-    "rtoq-credit": "ρ comes to follow the advantage along training.",
-    "rtoq-corrupt": "ρ falls at the corrupted word (dull for fun).",
-    "rtoq-beam-rises": "By likelihood 4 beams find more gold than 1.",
-    "rtoq-beam-falls": "By likelihood 8 beams find less gold than 4.",
-    "rtoq-beam-long": "By likelihood 8 beams find longer reviews than 1.",
-    "tdpo-greedy": "TDPO1 ends nearer to greedy than to π* (derived).",
-    "tdpo-rejected": "K of rejected reviews is smaller with TDPO2 than DPO.",
-    "tdpo-score": "TDPO1's score at greedy is r − V^ref(x) (derived).",
-}
+changed = cells.pivot_table("reward", "position", "review")
+before = (changed[said[0]] - changed[said[1]]).loc[:1].abs().max()
+fun = [mean.advantage[f"{word} and fun"] for word in ("good", "dull")]
+which = ["after good and", "after dull and"][int(fun[1] > fun[0])]
+display(
+    teach.reveal(
+        "29-1",
+        "all words" if before > 1e-6 else "the last word and the end only",
+        f"the first two words change by {before:.3f}: they are "
+        "written before the third is known.",
+    ),
+    teach.reveal(
+        "29-2", "the same" if abs(fun[0] - fun[1]) < 0.005 else which,
+        f"it is {fun[0]:+.2f} after good and {fun[1]:+.2f} after dull. The "
+        "worth of a word is a difference of values, so it depends on what "
+        "was to be expected without it.",
+    ),
+    teach.reveal(
+        "29-3", ["the optimum", "the other policy"][int(nearer["TDPO"])],
+        f"it ends {near.kl_to_optimum['TDPO']:.2f} nats from the optimum and "
+        f"{near.kl_to_greedy['TDPO']:.2f} from the greedy policy, as the fair "
+        "game says.",
+    ),
+)
 
 # %%
-says |= {
-    "t_reg-sooner": "Right token rewards bring ρ to the truth sooner.",
-    "t_reg-random": "Random token rewards bring no gain (at most 0.01).",
-    "step-gold": "With as many labels (V^ref) Step-DPO has more gold.",
-    "step-rounds": "After h rounds of labels height h is π* (derived).",
-    "c3po-leak": "After DPO on films the plot is called fun more often.",
-    "c3po-keeps": "C3PO keeps 0.9 or more of the gain in scope.",
-    "c3po-cuts": "C3PO cuts the change elsewhere by 30 % or more.",
-}
-
-
-# %%
-def claim(key, effect, expected, unit="reward units", **more):
-    teach.claim(
-        key=key, paper=papers[key[:4]], statement=says[key], effect=effect,
-        expected=expected, unit=unit, out=OUT or None, **more,
-        setting=f"reviews, {n_pairs} pairs, {n_steps} steps, β = {main}",
-    )  # fmt: skip
-
-
-papers = {m.card.key[:4]: m.card.paper for m in (tdpo1, t_reg, step_dpo, c3po)}
-papers["rtoq"] = "Rafailov et al. 2024 (2404.12358)"
+where = f"{size.pairs} pairs, {size.steps} steps, β = {beta}, one reference"
+how = {"setting": where, "out": OUT or None, "expected": "positive"}
+judge = partial(teach.claim, **how)
+trail = runs["DPO"].metrics.pivot_table("rank", "seed", "step")
+r_to_q = "Rafailov et al. 2024 (2404.12358)"
+judge(
+    key="rtoq-credit", paper=r_to_q, unit="rank correlation",
+    effect=trail.iloc[:, -1] - trail.iloc[:, 1],
+    statement="Along the training of DPO ρ comes to follow ρ*.",
+    meaning="Labels of whole reviews teach the worth of words.",
+)
+judge(
+    key="rtoq-corrupt", paper=r_to_q, effect=fall, expected="negative",
+    statement="ρ falls at the corrupted word (dull for fun).",
+    meaning="A trained policy points at the wrong word.", unit="reward units",
+)
 
 # %%
-exactly, rho = {"kind": "exact", "tolerance": 1e-9}, "rank correlation"
-along = curves["dpo"].pivot(index="seed", columns="step", values="rank")
-claim("rtoq-credit", along.iloc[:, -1] - along.iloc[:, 0], "positive", rho)
-claim("rtoq-corrupt", fall, "negative")
-claim("rtoq-beam-rises", beam.gold[4] - beam.gold[1], "positive")
-claim("rtoq-beam-falls", beam.gold[8] - beam.gold[4], "negative")
-claim("rtoq-beam-long", beam.length[8] - beam.length[1], "positive", "words")
-side = last["tdpo1"].kl_to_optimum - last["tdpo1"].kl_to_greedy
-claim("tdpo-greedy", side, "positive", "nats")
-claim("tdpo-rejected", K.tdpo2 - K.dpo, "negative", "nats")
-
-# %%
-claim("t_reg-sooner", gain["t-reg"], "positive", rho)
-claim("t_reg-random", gain["t-reg, random"], (-float("inf"), 0.01), rho)
-claim("step-gold", last["step, V^ref"].gold - last["dpo"].gold, "positive")
-zeros = [e for n, r in enumerate(rounds.values()) for e in r[: n + 1]]
-claim("step-rounds", zeros, "zero", "nats", **exactly)
-free, held = (rate[k] - rate["reference"] for k in ("dpo", "c3po"))
-claim("c3po-leak", free[:, 1], "positive", "share of reviews")
-claim("c3po-keeps", held[:, 0] / free[:, 0], (0.9, float("inf")), "ratio")
-cut = 1 - abs(held[:, 1:]).mean(1) / abs(free[:, 1:]).mean(1)
-claim("c3po-cuts", cut, (0.3, 1.0), "share of the change")
+lean = {k: end.kl_to_optimum - end.kl_to_greedy for k, end in ends.items()}
+gain = ends["Step-DPO, V^ref"].gold - ends["DPO"].gold
+judge(
+    key="tdpo-greedy", paper="ours", effect=lean["TDPO"] - lean["DPO"],
+    statement="TDPO leans to the greedy policy, away from π*, more than DPO.",
+    meaning="The KL along the way changes the optimum.", unit="nats",
+)
+judge(
+    key="step-gold", paper="Lai et al. 2024 (2406.18629)", effect=gain,
+    statement="With as many labels Step-DPO has more gold than DPO.",
+    meaning="A label of a word is worth more.", unit="reward units",
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · The loss from memory** (●○○, 5 minutes). Write Step-DPO from
-# `batch.policy_chosen`, `batch.ref_chosen`, …, `batch.chosen_mask`,
-# `batch.chosen_step`, … and `cfg.beta`. The check names the mistake it sees.
+# `teach.hint("29-1")` gives a hint; a second call gives the next one.
+#
+# **29-1 · Read the table** (●○○, 5 minutes). In the table by hand, which
+# word of `not bad` has the larger $\rho^*$, "not" or "bad"?
+
+# %%
+teach.answer("29-1", None)
+
+# %% tags=["solution"]
+teach.solution("29-1", "not" if word_1[3] > word_2[3] else "bad")
+
+# %% [markdown]
+# **29-2 · A value by hand** (●○○, 10 minutes). After a prefix the reference
+# ends with a review of reward 2 or with one of reward 0, each with
+# probability ½. $\beta = 1$. What is $V^*$ of the prefix?
+
+# %%
+teach.answer("29-2", None)
+
+# %% tags=["solution"]
+teach.solution("29-2", np.log((np.exp(2) + np.exp(0)) / 2))
+
+# %% [markdown]
+# **29-3 · Fill the lines** (●●○, 10 minutes). Write Step-DPO: sum the
+# log-ratio of each side over the tokens of the step alone. The step is where
+# `batch.chosen_mask & batch.chosen_step` holds, and the same for `rejected`.
 
 
 # %%
 def my_step_dpo(batch, cfg):
-    raise NotImplementedError
+    return dpo.loss(batch, cfg)  # the sum runs over whole responses
 
 
 teach.check.step_dpo(my_step_dpo)
 
 
 # %% tags=["solution"]
-def solution(batch, cfg):
-    c = batch.policy_chosen - batch.ref_chosen.detach()
-    l = batch.policy_rejected - batch.ref_rejected.detach()
-    c = torch.where(batch.chosen_mask & batch.chosen_step, c, 0.0).sum(-1)
-    l = torch.where(batch.rejected_mask & batch.rejected_step, l, 0.0).sum(-1)
-    return torch.nn.functional.softplus(-cfg.beta * (c - l))
+def right_step_dpo(batch, cfg):
+    better = batch.policy_chosen - batch.ref_chosen.detach()
+    worse = batch.policy_rejected - batch.ref_rejected.detach()
+    counted = batch.chosen_mask & batch.chosen_step
+    better = torch.where(counted, better, 0.0).sum(-1)
+    counted = batch.rejected_mask & batch.rejected_step
+    worse = torch.where(counted, worse, 0.0).sum(-1)
+    return dpo.link(better - worse, cfg)
 
 
-checked = teach.check.step_dpo(solution)
-checked
-
-# %% [markdown]
-# **2 · The fair game** (●●○, 10 minutes). Show on all responses that TDPO1's
-# score at the greedy policy is r − V^ref(x). (Hint: `drift.sequence_values`
-# of two `TabularPolicy` gives Σ_t KL(first ‖ second) as "rao-blackwell".)
-
-# %% tags=["solution"]
-every = world.tokens(*torch.cartesian_prod(*map(torch.arange, ref.shape)).T)
-two = (TabularPolicy(world, table) for table in (ref, greedy))
-fair = drift.sequence_values(*two, every, world)["rao-blackwell"]
-fair = fair.view(ref.shape)  # K of every response
-off = main * (greedy - ref + fair) - (gold - linear.V[:, :1])
-off = off.abs().max().item()
-claim("tdpo-score", off, "zero", **exactly)
-assert torch.allclose(
-    solutions.expectation(ref, fair), solutions.kl(ref, greedy)
-)
-assert off < 1e-9
+assert teach.check.step_dpo(right_step_dpo).passed
 
 # %% [markdown]
-# ## What must hold
+# **29-4 · Bug hunt** (●●○, 10 minutes). This TDPO ends near $\pi^*$ and not
+# near the greedy policy, and its $K$ is larger than that of DPO. One sign is
+# wrong. Mend it.
+
 
 # %%
-log_Z = solutions.log_partition(ref, gold, main)
-assert torch.allclose(best.V[:, 0], main * log_Z)
-assert torch.allclose(star, solutions.optimal_policy(ref, gold, main))
-assert torch.allclose(hand["sum"], r - V) and checked.passed
-assert max(zeros) < 1e-9 < rounds["round 2"][2]
+def suspect(batch, cfg):
+    chosen, rejected = tdpo1.kls(batch)
+    return dpo.link(batch.margin() - chosen + rejected, cfg)
+
+
+teach.check.tdpo1(suspect)
+
+
+# %% tags=["solution"]
+def mended(batch, cfg):
+    chosen, rejected = tdpo1.kls(batch)
+    return dpo.link(batch.margin() + chosen - rejected, cfg)
+
+
+assert teach.check.tdpo1(mended).passed
 
 # %% [markdown]
-# ## References and next
+# **29-5 · When does it matter?** (●●●, 20 minutes). Compute
+# $\text{KL}(\pi^*\Vert\text{greedy})$, the mean over prompts, for $\beta$ of
+# 0.1, 0.3, 1 and 3. Predict first where the two policies agree. Answer with
+# the value at $\beta = 1$.
+
+# %%
+teach.answer("29-5", None)
+
+# %% tags=["solution"]
+gaps = {}
+for price in (0.1, 0.3, 1.0, 3.0):
+    optimum = solutions.optimal_policy(ref, gold, price)
+    other = token_credit.greedy_policy(world, ref, price)
+    gaps[price] = solutions.kl(optimum, other).mean().item()
+print({price: round(gap, 4) for price, gap in gaps.items()})
+teach.solution("29-5", gaps[1.0])
+
+# %% [markdown]
+# ## Recap
 #
-# * Rafailov et al. 2024, *From r to Q\** (2404.12358).
-# * Zeng et al. 2024, *Token-level direct preference optimization*
-#   (2404.11999).
-# * Zhou et al. 2024, *T-REG* (2412.02685).
-# * Lai et al. 2024, *Step-DPO* (2406.18629).
-# * Stephan et al. 2024, *RLVF: learning from verbal feedback without
-#   overgeneralization* (2402.10893).
+# * $V^*(s)$ is the most that can still be had from a prefix, a soft maximum
+#   over the next words, computed from the end to the beginning.
+# * The worth of a word is $\rho^*(s,a) = V^*(s\cdot a) - V^*(s)$. It says
+#   where the value changes, not where reward is paid.
+# * DPO learns it from whole reviews.
+# * The score of TDPO is a fair game under the reference, so TDPO learns the
+#   greedy policy and not $\pi^*$.
+# * Labels of single words lead to the policy whose values made them.
 #
-# Next: **30 · RLOO**. The policy writes its own data.
+# ## References
+#
+# * [Rafailov et al. 2024](https://arxiv.org/abs/2404.12358), *From r to Q\**.
+# * [Zeng et al. 2024](https://arxiv.org/abs/2404.11999), *Token-level direct
+#   preference optimization*.
+# * [Lai et al. 2024](https://arxiv.org/abs/2406.18629), *Step-DPO*.
+#
+# Study **29a** tries token rewards from outside, beam search and rounds of
+# labels; study **29b** asks how far a wish for one prompt leaks to the
+# others. Next: **30 · Policy gradients**. The policy writes its own data.

@@ -3,466 +3,537 @@
 #   workbench:
 #     title: "31 · PPO, part by part"
 #     part: online RL
-#     budget_s: {ci: 60, lecture: 90, figure: 1200}
+#     path: core
+#     needs: ["01", "30"]
+#     minutes: 90
+#     budget_s: {ci: 30, lecture: 60, figure: 1200}
 # ---
 
 # %% [markdown]
-# # 31 · PPO, part by part
+# # 31 · PPO, part by part: what do a critic and a clip add to RLOO?
 #
-# **Claim of this notebook.** PPO is RLOO with three additions: a learned
-# value for every token, a probability ratio with a clip, and several passes
-# over the same responses. Each of them can be switched off, and each shows
-# in the distance to the exact optimum.
+# **The idea in one sentence.** Proximal policy optimisation (PPO) is RLOO
+# with two additions, a learned value that gives each *token* its own
+# advantage, and a clip that stops the push on a token once it has moved far
+# enough, so that one batch of responses can be used several times.
 #
-# *Schulman et al. 2017, arXiv 1707.06347; Ziegler et al. 2019, arXiv
-# 1909.08593; Ahmadian et al. 2024, arXiv 2402.14740.*
-
-# %% [markdown]
-# After this hour you can
+# After this lesson you can
 #
-# * pay a reward token by token and compute GAE for λ = 0, 0.95 and 1 by hand,
-# * say which tokens the clip leaves alone, and why the minimum is there,
-# * say which tokens an untrained critic leaves without credit,
-# * compare a critic with the exact values of the policy that it judges,
-# * recognise three wrong versions by their curves.
+# * pay a reward token by token, and compute advantages by hand for any
+#   $\lambda$;
+# * say which tokens the clip leaves alone, and why there is a minimum;
+# * compare a critic with the exact values that it should have learned;
+# * say what several passes over a batch buy, and what they cost;
+# * recognise a critic whose targets are on the wrong scale.
 #
-# You need notebook 30. It runs in about a minute on one free core.
+# *Needs*: lessons 01 and 30 (advantage, baseline, RLOO). About 90 minutes.
+#
+# Words are explained in the [glossary](../GLOSSARY.md).
 
 # %% tags=["parameters"]
 PROFILE = "lecture"
 SEED = 0
-SEEDS = 5
+SEEDS = 8
 DEVICE = "cpu"
 OUT = ""
 
 # %%
 from dataclasses import replace
-from types import SimpleNamespace as Method
+from types import SimpleNamespace
 
-import pandas as pd
-import torch
-from IPython.display import display
-from torch.nn.functional import pad
-
-from workbench import teach, views
-from workbench.core import advantages, surrogate
-from workbench.core.logps import sequence_logps
+from workbench.core import advantages, statistics, surrogate
 from workbench.feedback.kinds.rollouts import Rollouts
-
-# %%
+from workbench.lesson import *
 from workbench.loops import online
 from workbench.measure import prefix_values
-from workbench.measure.exact import Tracker
 from workbench.methods.policy_gradient.ppo import ppo
 from workbench.methods.policy_gradient.reinforce import rloo
-from workbench.models import heads, tiny
-from workbench.worlds.reviews import Reviews
+from workbench.models.heads import ValueModel
+from workbench.views.agreement import agreement
+from workbench.views.instruments.clip_explorer import clip_explorer
 
 # %%
-steps = {"ci": 3, "lecture": 20, "figure": 200}[PROFILE]
-seeds = {"ci": 2, "lecture": SEEDS, "figure": 2 * SEEDS}[PROFILE]
-many = {"ci": 5, "lecture": 10, "figure": 16}[PROFILE]
-BETA, EPOCHS = 0.3, 4
-world = Reviews(max_words=3)
-reference = tiny.reference(world).to(DEVICE)
+size = sizes(
+    PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(3, 20, 200), many=(4, 8, 16)
+)
+beta, cfg = 0.3, ppo.Config(beta=0.3)  # reward units per nat
+world = Reviews(3)
+reference = tiny.reference(world, DEVICE)
 ref_logps = reference.response_logps(world).detach()
-tracker = Tracker(world, ref_logps, gold=world.gold, beta=BETA)
-reward = online.TableReward(world.gold)
+tracker = exact.Tracker(world, ref_logps, gold=world.gold, beta=beta)
 
 # %% [markdown]
 # ## The question
 #
-# RLOO gives one advantage to a whole response and uses each response for one
-# gradient step. PPO asks for more: credit for every token, and several steps
-# for the same price in generations. What does each of the two buy?
+# RLOO gives one advantage to a whole response: in `very good` both words are
+# praised alike. And it uses each response for one gradient step, although
+# writing responses is the expensive part of training. PPO answers both:
 #
-# **Predict before you read on.** Write down:
+# $$\text{responses} \rightarrow \text{rewards per token} \rightarrow
+# \text{critic} \rightarrow \text{advantages per token} \rightarrow
+# \text{several clipped steps} \rightarrow \text{new responses} \dots$$
 #
-# 1. At equal numbers of generated responses: who ends nearer to the optimum,
-#    RLOO with one pass or PPO with four?
-# 2. With many more passes, what happens when the clip is taken away?
-# 3. A critic starts at V = 0. Which tokens does λ = 0 praise on that day?
+# What does each part do, and is the critic right? Predict first.
+
+# %%
+display(
+    teach.predict(
+        "31-1",
+        "A fresh critic says 0 for every prefix, and λ = 0. Which tokens of a "
+        "review hear of its score in the first step?",
+        ["all of them", "only the last one", "none"], mine="",
+    ),
+    teach.predict(
+        "31-2",
+        "A token deserves praise (A > 0), but earlier passes made it less "
+        "likely: its ratio is 0.7, outside the clip 1 ± 0.2. Is it pushed?",
+        ["no, it is clipped", "yes"], mine="",
+    ),
+    teach.predict(
+        "31-3",
+        "RLOO with a clip and PPO make the same number of steps on the same "
+        "number of responses. Who ends nearer to the optimum?",
+        ["RLOO", "PPO", "it cannot be told"], mine="",
+    ),
+)
 
 # %% [markdown]
-# ## Look at the data
+# ## Three data points: two responses, token by token
 #
-# Two responses, three tokens and two, with made-up probabilities. π_old wrote
-# them, V_old judged every prefix **before** its token was written. Column 0
-# of a batch is the prompt; the mask leaves it and the padding out.
-
+# `very good` and `dull`, each with its end token, with made-up numbers: the
+# probability of each token under the policy that wrote it
+# ($\pi_{\text{old}}$) and under the reference, and what a critic said of the
+# prefix *before* the token ($V$). Column 0 of a batch is the prompt, and the
+# last column of the short response is padding; the mask leaves both out.
 
 # %%
 def rows(*lists):
     return torch.tensor(lists, dtype=torch.float64)
 
 
-mask = rows([0, 1, 1, 1], [0, 1, 1, 0]).bool()
-old = rows([1, 0.5, 0.6, 0.5], [1, 0.2, 0.5, 1]).log()
-ref = rows([1, 0.25, 0.5, 0.5], [1, 0.3, 0.5, 1]).log()
-V = rows([0, 0.2, 0.8, 1.3], [0, 0.2, -0.5, 0])
-score = rows(1.5, -0.8)
-two = Rollouts(old, old, ref, mask, score, 1, values=V, old_values=V)
-words = ["very", "good", "<eos>", "dull", "<eos>"]
-
-
-# %%
 def table(**columns):
-    """A row a response token."""
     shown = {name: value[mask].tolist() for name, value in columns.items()}
     return pd.DataFrame({"token": words, **shown}).round(3)
 
 
-table(π_old=old.exp(), π_ref=ref.exp(), V_old=V)
+mask, score = rows([0, 1, 1, 1], [0, 1, 1, 0]).bool(), rows(1.5, -0.8)
+old = rows([1, 0.5, 0.6, 0.5], [1, 0.2, 0.5, 1]).log()
+ref = rows([1, 0.25, 0.5, 0.5], [1, 0.3, 0.5, 1]).log()
+V = rows([0, 0.2, 0.8, 1.3], [0, 0.2, -0.5, 0])
+two = Rollouts(old, old, ref, mask, score, 1, values=V, old_values=V)
+words = ["very", "good", "(end)", "dull", "(end)"]
+table(π_old=old.exp(), π_ref=ref.exp(), V=V)
 
 # %% [markdown]
-# ## A token is an action
+# ## The objective, token by token
 #
-# The penalised reward of notebook 30, R = r − β Σ_t l_t, is a sum over
-# tokens. PPO pays it where it falls due:
+# A token is an action, and the prefix before it is a state $s_t$.
 #
-# r_t = −β l_t + 1[t = last]·r(x, y),  l_t = log π_old − log π_ref at t.
-#
-# The KL part uses π_old: it is fixed when the response is written, and stays
-# fixed while π learns from it.
+# 1. The penalised reward of lesson 30, $R = r - \beta\sum_t l_t$, is a sum
+#    over tokens, so it can be paid as it falls due:
+#    $r_t = -\beta\,l_t$, and the score $r$ is added to the last token.
+# 2. The critic $V(s)$ is to predict the rewards still to come. The surprise
+#    of one token is $\delta_t = r_t + V(s_{t+1}) - V(s_t)$, with $V = 0$
+#    after the end.
+# 3. Generalised advantage estimation (GAE) adds up this surprise and later
+#    ones, faded by $\lambda$: $A_t = \delta_t + \lambda\,A_{t+1}$.
+# 4. At $\lambda = 0$ it is $A_t = \delta_t$: little noise, all trust in the
+#    critic. At $\lambda = 1$ the later values cancel, and
+#    $A_t = \sum_{s\ge t} r_s - V(s_t)$: no trust in later values, and $V(s_t)$
+#    is a baseline, as the siblings' mean was in RLOO.
+# 5. The target of the critic is $G_t = A_t + V(s_t)$.
+# 6. In later passes the policy is no longer $\pi_{\text{old}}$. The ratio
+#    $\rho_t = \pi(y_t\mid s_t)\,/\,\pi_{\text{old}}(y_t\mid s_t)$ says how far
+#    a token has moved, and the gain is
+#    $\min\big(\rho A,\ \text{clip}(\rho, 1\pm\epsilon)\,A\big)$.
 
 # %%
-cfg = ppo.Config(beta=BETA)
-r = ppo.token_rewards(two, cfg)
-assert torch.allclose(r.sum(1), score - BETA * two.old_logratio.sum(1))
-table(l=two.old_logratio, r=r)
+display(teach.show(advantages.gae), teach.show(ppo.policy_loss))
 
 # %% [markdown]
-# ## From rewards to advantages: GAE
+# ## By hand: from rewards to advantages
 #
-# The surprise of one step is δ_t = r_t + V(s_{t+1}) − V(s_t), with V = 0
-# after the last token. Generalised advantage estimation adds up the
-# surprises that follow, faded by λ:
-#
-# A_t = δ_t + λ·A_{t+1}.
-#
-# * λ = 0: A_t = δ_t. Trusts V of the next prefix. Little noise.
-# * λ = 1: A_t = Σ_{s≥t} r_s − V(s_t). Trusts V of no later prefix. V(s_t)
-#   is a baseline, as the siblings' mean was in RLOO.
-#
-# The critic is to predict the return G_t = A_t + V_old(s_t).
+# Lines 1 to 5 for the two responses, with $\lambda = 0.95$.
 
 # %%
-teach.show(advantages.gae)
-
-# %%
-after = pad(V[:, 1:], (0, 1))  # V of the next prefix; 0 after the end
+l = torch.where(mask, old - ref, 0.0)
+r = -beta * l
+r[0, 3] += score[0]  # paid with the last token
+r[1, 2] += score[1]
+after = V.roll(-1, dims=1)  # V of the next prefix; column 0 holds a 0
 delta = torch.where(mask, r + after - V, 0.0)
-A = {lam: advantages.gae(r, V, mask, lam=lam) for lam in (0.0, 0.95, 1.0)}
-to_come = r.flip(1).cumsum(1).flip(1)
-assert torch.allclose(A[0.0], delta)
-assert torch.allclose(A[1.0][mask], (to_come - V)[mask])
-table(δ=delta, A_0=A[0.0], A_95=A[0.95], A_1=A[1.0], G_95=A[0.95] + V)
+A, later = torch.zeros_like(r), 0.0
+for t in (3, 2, 1):
+    A[:, t] = later = delta[:, t] + 0.95 * later
+assert torch.allclose(r, ppo.token_rewards(two, cfg))
+assert torch.allclose(A, advantages.gae(r, V, mask, lam=0.95))
+table(l=l, r=r, V=V, δ=delta, A=A, G=A + V)
 
 # %% [markdown]
-# At λ = 0 a token hears of the score only through V of the next prefix. A
-# fresh critic is V = 0: then A = r, the last token gets all of the score and
-# the words before it hear of the KL alone.
+# After `good` the critic's value rises from 0.8 to 1.3: `good` has a positive
+# surprise, and `very` before it shares in that. In the other response `dull`
+# is blamed more than the end token after it.
 #
-# Whitening subtracts the mean of the batch and divides by its deviation. It
-# comes **after** the returns are built: G stays in reward units.
+# ## By hand: ratio and clip
+#
+# PPO *whitens* the advantages: it subtracts their mean over the batch and
+# divides by their deviation. Suppose that the first pass has moved the tokens
+# by the ratios `rho` below. The push is the derivative of the gain in the
+# log-prob of a token: $\rho A$ where the free gain is the smaller one, and
+# zero where the clipped one is. Below it, the two gains as curves; in a live
+# notebook a slider moves $\epsilon$.
 
 # %%
-filled = replace(
-    two, advantages=ppo.advantages(two, cfg), returns=ppo.returns(two, cfg)
-)
-assert filled.advantages[mask].mean().abs() < 1e-9
-table(A=A[0.95], whitened=filled.advantages, G=filled.returns)
-
-# %% [markdown]
-# ## Ratio and clip
-#
-# In the second pass π is no longer π_old. Each token is weighed by
-# ρ = π/π_old, and the gain is min(ρA, clip(ρ, 1 ± ε)A). Suppose the first
-# pass has moved the tokens like this:
-
-# %%
+white = (A - A[mask].mean()) / A[mask].std(correction=0) * mask
 rho = rows([1, 1.3, 1.1, 0.7], [1, 1.3, 0.7, 1])
+gain, held = rho * white, rho.clamp(0.8, 1.2) * white
+push = torch.where(gain <= held, gain, 0.0)
 policy = (old + rho.log()).requires_grad_()
-now = replace(filled, policy=policy)
-free, held = rho * now.advantages, rho.clamp(0.8, 1.2) * now.advantages
-push = torch.autograd.grad(-ppo.policy_loss(now, cfg).sum(), policy)[0]
-table(ρ=rho, A=now.advantages, ρA=free, clipped=held, push=push)
+batch = replace(two, policy=policy, advantages=ppo.advantages(two, cfg))
+library = -ppo.policy_loss(batch, cfg)
+force = torch.autograd.grad(library.sum(), policy)[0]
+assert torch.allclose(torch.minimum(gain, held).sum(1), library)
+assert torch.allclose(push, force)
+display(table(A=white, ρ=rho, free=gain, clipped=held, push=push))
+clip_explorer(0.2)
 
 # %% [markdown]
-# `push` is the force on log π of a token. It is zero in exactly two cases:
-# A > 0 and ρ > 1 + ε (already praised enough), or A < 0 and ρ < 1 − ε
-# (already punished enough). A token that went the *wrong* way keeps its full
-# force: that is what the minimum is for.
-
-# %%
-teach.show(ppo.policy_loss)
-
-# %% [markdown]
-# The critic learns by squared error with a clip of its own: V may not earn
-# anything by leaving V_old by more than ε_v.
-
-# %%
-V_new, G = V + rows([0, 0.1, 0.5, -0.1], [0, -0.4, 0.1, 0]), filled.returns
-near = V + (V_new - V).clamp(-0.2, 0.2)
-error = torch.maximum((V_new - G) ** 2, (near - G) ** 2) / 2
-half = ppo.value_loss(replace(filled, values=V_new), cfg)
-assert torch.allclose(torch.where(mask, error, 0.0).sum(1), half)
-table(V_old=V, V=V_new, held=near, G=G, error=error)
-
-# %% [markdown]
+# The push is zero in two cases: a praised token above $1 + \epsilon$ (`very`)
+# and a punished token below $1 - \epsilon$ (the second end token). A token
+# that went the *wrong* way keeps its full push (`dull`): that is what the
+# minimum is for.
+#
 # ## Train
 #
-# Every run draws 32 responses a step and seed: equal generations. RLOO makes
-# one pass over them, as in its paper; PPO makes four, as in OpenAI's code.
-# Adam's step size is the same everywhere and was not searched.
+# Each run draws 32 responses per step and seed, and makes four passes over
+# them. RLOO gets the same clip and the same four passes, so the number of
+# optimiser steps is equal, too. The step size was not searched.
+
+# %%
+def train(method, cfg, passes=4):
+    """All seeds of one setting; only PPO has a critic."""
+    fresh = [ValueModel.tiny(world.vocab, seed=s) for s in range(size.seeds)]
+    critic = None if method is rloo else ValueModel.stack(fresh).to(DEVICE)
+    return online.fit(
+        reference.copies(size.seeds), reference, world,
+        online.TableReward(world.gold), method, cfg, critic=critic,
+        prompts=8, group=4, epochs=passes, steps=size.steps, seed=SEED,
+        every=max(1, size.steps // 5), measures=[tracker],
+    )
 
 
 # %%
-def train(name, cfg=cfg, epochs=EPOCHS, method=ppo):
-    """All seeds of one setting, 32 generations a step and seed."""
-    fresh = [heads.ValueModel.tiny(world.vocab, seed=s) for s in range(seeds)]
-    critic = heads.ValueModel.stack(fresh).to(DEVICE)
-    run = online.fit(
-        reference.copies(seeds).to(DEVICE), reference, world, reward, method,
-        cfg, steps=steps, critic=None if method is rloo else critic, seed=SEED,
-        epochs=epochs, every=max(1, steps // 5), measures=[tracker],
-    )  # fmt: skip
-    return run, run.metrics.assign(method=name)
-
-
-# %%
-MANY, FREE = f"{many} passes", f"{many} passes, no clip"
-runs = [
-    train("rloo", rloo.Config(beta=BETA), 1, rloo),
-    train("ppo, 1 pass", epochs=1), train("ppo"),
-    train("λ = 0", replace(cfg, lam=0.0)),
-    train("λ = 1", replace(cfg, lam=1.0)),
-    train("not whitened", replace(cfg, whiten=False)),
-    train(MANY, epochs=many),
-]  # fmt: skip
+runs = {
+    "RLOO": train(rloo, rloo.Config(beta=beta, clip=0.2)),
+    "PPO": train(ppo, cfg),
+}
+curves = pd.concat(run.metrics.assign(method=m) for m, run in runs.items())
+regret = {m: run.last.kl_to_optimum.to_numpy() for m, run in runs.items()}
+middle, low, high = statistics.interval(regret["RLOO"] - regret["PPO"])
+views.training_curves(
+    curves,
+    {"kl_to_optimum": "KL(π‖π*) (nats)", "gold": "gold reward (reward units)"},
+    by="method", title="Equal responses, equal optimiser steps",
+    caption=f"PPO ends {middle:.2f} nats nearer to the optimum than RLOO; the "
+    f"95 % interval of this difference is [{low:.2f}, {high:.2f}].",
+)
 
 # %% [markdown]
-# ## The clip fraction, pass by pass
+# ## Distance to the exact optimum: many passes, with and without the clip
 #
-# We wrap the loss to note the share of clipped tokens in each pass. In the
-# first one π *is* π_old: anything but 0 means that dropout, a temperature or
-# another precision stands between sampling and learning. It is the best unit
-# test of a PPO loop.
+# Now more passes over each batch. We also wrap the loss, to note the share of
+# tokens outside $1 \pm 0.2$ in each pass. In the first pass the policy *is*
+# $\pi_{\text{old}}$: any other share than 0 would mean that something stands
+# between sampling and learning, such as dropout. It is the best unit test of
+# a PPO loop.
 
 # %%
 noted = []
 
 
 def noting(batch, cfg):
-    """PPO's loss; notes the share of tokens with ρ outside 1 ± 0.2."""
+    """PPO's loss; notes the share of tokens outside the clip."""
     ratio = surrogate.importance_ratio(batch.policy, batch.old).detach()
     noted.append(surrogate.clip_fraction(ratio, batch.mask, 0.2))
     return ppo.loss(batch, cfg)
 
 
-watched = Method(**{**vars(ppo), "loss": noting})
-runs.append(train(FREE, replace(cfg, clip=1e6), many, watched))
+watched = SimpleNamespace(**{**vars(ppo), "loss": noting})
+runs["clip"] = train(ppo, cfg, size.many)
+runs["no clip"] = train(watched, replace(cfg, clip=1e6), size.many)
+share = torch.tensor(noted).unflatten(0, (-1, size.many))  # a row per batch
+shares = {f"pass {i + 1}": [s] for i, s in enumerate(share.mean(0).tolist())}
+pd.DataFrame(shares, index=["share of tokens outside"]).round(3)
 
 # %%
-passes = torch.tensor(noted).unflatten(0, (-1, many))  # a row a batch
-teach.claim(
-    key="first_pass_is_on_policy", paper="Huang et al. 2024 (2403.17031)",
-    statement="In the first pass over a batch no ratio leaves 1 ± ε.",
-    effect=passes[:, 0], expected="zero", tolerance=1e-12, kind="exact",
-    unit="share of tokens", setting=f"{steps} batches", out=OUT or None,
-)  # fmt: skip
-fraction = passes.mean(0).tolist()
-pd.DataFrame({"pass": range(1, many + 1), "share": fraction}).T.round(3)
-
-# %% [markdown]
-# ## How far from the optimum?
-#
-# KL(π‖π\*) is the regret in nats (notebook 30), a sum over all reviews.
-
-# %%
-curves = pd.concat([metrics for _, metrics in runs], ignore_index=True)
-last = curves[curves.step == steps]
-KL = "KL(π‖π*) (nats)"
-SHOWN = ["kl_to_optimum", "gold", "kl", "entropy", "length"]
-columns = {"kl_to_optimum": KL, "kl": "KL(π‖π_ref) (nats)"}
-
-
-def picture(names, caption, columns=columns, data=curves):
-    """Curves of some settings."""
-    data = data[data.method.isin(names)]
-    return views.training_curves(data, columns, by="method", caption=caption)
-
-
-# %%
-display(last.groupby("method", sort=False)[SHOWN].mean().round(3))
-picture(["rloo", "ppo, 1 pass", "ppo"], "Four passes learn and drift fastest.")
-
-# %% [markdown]
-# The paper compares RLOO and PPO at equal generations, and so do we. Mind
-# what still differs: four passes are four optimiser steps for the same
-# responses. With one pass the two differ only in their baseline.
-#
-# ## Parts switched off
-
-# %%
-picture(
-    ["ppo", "λ = 0", "λ = 1", "not whitened"],
-    "λ = 0 learns more slowly than λ = 0.95; whitening changes little.",
-)  # fmt: skip
-
-# %%
-picture(
-    ["ppo", MANY, FREE], "Without the clip seeds spread, entropy is lost.",
-    {"kl_to_optimum": KL, "entropy": "entropy (nats per sequence)"},
-)  # fmt: skip
-
-# %% [markdown]
-# ## What the papers say
-#
-# Each claim is a difference of final regrets, seed by seed. "Matches" means
-# at most 0.05 nats worse; that margin was fixed before the runs.
-
-# %%
-papers = {
-    "2402.14740": "Ahmadian et al. 2024", "1506.02438": "Schulman et al. 2016",
-    "1909.08593": "Ziegler et al. 2019", "1707.06347": "Schulman et al. 2017",
-}  # fmt: skip
-says = f"""rloo_matches_ppo|2402.14740|RLOO matches PPO|ppo|rloo
-rloo_matches_one_pass|2402.14740|RLOO matches one-pass PPO|ppo, 1 pass|rloo
-gae_beats_td|1506.02438|λ = 0.95 beats λ = 0|λ = 0|ppo
-whitening_helps|1909.08593|Whitening helps|not whitened|ppo
-passes_need_the_clip|1707.06347|{many} passes need the clip|{FREE}|{MANY}"""
-end = last.sort_values("seed").set_index("method").kl_to_optimum
-
-# %%
-verdicts = []
-for line in says.splitlines():
-    key, arxiv, text, worse, better = line.split("|")
-    made = teach.claim(
-        key=key, paper=f"{papers[arxiv]} ({arxiv})",
-        statement=f"{text} (final regret).",
-        effect=end[worse].to_numpy() - end[better].to_numpy(),
-        expected=(-0.05, float("inf")) if "match" in key else "positive",
-        unit="nats of KL(π‖π*)", out=OUT or None,
-        setting=f"reviews-3, β = {BETA}, {32 * steps} generations",
-    )  # fmt: skip
-    verdicts.append(made.verdict)
+pair = ("clip", "no clip")
+both = pd.concat(runs[name].metrics.assign(run=name) for name in pair)
+end = {name: runs[name].last for name in pair}
+views.training_curves(
+    both,
+    {"kl_to_optimum": "KL(π‖π*) (nats)", "entropy": "entropy (nats)"},
+    by="run", title=f"{size.many} passes over each batch",
+    caption=f"After {size.many} passes per batch the seeds end between "
+    f"{end['clip'].kl_to_optimum.min():.2f} and "
+    f"{end['clip'].kl_to_optimum.max():.2f} nats with the clip, between "
+    f"{end['no clip'].kl_to_optimum.min():.2f} and "
+    f"{end['no clip'].kl_to_optimum.max():.2f} without it.",
+)
 
 # %% [markdown]
 # ## Is the critic right?
 #
-# V^π(s) is a sum over all ways to go on from s: `values.of_policy` of the
-# trained policy. Here are the prefixes of all prompts that it visits, one
-# seed. What the policy hardly visits, the critic hardly sees.
+# In an exact world the value of a prefix is a sum over all ways to go on from
+# it. We compare, for the trained policy of one seed, at each prefix that it
+# visits with a chance above 2 %.
 
 # %%
-trained = runs[2][0]
-true = prefix_values.of_policy(trained.policy, world, ref_logps, BETA)
-mass = prefix_values.visits(trained.policy, world)
-guess = trained.critic.value_all(world)
-miss = [(mass * (v - true) ** 2).sum() / mass.sum() for v in (guess, 0)]
+def compare(run):
+    """The critic beside the exact value, at prefixes visited often."""
+    sides = (run.policy, run.critic, world, ref_logps, beta)
+    return prefix_values.beside_critic(*sides, often=0.02)
 
-# %%
-often = mass[0] > 0.02
-x, y = true[0][often].tolist(), guess[0][often].tolist()
-ends = [min(x), max(x)]
-chart = views.Chart("Critic", "exact V (reward units)", "V of critic (same)", [
-    views.Line(ends, ends, "equal", views.role("exact")),
-    views.Points(x, y, "prefixes reached by > 2 %", views.role("policy")),
-])  # fmt: skip
-said = f"Squared error by visits: {miss[0]:.2f}; of V = 0 it is {miss[1]:.2f}."
-views.Fig(views.Panels([chart]), said, pd.DataFrame({"exact": x, "critic": y}))
+
+axes = {"x_label": "exact value (reward units)"}
+axes["y_label"] = "the critic's value (reward units)"
+seen = compare(runs["PPO"])
+first = seen[seen.seed == 0]
+miss = first.critic - first.exact
+agreement(
+    {"a prefix": first}, "exact", "critic", **axes,
+    title="Is the critic right?",
+    caption=f"In one run the correlation is "
+    f"{first.exact.corr(first.critic):.2f}; prefixes worth less than 0.5 are "
+    f"overrated by {miss[first.exact < 0.5].mean():.2f}, the others by "
+    f"{miss[first.exact >= 0.5].mean():.2f}.",
+)
 
 # %% [markdown]
-# ## Break it
+# So it is right where it matters most, and not exact. It ranks prefixes, and
+# its level is about right for the good ones. Bad prefixes it overrates: the
+# policy has learned to avoid them, so the critic has seen few of them. And
+# the policy moves while the critic learns. A critic that is wrong at
+# $s_{t+1}$ makes $\delta_t$ wrong; that is why $\lambda$ stays near 1.
 #
-# Three mistakes of public code, each alone, with four passes:
+# ## Break it: targets from whitened advantages
 #
-# * the KL in the reward follows the policy that learns,
-# * the score is paid in the last column, which is padding for short reviews,
-# * returns are built from whitened advantages: V learns another unit.
+# The targets are $G = A + V$ with $A$ *before* whitening. Someone whitens
+# first. Nothing fails, and the policy learns nearly as well. But whitened
+# advantages have the mean 0, so the mean of the targets is the mean of the
+# critic's own old values: the targets hold no news of its level.
 
 # %%
-keys, broken = list(ppo.mistakes), [runs[2][1]]
-for key in (keys[0], keys[1], keys[3]):
-    method = Method(**{**vars(ppo), "loss": ppo.mistakes[key]})
-    broken.append(train(key[2:], method=method)[1])
-broken = pd.concat(broken, ignore_index=True)
-display(broken[broken.step == steps].groupby("method")[SHOWN].mean().round(3))
-picture(
-    list(broken.method.unique()),
-    "Only the score in the last column shows in the length.",
-    {"kl_to_optimum": KL, "length": "expected words"}, broken,
-)  # fmt: skip
+wrong = SimpleNamespace(
+    **{**vars(ppo), "loss": ppo.mistakes["4 returns from whitened advantages"]}
+)
+runs["whitened"] = train(wrong, cfg)
+broken = compare(runs["whitened"])
+off = (broken.critic - broken.exact)[broken.seed == 0].mean()
+both_critics = {"right": first, "whitened": broken[broken.seed == 0]}
+agreement(
+    both_critics, "exact", "critic", **axes, title="Two critics",
+    caption=f"The critic with whitened targets is off by {off:+.2f} on "
+    f"average, the right one by {miss.mean():+.2f}.",
+)
 
 # %% [markdown]
-# The score in the last column has a signature of its own: a review that ends
-# early is neither praised nor punished, so the expected length moves. The
-# other two hide in curves like these: a KL that follows π differs only as far
-# as π moves within four passes, and whitened returns spoil the unit of V
-# before they spoil the policy. Look at the critic too, not only at the reward.
+# ## Answers
+
+# %%
+fresh = replace(two, old_values=0 * V)
+heard = ppo.advantages(fresh, replace(cfg, lam=0.0, whiten=False))
+alone = torch.allclose(heard, ppo.token_rewards(two, cfg))
+nearer = "it cannot be told" if low < 0 < high else ("RLOO", "PPO")[low > 0]
+sign = surrogate.clipped_gain(rows(0.7), rows(1.0), 0.2).item()
+display(
+    teach.reveal(
+        "31-1", "only the last one" if alone else "all of them",
+        "then the advantage is the token's own reward, and the score is paid "
+        f"at the end: `very` hears {heard[0, 1]:.2f}, the end token "
+        f"{heard[0, 3]:.2f}. News travels to earlier tokens through V or λ.",
+    ),
+    teach.reveal(
+        "31-2", "yes" if sign < 0.8 else "no, it is clipped",
+        f"its gain is {sign:.1f}, the smaller of 0.7 and 0.8, and that one is "
+        "not clipped: the minimum calls back what went the wrong way.",
+    ),
+    teach.reveal(
+        "31-3", nearer,
+        f"the difference is {middle:.2f} nats, its interval from {low:.2f} to "
+        f"{high:.2f}. Credit per token buys little where a response has at "
+        "most four tokens.",
+    ),
+)
+
+# %% [markdown]
+# ## Claims
+#
+# All seeds start from one and the same reference model.
+
+# %%
+setting = f"reviews of 3 words, one reference model, β = {beta}, "
+setting += f"{size.steps} batches of 32 responses"
+store = {"out": OUT or None, "setting": setting}
+gap = end["no clip"].kl_to_optimum.array - end["clip"].kl_to_optimum.array
+first_pass = teach.claim(
+    key="first_pass_is_on_policy", paper="Huang et al. 2024 (2403.17031)",
+    effect=share[:, 0], expected="zero", tolerance=1e-12, kind="exact",
+    statement="In the first pass over a batch no ratio leaves 1 ± ε.",
+    unit="share of tokens", must_hold=True, **store,
+    meaning="Sampling and learning see the same policy: test this first.",
+)
+matches = teach.claim(
+    key="rloo_matches_ppo", paper="Ahmadian et al. 2024 (2402.14740)",
+    effect=regret["PPO"] - regret["RLOO"], expected=(-0.05, float("inf")),
+    statement="With equal responses and equal optimiser steps RLOO ends at "
+    "most 0.05 nats further from the optimum than PPO.",
+    unit="nats of KL(π‖π*)", **store,
+    meaning="A critic is not needed where responses are short.",
+)
+
+# %%
+clip_needed = teach.claim(
+    key="passes_need_the_clip", paper="Schulman et al. 2017 (1707.06347)",
+    effect=gap, expected="positive", unit="nats of KL(π‖π*)", **store,
+    statement=f"With {size.many} passes per batch PPO ends nearer to the "
+    "optimum with the clip than without.",
+    meaning="The clip is what makes a batch usable more than once.",
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1. The whole loss (●●○, 10 minutes).** Write it from
-# `surrogate.clipped_gain` and `surrogate.clipped_error`: the batch has
-# `advantages`, `returns`, `values`, `old_values`; one value an example.
-
+# `teach.hint("31-1")` gives a hint; a second call gives the next one.
+#
+# **31-1 · Read the clip** (●○○, 5 minutes). Look at the picture of the clip.
+# For which ratios is a *punished* token no longer pushed, at $\epsilon = 0.2$:
+# "above 1.2", "below 0.8", "both" or "none"?
 
 # %%
-def my_loss(batch, cfg):
-    raise NotImplementedError("Exercise 1: minus gain plus c_v times error")
+teach.answer("31-1", None)
+
+# %% tags=["solution"]
+ratios = rows(0.5, 1.5).requires_grad_()
+surrogate.clipped_gain(ratios, rows(-1.0, -1.0), 0.2).sum().backward()
+still = (ratios.grad == 0).tolist()
+teach.solution("31-1", "below 0.8" if still == [True, False] else "another")
+
+# %% [markdown]
+# **31-2 · Advantages by hand** (●○○, 10 minutes). A response has two tokens,
+# $\beta = 0$ and a score of 1. The critic says 0.5 before the first token and
+# 0.8 before the second. What are $A_1$ and $A_2$ for $\lambda = 0.5$?
+
+# %%
+teach.answer("31-2", None)  # two numbers
+
+# %% tags=["solution"]
+paid, said = rows([0, 1]), rows([0.5, 0.8])
+both_tokens = torch.ones(1, 2).bool()
+teach.solution("31-2", advantages.gae(paid, said, both_tokens, lam=0.5)[0])
+
+# %% [markdown]
+# **31-3 · The whole loss** (●●○, 15 minutes). Write PPO's loss from
+# `surrogate.clipped_gain(ratio, advantage, clip)` and
+# `surrogate.clipped_error(values, old_values, returns, clip)`: minus the gain
+# plus `cfg.value_weight` times the error, summed over the tokens of the mask
+# (their mean if `cfg.reduce` is `"mean"`).
+
+# %%
+def my_ppo(batch, cfg):
+    raise NotImplementedError("minus gain plus weighted error")
 
 
-teach.check.ppo(my_loss)
+teach.check.ppo(my_ppo)
 
 
 # %% tags=["solution"]
-def my_solution(batch, cfg):
+def solved(batch, cfg):
     ratio = surrogate.importance_ratio(batch.policy, batch.old)
     gain = surrogate.clipped_gain(ratio, batch.advantages, cfg.clip)
     known = (batch.old_values, batch.returns, cfg.clip_value)
     error = surrogate.clipped_error(batch.values, *known)
-    each = cfg.value_weight * error - gain
-    return sequence_logps(each, batch.mask, cfg.reduce)  # over tokens
+    each = torch.where(batch.mask, cfg.value_weight * error - gain, 0.0)
+    tokens = batch.mask.sum(-1) if cfg.reduce == "mean" else 1
+    return each.sum(-1) / tokens
 
 
-verdict = teach.check.ppo(my_solution)
-assert verdict.passed
-verdict
-
-# %% [markdown]
-# **2. A fresh critic (●○○, 5 minutes).** Set V_old = 0 and λ = 0. Which
-# tokens hear of the score? Check with `ppo.advantages` on `two`.
-
-# %% tags=["solution"]
-fresh = replace(two, old_values=0 * V)
-heard = ppo.advantages(fresh, replace(cfg, lam=0.0, whiten=False))
-assert torch.equal(heard, r)  # the last token only; the others hear the KL
-table(heard=heard)
+assert teach.check.ppo(solved).passed
 
 # %% [markdown]
-# **3. Passes for RLOO (●●●, 20 minutes).** Give RLOO its clip,
-# `rloo.Config(beta=BETA, clip=0.2)`, and four passes. Which part of PPO's
-# result belongs to the passes, and which to the critic?
-
-# %% [markdown]
-# ## What must hold
+# **31-4 · Bug hunt: one response is deaf** (●●○, 10 minutes). With $V = 0$ and
+# $\lambda = 1$ the first token's advantage must be the whole penalised reward
+# $R$ of its response. The function below misses it for one of the two. Which
+# mistake is it: "KL of the policy that learns", "score in the last column",
+# "mean reward subtracted" or "value of padding bootstrapped"?
 
 # %%
-known = {"reproduced", "contradicted", "not at this scale", "too few seeds"}
-assert set(verdicts) <= known and curves.kl_to_optimum.notna().all()
-assert (last.frontier_gap > -1e-9).all() and torch.isfinite(guess).all()
+def suspect(batch, cfg):
+    rewards = -cfg.beta * batch.old_logratio
+    rewards[:, -1] += batch.scores
+    return advantages.gae(rewards, 0 * rewards, batch.mask, lam=1.0)
+
+
+whole = rloo.penalised_reward(two, cfg)
+print("R:", whole.numpy().round(3))
+print("first token:", suspect(two, cfg)[:, 1].numpy().round(3))
+teach.answer("31-4", None)
+
+# %% tags=["solution"]
+lost = whole - suspect(two, cfg)[:, 1]
+deaf = torch.allclose(lost, rows(0.0, -0.8))  # the score of the short one
+# mended: rewards + batch.paid, which pays at the last token of the mask
+teach.solution("31-4", "score in the last column" if deaf else "another")
 
 # %% [markdown]
-# ## References, and what comes next
+# **31-5 · Own experiment: does the clip bound the ratio?** (●●●, 20 minutes).
+# A policy has two tokens with logits (0, 0), and $\pi_{\text{old}}$ is (½, ½).
+# Token 1 has $A = 1$, token 2 has $A = -1$. Take up to 50 plain gradient steps
+# of size 0.05 on the sum of the two clipped gains ($\epsilon = 0.2$). At which
+# ratio does token 1 stop? And with steps of size 0.5?
+
+# %%
+teach.answer("31-5", None)  # two ratios
+
+
+# %% tags=["solution"]
+def stops_at(step):
+    logits = torch.zeros(2).double().requires_grad_()
+    for _ in range(50):
+        ratio = logits.softmax(0) / 0.5
+        gain = surrogate.clipped_gain(ratio, rows(1.0, -1.0), 0.2).sum()
+        slope = torch.autograd.grad(gain, logits)[0]
+        logits = (logits + step * slope).detach().requires_grad_()
+    return ratio[0].item()
+
+
+teach.solution("31-5", [stops_at(0.05), stops_at(0.5)])
+
+# %% [markdown]
+# ## Recap
 #
-# * Schulman et al. 2016, *High-dimensional continuous control using
-#   generalized advantage estimation*, arXiv 1506.02438.
-# * Schulman et al. 2017, *Proximal policy optimization*, arXiv 1707.06347.
-# * Ziegler et al. 2019, *Fine-tuning language models from human
-#   preferences*, arXiv 1909.08593; its code is lm-human-preferences.
-# * Ahmadian et al. 2024, *Back to Basics*, arXiv 2402.14740.
+# * A token is an action. Its reward is $-\beta\,l_t$, and the score comes with
+#   the last token.
+# * GAE sums surprises, faded by $\lambda$: 0 trusts the critic, 1 trusts the
+#   returns.
+# * The clip takes away the push on a token that has moved far enough in the
+#   right direction, and never that on a token that went the wrong way.
+# * Several passes learn more from one batch; many of them need the clip. With
+#   equal passes little is left between PPO and RLOO on these short responses.
+# * Compare the critic with exact values: a mistake in its targets hardly shows
+#   in the reward.
 #
-# Next: **40**, where no reward explains what people prefer.
+# ## References
+#
+# * Schulman et al. 2016, [*High-dimensional continuous control using
+#   generalized advantage estimation*](https://arxiv.org/abs/1506.02438).
+# * Schulman et al. 2017, [*Proximal policy optimization
+#   algorithms*](https://arxiv.org/abs/1707.06347).
+# * Ziegler et al. 2019, [*Fine-tuning language models from human
+#   preferences*](https://arxiv.org/abs/1909.08593).
+# * Ahmadian et al. 2024, [*Back to basics*](https://arxiv.org/abs/2402.14740).
+# * Huang et al. 2024, [*The N+ implementation details of RLHF with
+#   PPO*](https://arxiv.org/abs/2403.17031).
+#
+# Beside this lesson: the study **31a** switches PPO's parts off one by one.
+#
+# Next: **40 · Nash-MD**, where no reward explains what people prefer.

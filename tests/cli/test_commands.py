@@ -84,21 +84,21 @@ def test_the_commands_are_those_of_the_readme():
 
 
 def test_without_a_command_all_are_listed():
-    said = flat(run().output)
+    output = flat(run().output)
     for name, command in COMMANDS.items():
-        assert f"{name} {flat(command.help).split('.')[0]}" in said
+        assert f"{name} {flat(command.help).split('.')[0]}" in output
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_names_and_explains_each_option(name):
     done = run(name, "--help")
     assert (done.exit_code, done.stderr) == (0, "")
-    said = flat(done.stdout)
-    assert f"Usage: root {name} [OPTIONS]" in said
+    output = flat(done.stdout)
+    assert f"Usage: root {name} [OPTIONS]" in output
     for parameter in COMMANDS[name].params:
         assert parameter.help, f"{name} does not say what {parameter.name} is"
         if parameter.param_type_name == "option":
-            assert parameter.opts[0] in said
+            assert parameter.opts[0] in output
 
 
 def test_version_is_the_packages():
@@ -145,7 +145,7 @@ def test_a_terminal_gets_a_table_per_group(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["dpoo"], "no method or lesson 'dpoo'; did you mean dpo"),
         (["--family", "lnks"], "no family 'lnks'; did you mean links?"),
@@ -153,8 +153,8 @@ def test_a_terminal_gets_a_table_per_group(capsys):
         (["--text", "no such text"], "no method fits: text 'no such text'"),
     ],
 )
-def test_methods_refuses_in_one_sentence(arguments, said):
-    assert refused("methods", *arguments).startswith(said)
+def test_methods_refuses_in_one_sentence(arguments, message):
+    assert refused("methods", *arguments).startswith(message)
 
 
 # ---- run and site -----------------------------------------------------------------
@@ -188,7 +188,7 @@ def work(clone, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["lnks"], 1, "no notebook 'lnks'; did you mean links or 21_links?"),
         (["99"], 1, "no notebook '99'; there are 20_dpo, 21_links, 21a_more"),
@@ -208,15 +208,15 @@ def work(clone, monkeypatch):
         ),
     ],
 )
-def test_run_refuses_before_any_work(work, arguments, status, said):
-    assert said in refused("run", *arguments, status=status)
+def test_run_refuses_before_any_work(work, arguments, status, message):
+    assert message in refused("run", *arguments, status=status)
     assert work == [] == speed.measure
 
 
 @pytest.mark.parametrize("name", ["run", "site", "lab"])
 def test_outside_a_clone_there_are_no_lessons(name, no_clone):
-    said = "no notebooks/src here or above: run this inside a clone of workbench"
-    assert refused(name) == said
+    message = "no notebooks/src here or above: run this inside a clone of workbench"
+    assert refused(name) == message
 
 
 def test_run_passes_on_what_it_was_told(work, clone, monkeypatch):
@@ -258,9 +258,9 @@ def test_two_commands_do_not_execute_at_once(work, clone):
 def result(name: str, *failures: Failure, cached: bool = False) -> job.Result:
     """What came of a notebook."""
     executed = Path(f"{name}.ipynb")
-    said = ("a package: FutureWarning: soon",)
+    messages = ("a package: FutureWarning: soon",)
     return job.Result(
-        name, "lecture", executed, failures, 1.0, (), cached=cached, notes=said
+        name, "lecture", executed, failures, 1.0, (), cached=cached, notes=messages
     )
 
 
@@ -311,8 +311,8 @@ def test_a_failed_notebook_is_told_and_fails_the_command(executed):
 def test_a_stopped_run_says_what_is_kept(executed):
     done = executed([result("20_dpo")], ends=KeyboardInterrupt())
     assert done.exit_code != 0
-    said = "stopped: 1 of 3 notebooks are done and kept; the same command goes on"
-    assert said in flat(done.output)
+    message = "stopped: 1 of 3 notebooks are done and kept; the same command goes on"
+    assert message in flat(done.output)
 
 
 def test_with_a_site_run_renews_it_and_says_where_it_is(executed, clone):
@@ -342,7 +342,7 @@ def test_what_cannot_be_published_fails_the_command(executed, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         ("edited", "notebooks/20_dpo.ipynb has your edits: left alone\n"),
         (
@@ -354,11 +354,11 @@ def test_what_cannot_be_published_fails_the_command(executed, monkeypatch):
     ],
     ids=["edited", "broken", "written"],
 )
-def test_a_readers_notebook_is_left_alone(clone, monkeypatch, capsys, answer, said):
+def test_a_readers_notebook_is_left_alone(clone, monkeypatch, capsys, answer, message):
     monkeypatch.setattr(build, "read", Calls())
     monkeypatch.setattr(build, "sync", Calls(answer))
     notebooks._build([clone / "notebooks/src/20_dpo.py"], clone)
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == message
 
 
 def test_without_a_source_run_says_so(executed, clone):
@@ -396,13 +396,13 @@ def opened(clone, monkeypatch):
 
 @pytest.mark.parametrize("arguments", [["nosuch"], ["--fresh", "nosuch"]])
 def test_lab_refuses_a_lesson_that_there_is_not(opened, arguments):
-    said = "no notebook 'nosuch'; there are 20_dpo, 21_links, 21a_more"
-    assert refused("lab", *arguments) == said
+    message = "no notebook 'nosuch'; there are 20_dpo, 21_links, 21a_more"
+    assert refused("lab", *arguments) == message
     assert opened == [] == workspace.renew
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fresh", "page", "said"),
+    ("arguments", "fresh", "page", "message"),
     [
         ([], [], "/lab/tree/21_links.ipynb", ""),
         (["links"], [], "/lab/tree/21_links.ipynb", ""),
@@ -416,13 +416,13 @@ def test_lab_refuses_a_lesson_that_there_is_not(opened, arguments):
         ),
     ],
 )
-def test_lab_opens_what_can_be_opened(opened, arguments, fresh, page, said):
+def test_lab_opens_what_can_be_opened(opened, arguments, fresh, page, message):
     done = run("lab", *arguments, "--port", "9999")
     [call] = opened
     assert workspace.renew[0].arguments[1] == fresh
     assert f"--LabApp.default_url={page}" in call.arguments[1]
     assert call.arguments[1][-2:] == ["--port", "9999"]
-    assert done.stdout.startswith(f"20_dpo: is broken\n{said}")
+    assert done.stdout.startswith(f"20_dpo: is broken\n{message}")
     assert labs.AS_ROOT in done.stdout
 
 
@@ -460,7 +460,7 @@ IN_A_WORLD = ("dpo", "--out", "x", "--world", "reviews")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "Missing argument 'method'"),
         (["dpo"], "'--out'"),
@@ -483,8 +483,8 @@ IN_A_WORLD = ("dpo", "--out", "x", "--world", "reviews")
         ([*IN_A_WORLD, "more"], "more"),
     ],
 )
-def test_train_refuses_before_any_work(training, arguments, said):
-    assert said in refused("train", *arguments, status=2)
+def test_train_refuses_before_any_work(training, arguments, message):
+    assert message in refused("train", *arguments, status=2)
     assert training == []
 
 
@@ -496,6 +496,7 @@ def test_train_in_a_world_takes_the_defaults(training):
     assert (told.pop("out"), told.pop("world")) == (Path("x"), "reviews")
     assert told.pop("sizes") == ("lecture", None, None, None, None)
     assert (told.pop("batch_size"), told.pop("max_length")) == (32, 512)
+    assert told.pop("rejected") == "random"
     assert (told.pop("users"), told.pop("group")) == (0, 4)
     assert told.pop("options") == {}
     assert told.pop("again").endswith(" --resume")
@@ -511,7 +512,7 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "--pairs f.jsonl --model m --profile figure --seeds 2 --steps 9 --lr 0.1 "
         "--set beta=0.3 --set name=a=b --batch-size 4 --max-length 8 --width 16 "
         "--users 5 --group 6 --epochs 7 --layers 1 --device cpu --resume --overwrite "
-        "--skip-bad"
+        "--skip-bad --rejected worst"
     )
     assert run("train", "ipo", "--out", "x", *options.split()).exit_code == 0
     [call] = training
@@ -521,7 +522,7 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "sizes": ("figure", 2, 16, 1, "cpu"), "steps": 9, "lr": 0.1, "batch_size": 4,
         "max_length": 8, "users": 5, "group": 6, "epochs": 7,
         "options": {"beta": "0.3", "name": "a=b"}, "resume": True, "overwrite": True,
-        "skip_bad": True,
+        "skip_bad": True, "rejected": "worst",
     }  # fmt: skip
 
 
@@ -546,14 +547,16 @@ def test_the_command_that_goes_on_is_the_same_with_resume(training, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("encoding", "said"), [("utf-8", "β = 1\n"), ("ascii", "\\u03b2 = 1\n")]
+    ("encoding", "message"), [("utf-8", "β = 1\n"), ("ascii", "\\u03b2 = 1\n")]
 )
-def test_a_terminal_without_greek_letters_gets_their_codes(monkeypatch, encoding, said):
-    heard = Calls()
+def test_a_terminal_without_greek_letters_gets_their_codes(
+    monkeypatch, encoding, message
+):
+    calls = Calls()
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(encoding=encoding))
-    monkeypatch.setattr(typer, "echo", heard)
+    monkeypatch.setattr(typer, "echo", calls)
     train._echo("β = 1")
-    assert heard[0].arguments == (said.strip(),)
+    assert calls[0].arguments == (message.strip(),)
 
 
 # ---- compare ----------------------------------------------------------------------
@@ -571,7 +574,7 @@ def contest(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--seeds", "0"], "--seeds"),
         (["--seeds", "some"], "--seeds"),
@@ -582,8 +585,8 @@ def contest(monkeypatch):
         (["dpo"], "dpo"),
     ],
 )
-def test_compare_refuses_before_any_work(contest, arguments, said):
-    assert said in refused("compare", *arguments, status=2)
+def test_compare_refuses_before_any_work(contest, arguments, message):
+    assert message in refused("compare", *arguments, status=2)
     assert contest == [] == contest.settings
 
 
@@ -630,8 +633,8 @@ def test_a_table_as_json_is_alone_on_stdout(contest, monkeypatch):
 
 def test_a_comparison_without_a_result_fails(contest):
     contest.answer["problem"] = "it diverged"
-    said = "no objective could be trained and measured"
-    assert refused("compare") == said
+    message = "no objective could be trained and measured"
+    assert refused("compare") == message
     assert run("compare", "--json").exit_code == 1
 
 
@@ -716,7 +719,7 @@ def program(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status", "said"),
+    ("outcome", "status", "message"),
     [
         (None, 0, ""),
         (SystemExit(2), 2, ""),
@@ -731,9 +734,9 @@ def program(monkeypatch):
     ],
     ids=repr,
 )
-def test_the_exit_status_and_the_last_words(program, capsys, outcome, status, said):
+def test_the_exit_status_and_the_last_words(program, capsys, outcome, status, message):
     assert program(outcome) == status
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == message
 
 
 def test_the_notes_of_other_packages_come_last(program, capsys):

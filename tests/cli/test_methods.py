@@ -91,9 +91,9 @@ def test_every_method_is_a_line_of_its_own_without_tabs():
 
 def test_columns_are_aligned():
     lines = run("--lesson", "28").stdout.splitlines()
-    held = [e for e in ENTRIES.values() if e.card.notebook == "28"]
-    assert len({entry.family for entry in held}) > 1
-    for column in ([e.family for e in held], [e.card.title for e in held]):
+    entries = [e for e in ENTRIES.values() if e.card.notebook == "28"]
+    assert len({entry.family for entry in entries}) > 1
+    for column in ([e.family for e in entries], [e.card.title for e in entries]):
         places = zip(lines, column, strict=True)
         assert len({line.index(f"  {cell}  ") for line, cell in places}) == 1
 
@@ -190,10 +190,12 @@ def test_a_family_joins_with_other_filters():
 
 
 def test_a_group_is_not_a_folder_that_begins_like_it():
-    held = {"a": catalogue.Entry(ENTRIES["dpo"].card, "w.methods.direct.link.a", "")}
-    held |= {"b": catalogue.Entry(ENTRIES["dpo"].card, "w.methods.direct.links.b", "")}
-    asked = catalogue.wanted(held, families=["link"])
-    assert list(catalogue.chosen(held, asked)) == ["a"]
+    entries = {"a": catalogue.Entry(ENTRIES["dpo"].card, "w.methods.direct.link.a", "")}
+    entries |= {
+        "b": catalogue.Entry(ENTRIES["dpo"].card, "w.methods.direct.links.b", "")
+    }
+    asked = catalogue.wanted(entries, families=["link"])
+    assert list(catalogue.chosen(entries, asked)) == ["a"]
 
 
 def test_text_is_looked_for_in_the_objective_too():
@@ -203,7 +205,7 @@ def test_text_is_looked_for_in_the_objective_too():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--family", "games", "--needs", "pairs"], "family games, needs pairs"),
         (["--text", "no such thing"], "text 'no such thing'"),
@@ -214,15 +216,15 @@ def test_text_is_looked_for_in_the_objective_too():
     ],
 )
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_an_empty_result_is_a_sentence_and_status_1(arguments, said, form):
+def test_an_empty_result_is_a_sentence_and_status_1(arguments, message, form):
     done = run(*arguments, *form)
     assert done.exit_code == 1
-    assert done.stderr == f"no method fits: {said}\n"
+    assert done.stderr == f"no method fits: {message}\n"
     assert done.stdout == ("[]\n" if form else "")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--family", "dirct"], "no family 'dirct'; did you mean direct or"),
         (["--family", "lnks"], "no family 'lnks'; did you mean links?"),
@@ -239,10 +241,10 @@ def test_an_empty_result_is_a_sentence_and_status_1(arguments, said, form):
         (["--lesson", ""], "no lesson ''; there are 00_start_here"),
     ],
 )
-def test_an_unknown_filter_is_refused_with_what_was_meant(arguments, said):
+def test_an_unknown_filter_is_refused_with_what_was_meant(arguments, message):
     done = run(*arguments)
     assert done.exit_code == 1
-    assert done.stderr.startswith(said)
+    assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
 
@@ -280,7 +282,7 @@ def test_every_title_leads_to_its_method():
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [
         ("dpoo", "no method or lesson 'dpoo'; did you mean dpo"),
         ("SQARED", "no method or lesson 'SQARED'; workbench methods lists all"),
@@ -308,10 +310,10 @@ def test_every_title_leads_to_its_method():
     ],
     ids=lambda value: value[:20],
 )
-def test_an_unknown_method_is_one_line_with_what_was_meant(word, said):
+def test_an_unknown_method_is_one_line_with_what_was_meant(word, message):
     done = run(word)
     assert done.exit_code == 1
-    assert done.stderr.startswith(said)
+    assert done.stderr.startswith(message)
     assert done.stderr.endswith(f"workbench methods lists all {len(ENTRIES)}\n")
     assert len(done.stderr.splitlines()) == 1
     assert len(done.stderr) < 300
@@ -378,7 +380,7 @@ def test_json_is_ascii_where_the_output_cannot_hold_greek_letters():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "card = Card(",
@@ -401,7 +403,7 @@ def test_json_is_ascii_where_the_output_cannot_hold_greek_letters():
     ],
 )
 def test_a_file_that_cannot_be_a_method_is_named_in_one_line(
-    monkeypatch, tmp_path, text, said
+    monkeypatch, tmp_path, text, message
 ):
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     monkeypatch.setattr(links, "__path__", [*links.__path__, str(tmp_path)])
@@ -410,7 +412,7 @@ def test_a_file_that_cannot_be_a_method_is_named_in_one_line(
     sys.modules.pop("workbench.methods.direct.links.mine", None)
     vars(links).pop("mine", None)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"the methods cannot be listed: {said}")
+    assert done.stderr.startswith(f"the methods cannot be listed: {message}")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -425,7 +427,7 @@ def on_terminal(*arguments: str, columns: int = 60, **variables: str) -> str:
     command = [sys.executable, "-m", "workbench", "methods", *arguments]
     with subprocess.Popen(command, stdout=theirs, stdin=theirs, env=env) as process:
         os.close(theirs)
-        held = b""
+        output = b""
         while True:
             try:
                 more = os.read(ours, 65536)
@@ -433,10 +435,10 @@ def on_terminal(*arguments: str, columns: int = 60, **variables: str) -> str:
                 more = b""
             if not more:
                 break
-            held += more
+            output += more
     os.close(ours)
     assert process.returncode == 0
-    return held.decode()
+    return output.decode()
 
 
 def uncoloured(text: str) -> str:

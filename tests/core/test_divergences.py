@@ -64,7 +64,7 @@ def test_slope_rises_to_its_supremum_and_falls_without_end(divergence):
         assert (divergence.slope(LOGRATIOS) < divergence.supremum).all()
     else:
         assert far[2] >= 70
-    # and the supremum is the price a unit of far-away mass costs: lim f(u)/u
+    # and the supremum is the price per unit of far-away mass: lim f(u)/u
     u = torch.tensor([1e12], dtype=F64)
     price = (divergence.generator(u) / u).item()
     assert price > 20 or price == pytest.approx(divergence.supremum, rel=1e-3)

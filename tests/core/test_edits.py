@@ -230,18 +230,18 @@ def test_swapping_twice_changes_nothing_and_once_something(kind):
     batch = dirty(kind, 9)
     once, twice = vars(batch.swapped()), vars(batch.swapped().swapped())
     tensors = {n: v for n, v in vars(batch).items() if isinstance(v, Tensor)}
-    assert any(not torch.equal(once[name], held) for name, held in tensors.items())
-    for name, held in tensors.items():
-        assert_close(twice[name], held)
+    assert any(not torch.equal(once[name], value) for name, value in tensors.items())
+    for name, value in tensors.items():
+        assert_close(twice[name], value)
 
 
 @pytest.mark.parametrize("kind", PAIRED)
 def test_every_field_of_a_pair_is_exchanged_with_its_partner(kind):
     batch = dirty(kind, 10)
     once, sides = vars(batch.swapped()), {"chosen": "rejected", "rejected": "chosen"}
-    for name, held in vars(batch).items():
+    for name, value in vars(batch).items():
         partner = "_".join(sides.get(word, word) for word in name.split("_"))
-        assert once[partner] is held
+        assert once[partner] is value
 
 
 def test_thumbs_are_turned_and_a_win_is_a_loss():

@@ -43,30 +43,32 @@ def test_a_missing_or_an_empty_folder_is_filled(tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("empty", "missing/deep"):
         do(tmp_path / name)
-        held = contents(tmp_path / name)
-        assert held.keys() == {"train.json", "a/b/weights", "t", "c/d.png", LIST}
-        assert json.loads(held["train.json"]) == FIRST.card
+        files = contents(tmp_path / name)
+        assert files.keys() == {"train.json", "a/b/weights", "t", "c/d.png", LIST}
+        assert json.loads(files["train.json"]) == FIRST.card
 
 
 @pytest.mark.parametrize("second", [FIRST, OTHER, COMPARED], ids=lambda c: c.holds)
 def test_a_folder_of_an_earlier_command_is_refused_with_what_it_holds(tmp_path, second):
     do(tmp_path / "o")
     before = contents(tmp_path / "o")
-    said = "it holds 2 runs of dpo; go on with --resume, renew with --overwrite, or nam"
+    message = (
+        "it holds 2 runs of dpo; go on with --resume, renew with --overwrite, or nam"
+    )
     for ask in (check, do):
-        with pytest.raises(BadRun, match=said):
+        with pytest.raises(BadRun, match=message):
             ask(tmp_path / "o", second)
     assert contents(tmp_path / "o") == before
 
 
 @pytest.mark.parametrize(
-    ("second", "said"),
+    ("second", "message"),
     [(OTHER, "method was 'dpo', is 'ipo'"), (COMPARED, "it holds 2 runs of dpo")],
 )
-def test_only_the_same_command_is_resumed(tmp_path, second, said):
+def test_only_the_same_command_is_resumed(tmp_path, second, message):
     do(tmp_path / "o")
     before = contents(tmp_path / "o")
-    with pytest.raises(BadRun, match=said):
+    with pytest.raises(BadRun, match=message):
         do(tmp_path / "o", second, resume=True)
     assert contents(tmp_path / "o") == before
     do(tmp_path / "o", FIRST, resume=True)
@@ -86,9 +88,9 @@ def test_overwriting_deletes_what_was_made_here_and_nothing_else(tmp_path, secon
         (tmp_path / "o" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "o" / name).write_text("years of work")
     with opened(tmp_path / "o", second, overwrite=True):
-        held = contents(tmp_path / "o")
-        assert held.keys() == {*USERS, second.file, LIST, LOCK}
-        assert all(held[name] == b"years of work" for name in USERS)
+        files = contents(tmp_path / "o")
+        assert files.keys() == {*USERS, second.file, LIST, LOCK}
+        assert all(files[name] == b"years of work" for name in USERS)
         assert not (tmp_path / "o/a/b").exists()  # it became empty
 
 
@@ -179,10 +181,10 @@ def test_a_command_killed_at_any_moment_can_be_started_again(
             now = contents(folder)
             assert {n: d for n, d in now.items() if n in earlier} == earlier
             continue
-        held = contents(folder)
-        assert json.loads(held["train.json"]) == OTHER.card
-        assert held["a/b/weights"] == b"ipo"
-        assert held.keys() == users | {
+        files = contents(folder)
+        assert json.loads(files["train.json"]) == OTHER.card
+        assert files["a/b/weights"] == b"ipo"
+        assert files.keys() == users | {
             "train.json", "a/b/weights", "t", "c/d.png", LIST
         }  # fmt: skip
     assert moment > 8
@@ -238,8 +240,8 @@ def test_a_broken_card_or_list_is_named_and_nothing_is_changed(
     if mendable and how == {"overwrite": True}:
         do(tmp_path / "o", OTHER, **how)
         return
-    said = "train.json|folder in use|method was None" if name != LIST else LIST
-    with pytest.raises(BadRun, match=said):
+    message = "train.json|folder in use|method was None" if name != LIST else LIST
+    with pytest.raises(BadRun, match=message):
         do(tmp_path / "o", **how)
     assert contents(tmp_path / "o") == before
 
@@ -291,7 +293,7 @@ def test_no_link_is_followed_out_of_the_folder(tmp_path, linked):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("dangling", "it is a link to something that is not there"),
         ("loop", "it is a link to something that is not there"),
@@ -302,14 +304,14 @@ def test_no_link_is_followed_out_of_the_folder(tmp_path, linked):
     ],
 )
 def test_a_folder_that_cannot_be_made_is_named_before_anything_is_done(
-    tmp_path, name, said
+    tmp_path, name, message
 ):
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "file").write_text("years of work")
     before = contents(tmp_path)
     for ask in (check, do):
-        with pytest.raises(BadRun, match="(?i)" + said):
+        with pytest.raises(BadRun, match="(?i)" + message):
             ask(tmp_path / name, FIRST)
     assert contents(tmp_path) == before
 

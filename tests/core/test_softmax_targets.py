@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, law, random
+from tests.methods.enumerated import F64, random, random_logps
 from workbench.core.kl import categorical_kl
 from workbench.core.softmax_targets import cross_entropy, log_targets, targets
 
@@ -40,14 +40,14 @@ def test_cross_entropy_by_hand():
 
 
 def test_cross_entropy_is_the_kl_and_the_entropy():
-    p, q = law(1, 5), law(2, 5)
+    p, q = random_logps(1, 5), random_logps(2, 5)
     entropy = cross_entropy(p.exp(), p)
     assert_close(cross_entropy(p.exp(), q), categorical_kl(p, q) + entropy)
     assert_close(entropy, -(p.exp() * p).sum())
 
 
 def test_gradient_and_hessian_are_those_of_a_softmax():
-    p, logits = law(1, 5).exp(), 2 * random(2, 5)
+    p, logits = random_logps(1, 5).exp(), 2 * random(2, 5)
     q = logits.softmax(-1)
     slope = torch.func.grad(lambda z: cross_entropy(p, z))(logits)
     bend = torch.func.hessian(lambda z: cross_entropy(p, z))(logits)

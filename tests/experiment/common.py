@@ -16,10 +16,10 @@ FILE |= {"reference_steps": 2, "max_length": 16, "width": 16, "layers": 1}
 
 
 def run(method: str, out: Path, **settings) -> list[str]:
-    """Train, and return what was said."""
-    said: list[str] = []
-    run_command(method, out=out, echo=said.append, **settings)
-    return said
+    """Train, and return the printed lines."""
+    lines: list[str] = []
+    run_command(method, out=out, echo=lines.append, **settings)
+    return lines
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -46,7 +46,7 @@ def pairs(tmp_path):
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "opt"])
 @pytest.mark.parametrize(
-    ("positions", "length", "new", "error", "said"),
+    ("positions", "length", "new", "error", "message"),
     [
         (12, 24, 4, BadOption, "12 positions, .* up to 28 tokens.*--max-length 8 fits"),
         (64, 61, 4, BadOption, "64 positions, .* 65 tokens: --max-length 61 and 4 of"),
@@ -56,11 +56,11 @@ def pairs(tmp_path):
     ],
 )
 def test_sequences_beyond_the_positions_of_a_model_are_refused_with_both_numbers(
-    tmp_path, pairs, family, positions, length, new, error, said
+    tmp_path, pairs, family, positions, length, new, error, message
 ):
     model = checkpoint(tmp_path / "m", family, positions)
     asked = FILE | {"max_length": length, "max_new": new}
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         run("dpo", tmp_path / "o", pairs=pairs, model=model, **asked)
     assert not (tmp_path / "o").exists()
 
@@ -102,8 +102,8 @@ def test_a_conversation_that_the_template_refuses_has_its_line_or_is_skipped(
         run("dpo", tmp_path / "o", pairs=pairs, model=model, **FILE)
     assert not (tmp_path / "o").exists()
     asked = FILE | {"steps": 1, "skip_bad": True}
-    said = run("dpo", tmp_path / "o", pairs=pairs, model=model, **asked)
-    (told,) = [line for line in said if "must alternate" in line]
+    lines = run("dpo", tmp_path / "o", pairs=pairs, model=model, **asked)
+    (told,) = [line for line in lines if "must alternate" in line]
     assert told.startswith("3 pairs as tokens") and "line 3" in told
 
 

@@ -241,12 +241,12 @@ def test_a_method_without_numbers_stands_last_with_its_problem():
 
 
 def test_the_command_ranks_a_file_among_methods(written, tmp_path):
-    said = []
+    lines = []
     settings = comparison.Settings(
         files=[written(GOOD)], only=["dpo", "kto"], seeds=2, steps=2, out=tmp_path / "o"
     )
-    comparison.run(settings, said.append)
-    text = "\n".join(said)
+    comparison.run(settings, lines.append)
+    text = "\n".join(lines)
     assert "mine is number" in text and "of 3 by gold" in text
     runs = pd.read_csv(tmp_path / "o" / "runs.csv")
     assert set(runs["method"]) == {"mine", "dpo", "kto"}
@@ -260,7 +260,7 @@ def test_a_file_may_not_take_the_name_of_a_method(written):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"only": ["nope"]}, "no method 'nope'"),
         ({"only": ["chi2_direct"]}, "closed form"),
@@ -269,8 +269,8 @@ def test_a_file_may_not_take_the_name_of_a_method(written):
         ({"world": "moon"}, "--world"),
     ],
 )
-def test_bad_options_are_named(wrong, said):
-    with pytest.raises(BadOption, match=said):
+def test_bad_options_are_named(wrong, message):
+    with pytest.raises(BadOption, match=message):
         comparison.run(comparison.Settings(**wrong), lambda line: None)
 
 

@@ -45,8 +45,8 @@ def refused(tmp_path, written, monkeypatch):
 
 @pytest.mark.parametrize("by", ["goldd", "GOLDS", "", "rank", "problem", "sed"])
 def test_a_column_that_is_none_is_refused_with_those_that_are(refused, by):
-    said = refused(by=by, only=["dpo"])
-    assert "sort by one of gold, regret" in said and repr(by) in said
+    message = refused(by=by, only=["dpo"])
+    assert "sort by one of gold, regret" in message and repr(by) in message
 
 
 def test_a_near_miss_of_a_column_is_suggested(refused):
@@ -55,17 +55,17 @@ def test_a_near_miss_of_a_column_is_suggested(refused):
 
 @pytest.mark.parametrize("by", ["regret", "frontier_gap"])
 def test_stories_have_no_exact_columns_to_sort_by(refused, by):
-    said = refused(by=by, world="stories")
-    assert repr(by) in said and "sort by one of gold, kl" in said
+    message = refused(by=by, world="stories")
+    assert repr(by) in message and "sort by one of gold, kl" in message
 
 
 @pytest.mark.parametrize("family", ["reward", "values", "decoding"])
 def test_a_family_without_a_loss_on_labels_is_told_in_one_sentence(refused, family):
-    said = refused(family=family)
-    assert "ranks methods that train a policy" in said and family in said
+    message = refused(family=family)
+    assert "ranks methods that train a policy" in message and family in message
     assert (
-        said.endswith("direct, games, iterative, policy_gradient, supervised")
-        and "\n" not in said
+        message.endswith("direct, games, iterative, policy_gradient, supervised")
+        and "\n" not in message
     )
 
 
@@ -79,11 +79,11 @@ def test_a_family_without_a_loss_on_labels_is_told_in_one_sentence(refused, fami
     ],
 )
 def test_a_near_miss_of_a_name_is_suggested(refused, wrong, near):
-    assert "did you mean" in (said := refused(**wrong)) and near in said
+    assert "did you mean" in (message := refused(**wrong)) and near in message
 
 
 @pytest.mark.parametrize(
-    ("only", "said"),
+    ("only", "message"),
     [
         (["dpo", "kto", "dpo"], "dpo twice"),
         (["rloo"], "--family policy_gradient"),
@@ -92,8 +92,8 @@ def test_a_near_miss_of_a_name_is_suggested(refused, wrong, near):
         ([""], "no method ''"),
     ],
 )
-def test_a_choice_of_methods_that_cannot_be_had_is_refused(refused, only, said):
-    assert said in refused(only=only)
+def test_a_choice_of_methods_that_cannot_be_had_is_refused(refused, only, message):
+    assert message in refused(only=only)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_training(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"resume": True}, "--out"),
         ({"overwrite": True}, "--out"),
@@ -146,10 +146,10 @@ def test_a_folder_that_cannot_be_made_is_refused_before_training(monkeypatch):
         ({"resume": True, "out": "absent"}, "nothing to resume"),
     ],
 )
-def test_flags_that_have_no_meaning_are_refused(refused, tmp_path, flags, said):
+def test_flags_that_have_no_meaning_are_refused(refused, tmp_path, flags, message):
     if "out" in flags:
         flags = flags | {"out": tmp_path / flags["out"]}
-    assert said in refused(only=["dpo"], **flags)
+    assert message in refused(only=["dpo"], **flags)
 
 
 @pytest.mark.parametrize("name", ["absent.py", "folder.py", "folder", "notes.txt"])
@@ -158,8 +158,10 @@ def test_a_guest_that_is_no_python_file_is_refused_first(refused, tmp_path, name
         (tmp_path / name).mkdir()
     if name == "notes.txt":
         (tmp_path / name).write_text("def loss(batch, cfg): ...")
-    said = refused(files=[tmp_path / name], only=["dpo"])
-    assert name in said and ("no such file" in said or "not a Python file" in said)
+    message = refused(files=[tmp_path / name], only=["dpo"])
+    assert name in message and (
+        "no such file" in message or "not a Python file" in message
+    )
 
 
 def test_two_guests_of_one_name_are_refused_first(refused, tmp_path):
@@ -177,9 +179,9 @@ def test_a_guest_with_a_method_s_name_is_refused_first(refused, tmp_path):
 
 def test_the_help_names_every_column_and_what_a_guest_may_do():
     options = typer.main.get_command(cli.app).commands["compare"].params
-    said = {option.name: option.help for option in options}
-    assert set(orders(is_exact=True)) <= set(re.findall(r"\w+", said["by"]))
-    assert "os._exit" in said["method"] and "limit of time" in said["method"]
+    help_of = {option.name: option.help for option in options}
+    assert set(orders(is_exact=True)) <= set(re.findall(r"\w+", help_of["by"]))
+    assert "os._exit" in help_of["method"] and "limit of time" in help_of["method"]
 
 
 def test_settings_that_are_in_range_are_none_of_these():

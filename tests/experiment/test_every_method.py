@@ -73,8 +73,10 @@ def test_every_method_trains_or_is_refused_in_one_sentence(
         one = task.Task(module, module.Config(), problem, settings)
         one.check()
     except MissingInput as refusal:
-        said = str(refusal)
-        assert said.startswith(key) and "\n" not in said and len(said) < 260, said
+        message = str(refusal)
+        assert message.startswith(key) and "\n" not in message and len(message) < 260, (
+            message
+        )
         assert not list(tmp_path.iterdir()), "something was written before it"
         return
     one = dataclasses.replace(one, problem=problem.ready())

@@ -75,9 +75,9 @@ def test_a_command_that_fails_leaves_the_folder_as_it_was(earlier, tmp_path, wro
 
 def test_an_earlier_command_is_refused_with_what_it_holds(earlier):
     before = contents(earlier)
-    said = "it holds 2 runs of dpo; go on with --resume, renew with --overwrite, or"
+    message = "it holds 2 runs of dpo; go on with --resume, renew with --overwrite, or"
     for method in ("dpo", "ipo"):
-        with pytest.raises(BadRun, match=said):
+        with pytest.raises(BadRun, match=message):
             run(method, earlier, **TINY)
     assert contents(earlier) == before
 
@@ -107,7 +107,7 @@ def test_a_finished_command_is_resumed_without_a_change(earlier):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"steps": 3}, "steps was 2, is 3"),
         ({"lr": 0.5}, "lr was None, is 0.5"),
@@ -116,13 +116,13 @@ def test_a_finished_command_is_resumed_without_a_change(earlier):
     ],
 )
 def test_another_command_is_not_resumed_and_the_difference_is_named(
-    earlier, change, said
+    earlier, change, message
 ):
     asked = {"method": "dpo", "seeds": 2} | TINY | change
     before = contents(earlier)
     with pytest.raises(BadRun) as caught:
         run(asked.pop("method"), earlier, **asked, resume=True)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert contents(earlier) == before
 
 

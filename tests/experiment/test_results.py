@@ -76,8 +76,8 @@ def test_an_interrupted_contest_keeps_what_is_done_and_ends_the_same(
     settings = comparison.Settings(out=out, files=[guest], **BRIEF)
     with pytest.raises(KeyboardInterrupt):
         comparison.run(settings, cut_after(number))
-    said = capsys.readouterr().err
-    assert f"{number} of 4 objectives" in said and "--resume" in said
+    output = capsys.readouterr().err
+    assert f"{number} of 4 objectives" in output and "--resume" in output
     assert methods(out) == ["mine", *ONLY][:number]
     trained, real = [], comparison.fit
 
@@ -125,10 +125,10 @@ def test_a_contest_ended_by_a_signal_ends_the_same_when_resumed(
     )  # fmt: skip
     assert any(line == "kept\n" for line in process.stdout)
     process.send_signal(getattr(signal, name))
-    _, said = process.communicate()
-    assert process.returncode == status, said
-    assert name == "SIGKILL" or "1 of 4 objectives are done" in said
-    assert "Traceback" not in said
+    _, output = process.communicate()
+    assert process.returncode == status, output
+    assert name == "SIGKILL" or "1 of 4 objectives are done" in output
+    assert "Traceback" not in output
     assert methods(out) == ["mine"]
     run(out, files=[guest], resume=True)
     assert contents(out) == contents(whole)

@@ -50,7 +50,7 @@ def test_a_temperature_of_a_method_is_positive(key, name):
 
 
 @pytest.mark.parametrize(
-    ("key", "name", "text", "said"),
+    ("key", "name", "text", "message"),
     [
         ("cpo", "nll", "men", "one of sum, mean, not 'men'; did you mean mean"),
         ("copg", "form", "1", "one of contrastive, squared"),
@@ -61,8 +61,8 @@ def test_a_temperature_of_a_method_is_positive(key, name):
         ("dpo", "Beta", "1", "did you mean beta"),
     ],
 )
-def test_a_setting_that_is_a_word_is_one_of_those_there_are(key, name, text, said):
-    with pytest.raises(BadOption, match=said):
+def test_a_setting_that_is_a_word_is_one_of_those_there_are(key, name, text, message):
+    with pytest.raises(BadOption, match=message):
         configure(METHODS[key], {name: text})
 
 
@@ -134,8 +134,8 @@ def test_a_step_size_that_ruins_the_weights_is_an_error_with_its_step(
 def test_a_batch_that_is_no_multiple_of_the_group_is_told(
     tmp_path, method, asked, used
 ):
-    said = run(method, tmp_path / "o", **TINY | {"batch_size": asked, "steps": 1})
-    told = [line for line in said if "--batch-size" in line]
+    lines = run(method, tmp_path / "o", **TINY | {"batch_size": asked, "steps": 1})
+    told = [line for line in lines if "--batch-size" in line]
     assert len(told) == (used is not None)
     if used:
         assert f"--batch-size {asked} " in told[0]
@@ -144,16 +144,16 @@ def test_a_batch_that_is_no_multiple_of_the_group_is_told(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "CUDA out of memory. Tried to allocate 2.00 GiB",
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
         "not enough memory: you tried to allocate 999 bytes",
     ],
 )
-def test_too_little_memory_is_told_with_what_needs_less(tmp_path, monkeypatch, said):
+def test_too_little_memory_is_told_with_what_needs_less(tmp_path, monkeypatch, message):
     def fail(*args, **more):
-        raise RuntimeError(said)
+        raise RuntimeError(message)
 
     monkeypatch.setattr("workbench.loops.session.Session.step", fail)
     with pytest.raises(WorkbenchError, match="out of memory on cpu; a smaller --batch"):

@@ -58,11 +58,12 @@ def test_a_stopped_command_goes_on_to_the_same_bytes(tmp_path, whole, name):
         assert process.returncode == -number
     else:
         assert process.returncode == 128 + number
-        (said,) = [s for s in error.decode().splitlines() if s.startswith("stopped")]
+        (message,) = [s for s in error.decode().splitlines() if s.startswith("stopped")]
         assert (
-            f"{out} keeps 1 of 2 finished runs and seed-1 as it was at step 25;" in said
+            f"{out} keeps 1 of 2 finished runs and seed-1 as it was at step 25;"
+            in message
         )
-        told = said.split("to go on: ")[1]
+        told = message.split("to go on: ")[1]
         assert shlex.split(told) == ["workbench", "train", *again]
         again = shlex.split(told)[2:]
     process = command(*again)
@@ -90,10 +91,10 @@ def test_what_is_kept_is_said_and_the_interruption_goes_on(
         patch.setattr(Session, "step", step)
         with pytest.raises(type(error)):
             run("dpo", tmp_path / "o", **TINY | {"steps": 4}, seeds=2)
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "keeps 1 of 2 finished runs and seed-1 as it was at step 1" in said
-    assert "the same call with resume=True" in said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "keeps 1 of 2 finished runs and seed-1 as it was at step 1" in output
+    assert "the same call with resume=True" in output
     run("dpo", tmp_path / "o", **TINY | {"steps": 4}, seeds=2, resume=True)
     run("dpo", tmp_path / "whole", **TINY | {"steps": 4}, seeds=2)
     resumed, whole = contents(tmp_path / "o"), contents(tmp_path / "whole")

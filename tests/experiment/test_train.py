@@ -172,11 +172,13 @@ def test_no_prompt_is_on_both_sides_of_the_held_out_split(tmp_path, pairs):
     problem = training_problem.of_file(
         settings, tmp_path / "x", resume=False, learn=False
     )
-    train, held = problem.pairs, problem.held_out.pairs
-    asked = [set(map(tuple, prompts.prompts_of(part.chosen))) for part in (train, held)]
+    train, held_out = problem.pairs, problem.held_out.pairs
+    asked = [
+        set(map(tuple, prompts.prompts_of(part.chosen))) for part in (train, held_out)
+    ]
     assert not asked[0] & asked[1]
-    assert len(train) + len(held) == 30
-    assert len(held) == 6  # a tenth is 3, a prompt has 6
+    assert len(train) + len(held_out) == 30
+    assert len(held_out) == 6  # a tenth is 3, a prompt has 6
 
 
 def test_bad_lines_stop_the_command_or_are_counted_for_the_user(tmp_path, pairs):
@@ -207,7 +209,7 @@ def test_text_of_the_user_is_escaped_in_the_report(tmp_path, pairs):
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "settings"),
+    ("error", "message", "settings"),
     [
         (BadOption, "no method 'dop'", {"method": "dop", "world": "reviews"}),
         (MissingInput, "either --world", {"method": "dpo"}),
@@ -229,10 +231,10 @@ def test_text_of_the_user_is_escaped_in_the_report(tmp_path, pairs):
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_written(
-    tmp_path, error, said, settings
+    tmp_path, error, message, settings
 ):
     settings = {"method": "dpo"} | settings
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         run_command(out=tmp_path / "run", echo=quiet, **settings)
     assert not (tmp_path / "run").exists()
 
@@ -346,7 +348,7 @@ def test_killed_and_resumed_is_bit_for_bit_the_uninterrupted_run(
     tmp_path, pairs, where
 ):
     if where == "reviews":
-        # two passes a step: 20 optimiser steps a seed, 8 of them in the state it has
+        # two passes a step: 20 optimiser steps per seed, 8 of them in the state it has
         asked = {"method": "ppo", "world": "reviews", "max_words": 2, "seeds": 2}
         asked |= {"steps": 10, "every": 2, "n_pairs": 60, "batch_size": 8}
         first, then, kills = "seed-0", "seed-1", (11, 12 + 9)

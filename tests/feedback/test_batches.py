@@ -17,7 +17,7 @@ from workbench.feedback.kinds.scored_prefixes import ValueRollouts
 
 
 def tokens(ids, response, prompt=0):
-    """One row a list: the first token is the prompt."""
+    """One row per list: the first token is the prompt."""
     data = torch.tensor(ids)
     mask = torch.ones_like(data, dtype=torch.bool)
     mask[:, 0] = False

@@ -151,7 +151,9 @@ def test_thumbs_follow_the_bar():
 
 
 @pytest.mark.parametrize("kind", ["table", "network"])
-def test_token_laws_are_laws_and_hold_the_token_log_probs(kind, table, reference):
+def test_token_distributions_are_distributions_and_hold_the_token_log_probs(
+    kind, table, reference
+):
     policy = table if kind == "table" else reference
     pairs = some_pairs()
     data = DistributionPairs(pairs)
@@ -161,13 +163,13 @@ def test_token_laws_are_laws_and_hold_the_token_log_probs(kind, table, reference
     plain = pairs.batch(policy, rows, pairs.reference_logps(TabularPolicy(WORLD)))
     assert_close(batch.policy_chosen, plain.policy_chosen)
     assert_close(batch.policy_rejected, plain.policy_rejected)
-    sums = batch.policy_chosen_law.exp().sum(-1)[batch.chosen_mask]
+    sums = batch.policy_chosen_distribution.exp().sum(-1)[batch.chosen_mask]
     assert_close(sums, torch.ones_like(sums))
-    sums = batch.ref_rejected_law.exp().sum(-1)[batch.rejected_mask]
+    sums = batch.ref_rejected_distribution.exp().sum(-1)[batch.rejected_mask]
     assert_close(sums, torch.ones_like(sums))
 
 
-def test_stacked_laws_are_member_major(reference):
+def test_stacked_distributions_are_member_major(reference):
     stack, pairs = reference.copies(2), some_pairs(8)
     data = DistributionPairs(pairs)
     batch = data.batch(stack, torch.arange(8), data.reference_logps(reference))

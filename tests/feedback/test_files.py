@@ -210,9 +210,9 @@ def test_a_broken_line_has_the_column_on_its_own_line(tmp_path, start, column, e
         path.write_bytes((before + start + end).encode())
         with pytest.raises(BadRecord, match="malformed JSON") as caught:
             files.read(path)
-        said = int(re.search(r"column (\d+)", str(caught.value)).group(1))
+        position = int(re.search(r"column (\d+)", str(caught.value)).group(1))
         blanks = len(end) - len(end.lstrip(" "))
-        assert said in (column, column + blanks)
+        assert position in (column, column + blanks)
         assert caught.value.line == 1 + bool(before)
 
 

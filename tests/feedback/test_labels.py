@@ -168,7 +168,7 @@ def test_what_is_missing_is_named():
     made = labelled(8)
     with pytest.raises(MissingInput, match="no reward of each token"):
         made.data(PairTokenRewards)
-    with pytest.raises(MissingInput, match="no scores"):
+    with pytest.raises(MissingInput, match="groups of scored responses, nor scores"):
         Labels(made.pairs).data(ListLogps)
     with pytest.raises(MissingInput, match="writes itself"):
         made.data(Rollouts)

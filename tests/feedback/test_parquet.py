@@ -145,7 +145,7 @@ def mutants(count: int, seed: int):
         "when": pa.array([10**9 * i for i in rows], pa.timestamp("us", "UTC")),
         "nest": [{"a": [i, None], "b": str(i)} for i in rows],
     }
-    said = {
+    typed = {
         "prompt": [[{"role": "user", "content": f"p {i}"}] for i in rows],
         "chosen": [[{"role": "assistant", "content": f"g {i}"}] for i in rows],
         "rejected": [[{"role": "assistant", "content": f"b {i}"}] for i in rows],
@@ -156,7 +156,7 @@ def mutants(count: int, seed: int):
         {"row_group_size": 25, "data_page_size": 200},
     )
     whole = []
-    for columns in (plain, said):
+    for columns in (plain, typed):
         for option in options:
             sink = pa.BufferOutputStream()
             pq.write_table(pa.table(columns), sink, **option)

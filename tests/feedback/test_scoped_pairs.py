@@ -1,4 +1,4 @@
-"""The chosen fulfil the wish, prompts stand where they belong, laws are right."""
+"""Chosen responses fulfil the wish; prompts and distributions are right."""
 
 import torch
 from torch.testing import assert_close
@@ -32,13 +32,13 @@ def test_prompts_are_taken_in_turn():
     assert data.near.prompt.tolist() == [1] * 5
 
 
-def test_every_side_follows_its_law():
+def test_every_side_follows_its_distribution():
     n = 20_000
     data = made(n, seed=1)
     for keep, tokens in ((WISH, data.pairs.chosen), (~WISH, data.pairs.rejected)):
-        law = torch.where(keep, LOGPS[0], -torch.inf).softmax(-1)
-        share = torch.bincount(tokens.response, minlength=len(law)).double() / n
-        assert_close(share, law, atol=0.015, rtol=0)
+        probs = torch.where(keep, LOGPS[0], -torch.inf).softmax(-1)
+        share = torch.bincount(tokens.response, minlength=len(probs)).double() / n
+        assert_close(share, probs, atol=0.015, rtol=0)
     share = torch.bincount(data.near.response, minlength=len(LOGPS[1])).double() / n
     assert_close(share, LOGPS[1].exp(), atol=0.015, rtol=0)
     cast = data.outside.response[data.outside.prompt == 2]

@@ -1,4 +1,4 @@
-"""Steps part at one token, come from the law they are drawn from, and follow values."""
+"""Steps part at one token, follow their distribution, and are labelled by values."""
 
 import pytest
 import torch
@@ -74,7 +74,7 @@ def test_labels_follow_bradley_terry_in_the_values():
     assert abs((gap > 0).double().mean() - chance.mean()) < 4 * error
 
 
-def test_prefixes_and_tokens_come_from_the_law():
+def test_prefixes_and_tokens_come_from_the_distribution():
     """At the root: the chance to be cut there is E[1/T], tokens follow π."""
     n = 40_000
     data = sample_steps(WORLD, LOGPS, values(), n, SURE, generator(4))
@@ -85,8 +85,8 @@ def test_prefixes_and_tokens_come_from_the_law():
     seen = (node[film] == 0).double().mean().item()
     assert seen == pytest.approx(expected, abs=0.02)
     # two different tokens, the second from what the first leaves
-    law = TREE.conditionals(LOGPS)[0, 0].exp()
-    both = law[:, None] * law / (1 - law[:, None])
+    probs = TREE.conditionals(LOGPS)[0, 0].exp()
+    both = probs[:, None] * probs / (1 - probs[:, None])
     both = both.fill_diagonal_(0)
     rate = both.sum(0) + both.sum(1)
     here = torch.cat([a[film & (node == 0)] for a in actions])

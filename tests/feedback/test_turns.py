@@ -44,7 +44,7 @@ def save(path, *rows: dict):
 
 @SHAPES
 @pytest.mark.parametrize(
-    ("roles", "said"),
+    ("roles", "message"),
     [
         ("s", "a system message alone"),
         ("a", "starts with 'assistant'"),
@@ -62,10 +62,12 @@ def save(path, *rows: dict):
         ("ssu", "starts with 'system'"),
     ],
 )
-def test_turns_out_of_order_are_refused_with_their_line(tmp_path, shape, roles, said):
+def test_turns_out_of_order_are_refused_with_their_line(
+    tmp_path, shape, roles, message
+):
     good, bad = shapes(turns("u"))[shape], shapes(turns(roles))[shape]
     path = save(tmp_path / "a.jsonl", good, bad)
-    with pytest.raises(BadRecord, match=said) as caught:
+    with pytest.raises(BadRecord, match=message) as caught:
         files.read(path)
     assert (caught.value.line, caught.value.reason) == (2, "turns out of order")
     with pytest.warns(files.SkippedRecords, match="1 turns out of order"):
@@ -86,7 +88,7 @@ def test_conversations_with_system_and_tools_are_read_as_they_are(
 
 @SHAPES
 @pytest.mark.parametrize(
-    ("role", "said"),
+    ("role", "message"),
     [
         ("wizard", "'wizard' is none of system"),
         ("", "'' is none of system"),
@@ -95,10 +97,10 @@ def test_conversations_with_system_and_tools_are_read_as_they_are(
         ("gpt", "it is called 'assistant'"),
     ],
 )
-def test_a_role_that_nobody_knows_is_refused(tmp_path, shape, role, said):
+def test_a_role_that_nobody_knows_is_refused(tmp_path, shape, role, message):
     prompt = [{"role": role, "content": "hi"}, *turns("u")]
     path = save(tmp_path / "a.jsonl", shapes(prompt)[shape])
-    with pytest.raises(BadRecord, match=f"line 1: unknown role: .*{said}"):
+    with pytest.raises(BadRecord, match=f"line 1: unknown role: .*{message}"):
         files.read(path)
 
 
@@ -127,13 +129,13 @@ BLANK += [" \u200b\n\x00"]
 
 @pytest.mark.parametrize("blank", BLANK)
 @pytest.mark.parametrize("side", ["chosen", "rejected", "completion"])
-@pytest.mark.parametrize("said", [False, True])
-def test_a_response_that_shows_nothing_is_empty(tmp_path, blank, side, said):
+@pytest.mark.parametrize("as_messages", [False, True])
+def test_a_response_that_shows_nothing_is_empty(tmp_path, blank, side, as_messages):
     fields = {"prompt": "p", "chosen": "a", "rejected": "b"}
     if side == "completion":
         fields = {"prompt": "p", "completion": "a", "label": True}
     fields[side] = blank
-    if said:
+    if as_messages:
         role = {"prompt": "user"}
         fields = {
             name: [{"role": role.get(name, "assistant"), "content": text}]

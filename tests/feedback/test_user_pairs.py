@@ -38,11 +38,11 @@ def test_a_context_holds_other_pairs_of_the_same_user(size):
     for seed in range(40):
         others, known = data.contexts(rows, generator(seed))
         for row, other, counts in zip(rows.tolist(), others, known, strict=True):
-            held = other[counts].tolist()
-            assert len(set(held)) == len(held) and row not in held
-            assert (USERS[held] == USERS[row]).all()
-            assert len(held) == min(size, (USERS == USERS[row]).sum() - 1)
-            seen |= {(row, one) for one in held}
+            drawn = other[counts].tolist()
+            assert len(set(drawn)) == len(drawn) and row not in drawn
+            assert (USERS[drawn] == USERS[row]).all()
+            assert len(drawn) == min(size, (USERS == USERS[row]).sum() - 1)
+            seen |= {(row, one) for one in drawn}
     # every other pair of a user has its turn
     wanted = {(i, j) for i in range(18) for j in range(18) if i != j}
     assert seen == {(i, j) for i, j in wanted if USERS[i] == USERS[j]}

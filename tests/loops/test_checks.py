@@ -103,12 +103,12 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("said", WRONG)
-def test_what_does_not_fit_is_said_in_a_sentence(said):
+@pytest.mark.parametrize("message", WRONG)
+def test_what_does_not_fit_is_said_in_a_sentence(message):
     with pytest.raises(Exception) as caught:
-        WRONG[said]()
+        WRONG[message]()
     assert isinstance(caught.value, BadCall), repr(caught.value)
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_what_fits_is_trained():

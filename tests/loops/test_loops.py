@@ -174,13 +174,13 @@ def test_a_reward_model_learns_the_order_of_held_out_pairs():
     data = Pairs.cat([pairs(s, 400) for s in (0, 1)])
     run = reward.fit(ScoreModel.stack(models), data, bt, bt.Config(), steps=80)
     scores = run.policy.score_all(WORLD)
-    held = sample_pairs(
+    held_out = sample_pairs(
         WORLD, REF_LOGPS, 400, Annotator(deterministic=True), generator(9)
     )
     for table in scores:
         gap = (
-            table[held.chosen.prompt, held.chosen.response]
-            - table[held.rejected.prompt, held.rejected.response]
+            table[held_out.chosen.prompt, held_out.chosen.response]
+            - table[held_out.rejected.prompt, held_out.rejected.response]
         )
         assert (gap > 0).double().mean() > 0.75
 
@@ -237,9 +237,14 @@ def test_nash_md_closes_the_duality_gap_of_a_cyclic_crowd():
     crowd = population(people.rewards(WORLD), people.shares())
 
     def gap(policy):
-        laws = policy.response_logps(WORLD).reshape(-1, 4, WORLD.n_responses)
+        log_probs = policy.response_logps(WORLD).reshape(-1, 4, WORLD.n_responses)
         return pd.DataFrame(
-            {"gap": [duality_gap(crowd, x, REF_LOGPS, 0.1).mean().item() for x in laws]}
+            {
+                "gap": [
+                    duality_gap(crowd, x, REF_LOGPS, 0.1).mean().item()
+                    for x in log_probs
+                ]
+            }
         )
 
     run = games.fit(
@@ -250,7 +255,9 @@ def test_nash_md_closes_the_duality_gap_of_a_cyclic_crowd():
     assert run.last.gap.mean() < 0.6 * first
 
 
-def test_loading_a_trained_policy_from_its_run_folder_gives_the_same_law(tmp_path):
+def test_loading_a_trained_policy_from_its_run_folder_gives_the_same_distribution(
+    tmp_path,
+):
     run = train(REF.copies(1).member(0), out=tmp_path)
     loaded = Policy.load(tmp_path / "policy")
     with torch.no_grad():

@@ -160,8 +160,10 @@ def test_a_pipe_gets_a_line_every_twenty_seconds_and_no_control_characters(
         for _ in range(seconds):
             clock.now += 1
             bar.update()
-    said = stream.getvalue().splitlines()
-    assert len(said) == lines and all(line.startswith("steps: ") for line in said)
+    lines_shown = stream.getvalue().splitlines()
+    assert len(lines_shown) == lines and all(
+        line.startswith("steps: ") for line in lines_shown
+    )
     assert stream.getvalue().replace("\n", "").isprintable()
 
 
@@ -308,8 +310,8 @@ def test_a_saved_cell_that_trained_shows_nothing_of_its_bar(executed, name):
     assert len(bars) == (1 if watched else 0)
     assert all(bar.output_type == "display_data" and bar.data == {} for bar in bars)
     rest = [output for output in outputs[name] if not progress.is_bar(output)]
-    said = "".join(output.get("text", "") for output in rest)
-    assert said == ("before\nafter\n" if name == "between" else "")
+    text = "".join(output.get("text", "") for output in rest)
+    assert text == ("before\nafter\n" if name == "between" else "")
     errors = {"failing": ["ValueError"], "interrupted": ["KeyboardInterrupt"]}
     assert [o.ename for o in rest if "ename" in o] == errors.get(name, [])
 

@@ -130,15 +130,15 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path):
 
 def totals(batch: RoundPairLogps, name: str) -> torch.Tensor:
     """Nats per response of a field, chosen and rejected, in order of size."""
-    held = [
+    batches = [
         sequence_logps(getattr(batch, f"{name}_{side}"), getattr(batch, f"{side}_mask"))
         for side in ("chosen", "rejected")
     ]
-    return torch.cat(held).detach().sort().values
+    return torch.cat(batches).detach().sort().values
 
 
 def test_the_last_iterate_is_the_policy_that_began_the_round():
-    """Three updates a round: the first finds π = π_t, the others have left it."""
+    """Three updates per round: the first finds π = π_t, the others have left it."""
     seen, near = [], {"atol": 1e-4, "rtol": 0}
     train(REF.copies(1), method=spy(seen), cfg=inpo.Config(), steps=3, updates=3)
     assert len(seen) == 9
@@ -187,10 +187,10 @@ def test_every_round_draws_anew():
 
     class Two(TabularPolicy):
         def sample(self, world, prompt, generator, temperature=1.0):
-            said.append(3 if len(said) % 2 == 0 else 5)
-            return world.tokens(prompt, torch.full_like(prompt, said[-1]))
+            replies.append(3 if len(replies) % 2 == 0 else 5)
+            return world.tokens(prompt, torch.full_like(prompt, replies[-1]))
 
-    said, asked = [], torch.arange(40) % WORLD.n_prompts
+    replies, asked = [], torch.arange(40) % WORLD.n_prompts
     policy, even = Two(WORLD, REF_LOGPS), lower_number_wins(0.5)
     session = Session(policy, Schedule(steps=2))
     labels = [
@@ -249,7 +249,7 @@ def test_labels_follow_the_preference_and_the_batch_is_told_it(chance):
     assert_close(data.preference, told)
 
 
-def test_both_responses_have_the_law_of_the_policy():
+def test_both_responses_have_the_distribution_of_the_policy():
     """Even labels: chosen and rejected are draws of π_t, and not the same draw."""
     data = written(TabularPolicy(WORLD, REF_LOGPS), lower_number_wins(0.5))
     asked = data.pairs.chosen.prompt

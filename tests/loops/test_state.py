@@ -124,9 +124,9 @@ def a_link_to_nothing(path):
 
 
 def last_bit(path):
-    held = bytearray(path.read_bytes())
-    held[-4] ^= 1
-    path.write_bytes(held)
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1
+    path.write_bytes(content)
 
 
 def of_another_model(path):
@@ -139,8 +139,7 @@ def of_another_run(path):
 
 def text(content):
     def damage(path):
-        held = content if isinstance(content, bytes) else content.encode()
-        path.write_bytes(held)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     damage.__name__ = repr(content[:20])
     return damage
@@ -150,9 +149,9 @@ def setting(**changes):
     """Changed entries of a JSON file; None takes one out."""
 
     def damage(path):
-        held = json.loads(path.read_text()) | changes
-        held = {k: v for k, v in held.items() if v is not None}
-        path.write_text(json.dumps(held))
+        content = json.loads(path.read_text()) | changes
+        content = {k: v for k, v in content.items() if v is not None}
+        path.write_text(json.dumps(content))
 
     damage.__name__ = str(changes)
     return damage
@@ -200,15 +199,15 @@ def test_a_damaged_file_of_a_run_is_refused_by_name_and_nothing_is_touched(
     before = contents(cut)
     with pytest.raises(BadRun) as caught:
         train(cut, resume=True)
-    said = str(caught.value)
-    assert "\n" not in said and len(said) < 700
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 700
     if caught.value.reason == "another run":
-        assert CARD in said
-    elif name == LATEST and "folder is missing" in said:
-        assert "step-" in said  # it names a state, which is not there
+        assert CARD in message
+    elif name == LATEST and "folder is missing" in message:
+        assert "step-" in message  # it names a state, which is not there
     else:
-        assert str(cut / name) in said
-        assert "without --resume" in said
+        assert str(cut / name) in message
+        assert "without --resume" in message
     assert contents(cut) == before
 
 
@@ -216,14 +215,14 @@ def test_a_damaged_file_of_a_run_is_refused_by_name_and_nothing_is_touched(
 @pytest.mark.parametrize("bit", [0, 3, 6])
 def test_no_flipped_bit_is_resumed(cut, name, bit):
     path = cut / name
-    held = path.read_bytes()
-    for place in range(len(held)):
+    content = path.read_bytes()
+    for place in range(len(content)):
         path.write_bytes(
-            held[:place] + bytes([held[place] ^ 1 << bit]) + held[place + 1 :]
+            content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
         )
         with pytest.raises(BadRun):
             train(cut, resume=True)
-    path.write_bytes(held)
+    path.write_bytes(content)
     train(cut, resume=True)
 
 
@@ -260,9 +259,9 @@ def test_a_file_where_a_folder_should_be_is_refused(cut, name, what):
 @pytest.mark.parametrize("then", ["1.0", "", None, 3])
 def test_a_run_of_other_versions_is_not_resumed_and_says_which_differ(cut, name, then):
     path = cut / CARD
-    held = json.loads(path.read_text())
-    held["versions"][name] = then
-    path.write_text(json.dumps(held))
+    content = json.loads(path.read_text())
+    content["versions"][name] = then
+    path.write_text(json.dumps(content))
     before = contents(cut)
     with pytest.raises(BadRun, match=f"{name} was {then}, is ") as caught:
         train(cut, resume=True)

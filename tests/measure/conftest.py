@@ -1,4 +1,4 @@
-"""A world of 73 responses a prompt, its reference, a gold reward and a bad proxy."""
+"""A world of 73 responses per prompt, its reference, a gold reward and a bad proxy."""
 
 import pytest
 import torch
@@ -41,9 +41,9 @@ def other(ref):
 class Stack:
     """Tables as one policy with member-major rows."""
 
-    def __init__(self, world, laws):
-        self.tables = [TabularPolicy(world, logps) for logps in laws]
-        self.members = len(laws)
+    def __init__(self, world, logps_list):
+        self.tables = [TabularPolicy(world, logps) for logps in logps_list]
+        self.members = len(logps_list)
 
     def response_logps(self, world=None):
         return torch.stack([t.response_logps() for t in self.tables])
@@ -57,5 +57,5 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def stack():
-    """``stack(world, laws)``: one policy with a member a law."""
+    """``stack(world, logps_list)``: a policy with one member per table."""
     return Stack

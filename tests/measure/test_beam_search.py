@@ -24,12 +24,12 @@ def test_the_widest_beam_finds_the_likeliest_and_the_highest_implicit_reward(
 
 
 def test_a_row_a_seed_and_width(world, ref, gold, stack):
-    laws = [ref, solutions.optimal_policy(ref, gold, 0.3)]
-    frame = by_width(stack(world, laws), world, ref, (1, 4))
+    policies = [ref, solutions.optimal_policy(ref, gold, 0.3)]
+    frame = by_width(stack(world, policies), world, ref, (1, 4))
     assert frame[["seed", "width"]].to_numpy().tolist() == [
         [0, 1], [1, 1], [0, 4], [1, 4]
     ]  # fmt: skip
-    alone = by_width(laws[1], world, ref, (4,))
+    alone = by_width(policies[1], world, ref, (4,))
     columns = ["gold", "length", "logp", "logratio"]
     assert frame.loc[3, columns].tolist() == pytest.approx(
         alone.loc[0, columns].tolist()

@@ -8,8 +8,9 @@ import torch
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.pairs import Pairs, population_pairs, sample_pairs
-from workbench.measure.chosen_reward import DeclineTracker, decline, pair_laws
+from workbench.measure.chosen_reward import DeclineTracker, decline, pair_distributions
 from workbench.measure.implicit_reward import of_pairs
+from workbench.methods.decoding import best_of_n
 from workbench.models.policy import TabularPolicy
 from workbench.worlds import solutions
 
@@ -19,7 +20,7 @@ def test_two_responses_by_hand():
     ref = torch.tensor([[0.8, 0.2]], dtype=torch.float64).log()
     reward = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     win = 1 / (1 + math.exp(-1))
-    chosen, rejected = pair_laws(ref, reward)
+    chosen, rejected = pair_distributions(ref, reward)
     assert chosen.exp()[0].tolist() == pytest.approx([win, 1 - win])
     assert rejected.exp()[0].tolist() == pytest.approx([1 - win, win])
     row = decline(ref, reward, 0.5).iloc[0]
@@ -27,6 +28,20 @@ def test_two_responses_by_hand():
     assert row.value == pytest.approx(value)
     assert row.chosen == pytest.approx(win - value)
     assert row.rejected == pytest.approx(1 - win - value)
+
+
+def test_with_repeats_a_response_is_chosen_at_most_twice_as_often(world, ref, gold):
+    """p_w = 2 π_ref B and p_l = 2 π_ref (1 − B); without noise, best of two."""
+    chosen, rejected = pair_distributions(ref, gold, repeats=True)
+    wins = (gold[:, :, None] - gold[:, None, :]).sigmoid()
+    twice = 2 * (wins @ ref.double().exp()[:, :, None])[..., 0]
+    # the shipped reference sums to 1 within float32
+    assert torch.allclose((chosen - ref).exp(), twice, rtol=1e-5)
+    mean = (chosen.exp() + rejected.exp()) / 2
+    assert torch.allclose(mean, ref.double().exp(), atol=1e-6)
+    sharp, _ = pair_distributions(ref, gold / 1e-6, repeats=True)
+    best = best_of_n.log_distribution(ref, gold, 2)
+    assert torch.allclose(sharp, best, atol=1e-5)
 
 
 def test_it_is_what_the_population_of_pairs_shows_at_the_optimum(world, ref, gold):
@@ -45,19 +60,19 @@ def test_it_is_what_the_population_of_pairs_shows_at_the_optimum(world, ref, gol
 
 def test_drawn_pairs_agree_within_four_standard_errors(world, ref, gold):
     pairs = sample_pairs(world, ref, 4000, Annotator(), generator(5))
-    for law, tokens in zip(
-        pair_laws(ref, gold), (pairs.chosen, pairs.rejected), strict=True
+    for logps, tokens in zip(
+        pair_distributions(ref, gold), (pairs.chosen, pairs.rejected), strict=True
     ):
         drawn = world.gold_reward(tokens)
         stderr = drawn.std() / math.sqrt(len(drawn))
-        truth = solutions.expectation(law, gold).mean()
+        truth = solutions.expectation(logps, gold).mean()
         assert (drawn.mean() - truth).abs() < 4 * stderr
 
 
 def test_the_sign_of_the_chosen_reward_follows_the_rule(world, ref, gold):
     betas = [0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0]
     table = decline(ref, gold, betas)
-    won = solutions.expectation(pair_laws(ref, gold)[0], gold).mean().item()
+    won = solutions.expectation(pair_distributions(ref, gold)[0], gold).mean().item()
     assert ((table.chosen < 0) == (won < table.value)).all()
     # both signs occur: negative for small β, positive for large
     assert table.chosen.iloc[0] < 0 < table.chosen.iloc[-1]
@@ -72,7 +87,7 @@ def test_equal_rewards_among_many_are_handled_once_and_rightly(world, ref):
     joint = mass[:, :, None] * mass[:, None, :] * gap.sigmoid()
     joint = joint * (1 - torch.eye(ref.shape[1]).double())
     brute = joint.sum(-1) / joint.sum((1, 2))[:, None]
-    torch.testing.assert_close(pair_laws(ref, reward)[0].exp(), brute)
+    torch.testing.assert_close(pair_distributions(ref, reward)[0].exp(), brute)
 
 
 def test_the_tracker_agrees_with_the_rule_at_the_optimum_and_is_zero_at_the_start(
@@ -88,3 +103,13 @@ def test_the_tracker_agrees_with_the_rule_at_the_optimum_and_is_zero_at_the_star
     assert seen.chosen[1] == pytest.approx(rule.chosen, abs=1e-12)
     assert seen.rejected[1] == pytest.approx(rule.rejected, abs=1e-12)
     assert seen.margin[1] == pytest.approx(rule.margin, abs=1e-12)
+
+
+def test_the_tracker_takes_pairs_of_another_writer(world, ref, gold):
+    """KL(p‖π_ref) − KL(p‖π) for each side p, whoever wrote the pairs."""
+    sides = pair_distributions(world.author, gold, repeats=True)
+    tracker = DeclineTracker(world, ref, gold, 1.0, sides=sides)
+    seen = tracker(TabularPolicy(world, sides[0])).iloc[0]
+    for name, side in zip(("chosen", "rejected"), sides, strict=True):
+        told = solutions.kl(side, ref) - solutions.kl(side, sides[0])
+        assert seen[name] == pytest.approx(told.mean().item(), abs=1e-6)

@@ -6,6 +6,7 @@ import pytest
 
 from workbench.measure.direct_alignment_fit import (
     drop,
+    later_fall,
     null_path,
     quadratic_rmse,
     scaling,
@@ -47,6 +48,27 @@ def test_a_quadratic_in_kl_is_fitted_exactly_by_its_own_rival():
 def test_what_gold_loses_after_its_highest_point():
     assert drop([0.0, 2.0, 1.0], [0.0, 1.0, 3.0]) == 2.0
     assert drop([0.0, 1.0, 2.0], [0.0, 1.0, 3.0]) == 0.0
+
+
+def test_the_peak_of_a_later_fall_is_chosen_by_the_other_seeds():
+    """Seed 0 peaks at step 1, seed 1 at step 2: each is read at the other's peak."""
+    rows = [(0, [0.0, 3.0, 1.0, 2.0]), (1, [0.0, 1.0, 4.0, 2.0])]
+    frame = pd.DataFrame(
+        [(seed, step, g) for seed, run in rows for step, g in enumerate(run)],
+        columns=["seed", "step", "gold"],
+    )
+    assert later_fall(frame).to_dict() == {0: 1.0 - 2.0, 1: 1.0 - 2.0}
+
+
+def test_noise_without_a_fall_has_no_later_fall():
+    """The naive maximum sees a fall in pure noise; the careful one does not."""
+    careful, naive = [], []
+    for trial in range(100):
+        noise = np.random.default_rng(trial).normal(size=(4, 5))
+        frame = pd.DataFrame(noise).rename_axis(index="seed", columns="step")
+        careful.append(later_fall(frame.stack().rename("gold").reset_index()).mean())
+        naive.append((noise.max(1) - noise[:, -1]).mean())
+    assert np.mean(naive) > 1.0 and abs(np.mean(careful)) < 0.25
 
 
 def test_the_gold_path_shows_no_hump_and_a_proxy_path_does(ref, gold, proxy):

@@ -1,10 +1,11 @@
-"""Displacement: changes by hand, CHES without padding, first order against a step."""
+"""Displacement: changes by hand, CHES without padding, and first-order predictions."""
 
 import pytest
 import torch
 from torch import nn
 
 from workbench.core.seeds import generator
+from workbench.core.statistics import rank_correlation
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.pairs import Pairs, sample_pairs
@@ -147,8 +148,8 @@ class PrefixTable(nn.Module):
 
     def token_logps(self, tokens):
         nodes, actions = self.world.tree.paths(tokens.response)
-        laws = self.table.log_softmax(-1)[tokens.prompt[:, None], nodes.clamp(min=0)]
-        picked = laws.gather(-1, actions.clamp(min=0)[..., None])[..., 0]
+        logps = self.table.log_softmax(-1)[tokens.prompt[:, None], nodes.clamp(min=0)]
+        picked = logps.gather(-1, actions.clamp(min=0)[..., None])[..., 0]
         return nn.functional.pad(torch.where(actions >= 0, picked, 0.0), (1, 0))
 
 
@@ -179,10 +180,10 @@ def test_no_table_displaces_a_single_pair():
         table = torch.randn(1, 3, 3, generator=draw, dtype=torch.float64) * 3
         c, r = torch.randperm(7, generator=draw)[:2].tolist()
         pair = pair_of(world, 0, c, r)
-        law = flat.softmax(-1)[0]
+        chances = flat.softmax(-1)[0]
         row = displacement.first_order(TabularPolicy(world, flat), pair).iloc[0]
-        assert row["chosen"] == pytest.approx((1 - law[c] + law[r]).item())
-        assert row["rejected"] == pytest.approx(-(1 - law[r] + law[c]).item())
+        assert row["chosen"] == pytest.approx((1 - chances[c] + chances[r]).item())
+        assert row["rejected"] == pytest.approx(-(1 - chances[r] + chances[c]).item())
         row = displacement.first_order(PrefixTable(world, table), pair).iloc[0]
         assert row["chosen"] > 0 > row["rejected"]
 
@@ -244,6 +245,6 @@ def test_edits_are_counted():
 
 def test_rank_correlation_by_hand():
     """Ranks (1, 2.5, 2.5, 4) and (1, 2, 3, 4): 4.5/√(4.5·5) = √0.9."""
-    value = displacement.rank_correlation([0.0, 5.0, 5.0, 9.0], [1.0, 2.0, 30.0, 31.0])
+    value = rank_correlation([0.0, 5.0, 5.0, 9.0], [1.0, 2.0, 30.0, 31.0])
     assert value == pytest.approx(0.9**0.5)
-    assert displacement.rank_correlation([1.0, 2.0, 3.0], [9.0, 4.0, -1.0]) == -1.0
+    assert rank_correlation([1.0, 2.0, 3.0], [9.0, 4.0, -1.0]) == -1.0

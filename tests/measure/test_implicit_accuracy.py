@@ -120,13 +120,13 @@ def test_held_out_labels_by_hand(world, ref, gold):
     row = read(policy, world, ref, asked)  # log-probs as given, unnormalised
     assert row["accuracy"] == pytest.approx((1 + 0 + 0.5) / 3)
     stated = [BETA * 0.3, -BETA * 0.2, 0.0]
-    said = [1 / (1 + math.exp(-s)) for s in stated]
-    assert row["brier"] == pytest.approx(sum((1 - s) ** 2 for s in said) / 3)
-    assert row["nll"] == pytest.approx(-sum(map(math.log, said)) / 3)
+    chances = [1 / (1 + math.exp(-s)) for s in stated]
+    assert row["brier"] == pytest.approx(sum((1 - s) ** 2 for s in chances) / 3)
+    assert row["nll"] == pytest.approx(-sum(map(math.log, chances)) / 3)
     truth = [1 / (1 + math.exp(-o)) for o in asked.odds.tolist()]
     gaps = [
         p * math.log(p / s) + (1 - p) * math.log((1 - p) / (1 - s))
-        for p, s in zip(truth, said, strict=True)
+        for p, s in zip(truth, chances, strict=True)
     ]
     assert row["label_kl"] == pytest.approx(sum(gaps) / 3)
     fit = sum(s * o for s, o in zip(stated, asked.odds.tolist(), strict=True))
@@ -182,7 +182,7 @@ def test_reverse_kl_is_the_log_ratio(world, ref, other, questions):
 
 
 @pytest.mark.parametrize("method, reference", [(simpo, False), (ln_dpo, True)])
-def test_scores_a_token_are_those_of_the_losses(world, ref, other, method, reference):
+def test_scores_per_token_are_those_of_the_losses(world, ref, other, method, reference):
     """Their difference is the margin in the loss, whatever the lengths."""
     pairs = sample_pairs(world, other, 40, Annotator(), generator(6))
     odd = world.tokens(torch.tensor([0, 3]), torch.tensor([0, 7]))  # one and two tokens

@@ -88,11 +88,11 @@ def test_at_the_optimum_the_margin_is_the_difference_of_rewards(
 def test_each_member_of_a_stack_reads_its_own_pairs_or_all_of_them(
     world, ref, other, pairs, stack
 ):
-    laws = [other, solutions.optimal_policy(ref, world.gold, 0.5)]
+    policies = [other, solutions.optimal_policy(ref, world.gold, 0.5)]
     cached = pairs.reference_logps(TabularPolicy(world, ref))
-    own = PairTracker(pairs, cached, 0.3)(stack(world, laws))
-    every = PairTracker(pairs, cached, 0.3, shared=True)(stack(world, laws))
-    for seed, logps in enumerate(laws):
+    own = PairTracker(pairs, cached, 0.3)(stack(world, policies))
+    every = PairTracker(pairs, cached, 0.3, shared=True)(stack(world, policies))
+    for seed, logps in enumerate(policies):
         chosen, _ = rewards_by_table(pairs, logps, ref, 0.3)
         half = chosen[30 * seed : 30 * seed + 30].mean().item()
         assert own.chosen[seed] == pytest.approx(half)

@@ -7,6 +7,7 @@ import torch
 
 from workbench.measure import overoptimisation as over
 from workbench.worlds import solutions
+from workbench.worlds.reviews import Reviews
 
 
 def values(ref, proxy, gold, eta):
@@ -84,10 +85,12 @@ def test_best_of_two_by_hand():
     proxy = torch.tensor([[0.0, 1.0, 2.0]], dtype=torch.float64)
     gold = torch.tensor([[0.0, 1.0, -1.0]], dtype=torch.float64)
     row = over.best_of_n_curve(ref, proxy, gold, [2]).iloc[0]
-    law = [4 / 16, 5 / 16, 7 / 16]
-    assert row.proxy == pytest.approx(law[1] + 2 * law[2])
-    assert row.gold == pytest.approx(law[1] - law[2])
-    hand = sum(p * math.log(p / q) for p, q in zip(law, [0.5, 0.25, 0.25], strict=True))
+    chances = [4 / 16, 5 / 16, 7 / 16]
+    assert row.proxy == pytest.approx(chances[1] + 2 * chances[2])
+    assert row.gold == pytest.approx(chances[1] - chances[2])
+    hand = sum(
+        p * math.log(p / q) for p, q in zip(chances, [0.5, 0.25, 0.25], strict=True)
+    )
     assert row.kl == pytest.approx(hand)
 
 
@@ -110,3 +113,19 @@ def test_jointly_gaussian_errors_lose_slope_and_never_turn_over():
     assert path.gold.tolist() == pytest.approx([0.5, 1, 2], rel=1e-6)
     assert (path.kl**0.5).tolist() == pytest.approx([0.5, 1, 2], rel=1e-6)
     assert over.peak_beta(ref, proxy, gold, low=0.3) is None
+
+
+def test_responses_at_several_places_are_the_exact_optima():
+    world = Reviews(2)
+    table = torch.arange(world.gold.numel()).reshape(world.gold.shape) / 100
+    frame = over.responses_at(world, world.author, table, {"light": 5.0, "hard": 0.05})
+    assert len(frame) == 2 * world.gold.numel()
+    share = frame.groupby(["place", "prompt"]).probability.sum()
+    assert share.tolist() == pytest.approx([1.0] * 2 * world.n_prompts)
+    first = frame[(frame.place == "hard") & (frame.prompt == "plot")].iloc[0]
+    best = solutions.optimal_policy(world.author, table.double(), 0.05)[1].exp()
+    at = int(best.argmax())
+    assert first["name"] == world.text(at)
+    assert first["probability"] == pytest.approx(best[at].item())
+    assert first["gold"] == pytest.approx(world.gold[1, at].item())
+    assert first["proxy"] == pytest.approx(table[1, at].item())

@@ -50,7 +50,7 @@ def test_components_by_hand(world):
     assert label[0, [3, 5, 7]].tolist() == [3, 3, 3]
     assert label[0, [20, 21, 22]].tolist() == [20, 20, 22]
     assert label[1, [3, 5, 9]].tolist() == [3, 5, 3]
-    # 73 responses a prompt: 3 + 1 + 0 + 0 merges, minus one total each
+    # 73 responses per prompt: 3 + 1 + 0 + 0 merges, minus one total each
     assert rank_deficiency.free_dimensions(label) == 4 * 72 - 3 - 1
 
 
@@ -94,15 +94,15 @@ def test_the_tracker_is_the_measure(world, ref, other, stack):
 
 
 def test_rescaling_by_hand():
-    law = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.25] * 4], dtype=torch.float64).log()
+    logps = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.25] * 4], dtype=torch.float64).log()
     which = torch.tensor([[True, True, False, False], [False] * 4])
-    new = rank_deficiency.rescaled(law, which, 0.5).exp()
+    new = rank_deficiency.rescaled(logps, which, 0.5).exp()
     # mass 0.3 → 0.15; the rest 0.7 → 0.85; the second prompt has no such response
     expected = [0.05, 0.1, 0.3 * 0.85 / 0.7, 0.4 * 0.85 / 0.7]
     assert new[0].tolist() == pytest.approx(expected)
     assert new[1].tolist() == pytest.approx([0.25] * 4)
     with pytest.raises(ValueError, match="too much"):
-        rank_deficiency.rescaled(law, which, 4.0)
+        rank_deficiency.rescaled(logps, which, 4.0)
 
 
 # ---- which losses see a component's mass ------------------------------------------

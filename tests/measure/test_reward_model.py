@@ -5,8 +5,13 @@ import math
 import pytest
 import torch
 
+from workbench.core.seeds import generator
+from workbench.feedback.annotator import Annotator
+from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.measure import calibration
-from workbench.measure.reward_model import against_truth, population
+from workbench.measure.reward_model import HeldOut, against_truth, population
+from workbench.models import heads
+from workbench.worlds.reviews import Reviews
 
 REF = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64).log()
 GOLD = torch.tensor([[0.0, 1.0, -1.0]], dtype=torch.float64)
@@ -68,3 +73,32 @@ def test_the_kl_is_that_of_two_coins():
     zero, truth = torch.zeros(1).double(), torch.tensor([0.75]).double()
     hand = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert against_truth(zero, truth)["kl"] == pytest.approx(hand)
+
+
+def test_held_out_pairs_measure_gold_and_a_model_that_knows_nothing():
+    """Gold is calibrated and as accurate as possible; zeros cost log 2 and say ½."""
+    world = Reviews(2)
+    pairs = sample_pairs(world, world.author, 300, Annotator(), generator(0, "held"))
+    held = HeldOut(world, world.author, pairs)
+    best = held.of(world.gold)
+    assert best["accuracy"] == pytest.approx(best["ceiling"])
+    assert best["temperature"] == pytest.approx(1) and best["ece"] < 1e-9
+    assert best["nll"] < math.log(2)
+    nothing = held.of(torch.zeros_like(world.gold))
+    assert nothing["nll"] == pytest.approx(math.log(2))
+    assert nothing["accuracy"] == pytest.approx(0.5)
+    assert nothing["spread"] == 0 and nothing["ece"] < 1e-9
+    triple = held.of(3 * world.gold)
+    assert triple["temperature"] == pytest.approx(3)
+    assert triple["spread"] == pytest.approx(3 * best["spread"])
+
+
+def test_every_member_of_a_stack_has_a_row():
+    world = Reviews(2)
+    pairs = sample_pairs(world, world.author, 20, Annotator(), generator(0, "held"))
+    held = HeldOut(world, world.author, pairs)
+    models = [heads.ScoreModel.tiny(world.vocab, seed=seed) for seed in range(2)]
+    rows = held(heads.ScoreModel.stack(models))
+    assert len(rows) == 2
+    alone = held(models[1])
+    assert rows.nll[1] == pytest.approx(alone.nll[0], rel=1e-5)

@@ -13,8 +13,8 @@ BETA = 0.4
 
 
 def tracker(world, ref):
-    held = world.draw(ref, 200, generator(7))
-    return CreditTracker(world, TabularPolicy(world, ref), held, BETA)
+    responses = world.draw(ref, 200, generator(7))
+    return CreditTracker(world, TabularPolicy(world, ref), responses, BETA)
 
 
 def test_the_greedy_policy_weighs_each_next_token_by_what_the_reference_earns(

@@ -15,8 +15,10 @@ def random(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
 
 
-def law(seed: int, n: int = TREE.n_responses, scale: float = 1.0) -> torch.Tensor:
-    """Log-probs of a random law with full support."""
+def random_logps(
+    seed: int, n: int = TREE.n_responses, scale: float = 1.0
+) -> torch.Tensor:
+    """Log-probs of a random distribution with full support."""
     return (scale * random(seed, n)).log_softmax(-1)
 
 
@@ -26,7 +28,7 @@ def every_pair(n: int):
 
 
 def token_logps(tree: PrefixTree, logps: torch.Tensor):
-    """Token log-probs of every response under a law over them, and their mask.
+    """Token log-probs of every response under a distribution over them, and their mask.
 
     A prompt column stands in front; it and the padding hold numbers that are no
     response tokens. Differentiable in ``logps``.

@@ -31,8 +31,8 @@ def one_list(policy, ref, scores, proposal=None) -> ListLogps:
     Args:
         policy: a list of token log-probs for each response, of any lengths.
         ref: the same tokens under the reference.
-        scores: one a response.
-        proposal: one a response; the reference's sum if None.
+        scores: one per response.
+        proposal: one per response; the reference's sum if None.
 
     A prompt column stands in front and padding behind; both hold other numbers.
     """
@@ -90,14 +90,14 @@ def single_tokens(logratio, scores, ref=-20.0, proposal=None) -> ListLogps:
 
 
 def lists_of(policy, ref, rewards, members, proposal=None, tree=TREE) -> ListLogps:
-    """Lists of responses of a tree, from laws over all of them.
+    """Lists of responses of a tree, from distributions over all of them.
 
     Args:
-        policy: log π, one a response; gradients flow into it.
+        policy: log π, one per response; gradients flow into it.
         ref: log π_ref.
-        rewards: one a response.
+        rewards: one per response.
         members: [batch, group], which responses are in each list.
-        proposal: log q′, one a response; the reference if None.
+        proposal: log q′, one per response; the reference if None.
         tree: the prefix tree of the responses.
     """
     tokens, mask = token_logps(tree, policy)
@@ -155,10 +155,10 @@ def pulls(loss, batch: ListLogps, cfg):
 def constant_gradient(loss, batch: ListLogps, cfg) -> float:
     """The largest gradient into reference, scores and proposal: 0 for a right loss."""
     names = ("ref", "scores", "proposal")
-    held = {n: getattr(batch, n).detach().requires_grad_() for n in names}
-    moved = replace(batch, policy=batch.policy.detach().requires_grad_(), **held)
+    leaves = {n: getattr(batch, n).detach().requires_grad_() for n in names}
+    moved = replace(batch, policy=batch.policy.detach().requires_grad_(), **leaves)
     value = loss(moved, cfg).sum()
-    found = torch.autograd.grad(value, list(held.values()), allow_unused=True)
+    found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
     return max(0.0 if g is None else g.abs().max().item() for g in found)
 
 
@@ -176,6 +176,6 @@ def logit_gradients(loss, cfg, at, ref, rewards, members, proposal=None):
     return found
 
 
-def off(law, seed=99, scale=1.0):
-    """Another law nearby, to show that a fixed point is not just anywhere."""
-    return (law + scale * random(seed, *law.shape)).log_softmax(-1)
+def off(log_probs, seed=99, scale=1.0):
+    """Another distribution nearby, to show that a fixed point is not just anywhere."""
+    return (log_probs + scale * random(seed, *log_probs.shape)).log_softmax(-1)

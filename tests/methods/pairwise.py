@@ -55,7 +55,7 @@ def single_tokens(chosen, rejected, ref=-20.0) -> PairLogps:
 
 
 def all_pairs(policy, ref, tree=TREE) -> PairLogps:
-    """Every ordered pair of responses of a tree, from two laws over the responses."""
+    """Every ordered pair of responses of a tree, from two distributions over them."""
     tokens, mask = token_logps(tree, policy)
     ref_tokens, _ = token_logps(tree, ref)
     i, j = every_pair(tree.n_responses)
@@ -68,10 +68,10 @@ def population_gradient(loss, cfg, at, ref, prefers, weight, tree=TREE):
     """Gradient of Σ_ij w_ij P(i ≻ j) L(i, j) in the logits of a tabular policy.
 
     Args:
-        loss: of a pair batch and a config, one value a pair.
+        loss: of a pair batch and a config, one value per pair.
         cfg: its config.
-        at: logits of the policy, one a response.
-        ref: log π_ref, one a response.
+        at: logits of the policy, one per response.
+        ref: log π_ref, one per response.
         prefers: P(i ≻ j), a matrix.
         weight: how often the pair (i, j) is drawn, a matrix.
         tree: the prefix tree of the responses.
@@ -84,13 +84,13 @@ def population_gradient(loss, cfg, at, ref, prefers, weight, tree=TREE):
 
 def pulls(loss, batch: PairLogps, cfg):
     """−dL/d log π of every token of the chosen and of the rejected responses."""
-    held = [batch.policy_chosen, batch.policy_rejected]
-    held = [value.detach().requires_grad_() for value in held]
+    leaves = [batch.policy_chosen, batch.policy_rejected]
+    leaves = [value.detach().requires_grad_() for value in leaves]
     moved = PairLogps(
-        *held, batch.ref_chosen, batch.ref_rejected, batch.chosen_mask,
+        *leaves, batch.ref_chosen, batch.ref_rejected, batch.chosen_mask,
         batch.rejected_mask,
     )  # fmt: skip
-    found = torch.autograd.grad(loss(moved, cfg).sum(), held, allow_unused=True)
+    found = torch.autograd.grad(loss(moved, cfg).sum(), leaves, allow_unused=True)
     zero = torch.zeros_like(batch.policy_chosen)
     return tuple(zero if g is None else -g for g in found)
 
@@ -107,26 +107,26 @@ def reference_gradients(loss, batch: PairLogps, cfg) -> float:
     return max(0.0 if g is None else g.abs().max().item() for g in found)
 
 
-def summing_to_one(law, low=-60.0, high=60.0):
-    """law(c) at the shift c where its probabilities sum to one, by bisection.
+def summing_to_one(logps_at, low=-60.0, high=60.0):
+    """logps_at(c) at the shift c where its probabilities sum to one, by bisection.
 
     Args:
-        law: log-probs of all responses as a function of c, growing in c.
+        logps_at: log-probs of all responses as a function of c, growing in c.
         low: a shift with too little mass.
         high: a shift with too much.
     """
     for _ in range(100):
         middle = (low + high) / 2
-        heavy = law(middle).logsumexp(-1) > 0
+        heavy = logps_at(middle).logsumexp(-1) > 0
         low, high = (low, middle) if heavy else (middle, high)
-    return law(low)
+    return logps_at(low)
 
 
 def chosen_from(target, reward):
-    """Symmetric weights of pairs under which the chosen response has the law target.
+    """Symmetric weights of pairs that give the chosen response the distribution target.
 
     Args:
-        target: log-probs of the law that chosen responses are to have.
+        target: log-probs of the distribution that chosen responses are to have.
         reward: of Bradley–Terry labels, P(i ≻ j) = σ(r_i − r_j).
 
     w_ij = (e^{r_i} + e^{r_j}) a_i a_j gives Σ_j w_ij P(i ≻ j) = e^{r_i} a_i Σ a_j.

@@ -15,8 +15,9 @@ def chance(reward, weight):
     """w(set) · P(order | set) of every triple, the first being the best.
 
     Args:
-        reward: r, one a response; the best is picked with e^r/Σe^r, then the next.
-        weight: u, one a response; a set is drawn in proportion to the product of its u.
+        reward: r, one per response; the best is picked with e^r/Σe^r, then the next.
+        weight: u, one per response; a set is drawn in proportion to the product of its
+            u.
     """
     r = reward[TRIPLES]
     first = r.log_softmax(-1)[:, 0]

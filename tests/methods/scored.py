@@ -54,15 +54,15 @@ def pulls(loss, batch: ScoredLogps, cfg) -> torch.Tensor:
 
 def constants_gradient(loss, batch: ScoredLogps, cfg, names) -> float:
     """The largest gradient that flows into what must be constant."""
-    held = {n: v.detach() for n, v in vars(batch).items()}
-    leaves = {n: held[n].requires_grad_() for n in ("policy", *names)}
-    total = loss(ScoredLogps(**held), cfg).sum()
+    values = {n: v.detach() for n, v in vars(batch).items()}
+    leaves = {n: values[n].requires_grad_() for n in ("policy", *names)}
+    total = loss(ScoredLogps(**values), cfg).sum()
     found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)[1:]
     return max(0.0 if g is None else g.abs().max().item() for g in found)
 
 
 def every_response(policy, ref, scores, baseline=None, tree=TREE) -> ScoredLogps:
-    """Every response of a tree, from two laws over the responses."""
+    """Every response of a tree, from two distributions over the responses."""
     tokens, mask = token_logps(tree, policy)
     ref_tokens, _ = token_logps(tree, ref)
     baseline = torch.zeros_like(scores) if baseline is None else baseline
@@ -73,10 +73,10 @@ def population_gradient(loss, cfg, at, mu, ref, scores, baseline=None, tree=TREE
     """Gradient of E_μ[L] in the logits of a tabular policy.
 
     Args:
-        loss: of scored responses and a config, one value a response.
+        loss: of scored responses and a config, one value per response.
         cfg: its config.
-        at: logits of the policy, one a response.
-        mu: log-probs of the law that the data come from.
+        at: logits of the policy, one per response.
+        mu: log-probs of the distribution that the data come from.
         ref: log π_ref.
         scores: reward of every response.
         baseline: V, the same for all; 0 if None.
@@ -88,7 +88,7 @@ def population_gradient(loss, cfg, at, mu, ref, scores, baseline=None, tree=TREE
 
 
 def clipped_tilt(ref, value, clip):
-    """The law with π/π_ref = (1 ∓ ε) v/C where v lies below or above C, by last axis.
+    """π with π/π_ref = (1 ∓ ε) v/C where v lies below or above C, along the last axis.
 
     Σ π falls in C, which is found by bisection; the response at v = C takes what is
     left. Values are positive.
@@ -102,6 +102,6 @@ def clipped_tilt(ref, value, clip):
         middle = (low + high) / 2
         heavy = tilt(middle).sum(-1, keepdim=True) > 1
         low, high = torch.where(heavy, middle, low), torch.where(heavy, high, middle)
-    law, at_edge = tilt(high), (value - high).abs() < 1e-9
-    others = torch.where(at_edge, 0.0, law).sum(-1, keepdim=True)
-    return torch.where(at_edge, 1 - others, law).log()
+    probs, at_edge = tilt(high), (value - high).abs() < 1e-9
+    others = torch.where(at_edge, 0.0, probs).sum(-1, keepdim=True)
+    return torch.where(at_edge, 1 - others, probs).log()

@@ -2,7 +2,7 @@
 
 ``scale`` and ``optimum`` decide which reward is plotted and which distance is shown;
 a wrong one is a wrong number in a table (dpo_rw once stood there at ten times its β).
-Both are held against the exact world, for every method that declares them.
+Both are compared with the exact world, for every method that declares them.
 """
 
 import pytest
@@ -63,8 +63,8 @@ def residual(module, policy, ref) -> float:
     total = torch.zeros((), dtype=torch.float64)
     for prompt in range(WORLD.n_prompts):
         if reads(module) is PairLogps:
-            law = ref.response_logps()[prompt].detach()
-            data = population_pairs(WORLD, prompt, law, Annotator())
+            log_probs = ref.response_logps()[prompt].detach()
+            data = population_pairs(WORLD, prompt, log_probs, Annotator())
         else:
             ranks = module.card.key in RANKS
             data = every_pair(policy, ref, prompt, ranks)

@@ -15,7 +15,7 @@ def thumbs(logratios, up, point=0.0, mean=0.0) -> ThumbLogps:
     """Responses of 3, 1, 3, 1 … tokens with these log-ratios d, in nats.
 
     Args:
-        logratios: one number a response, spread unevenly over its tokens.
+        logratios: one number per response, spread unevenly over its tokens.
         up: True for a thumb up.
         point: the reference point, one number for all.
         mean: the mean log-ratio, one number for all.
@@ -92,8 +92,8 @@ def pulls(loss, batch: ThumbLogps, cfg):
 def constant_gradient(loss, batch: ThumbLogps, cfg) -> float:
     """The largest gradient into reference and reference points: 0 for a right loss."""
     names = ("ref", "reference_point", "reference_mean")
-    held = {n: getattr(batch, n).detach().requires_grad_() for n in names}
-    moved = replace(batch, policy=batch.policy.detach().requires_grad_(), **held)
+    leaves = {n: getattr(batch, n).detach().requires_grad_() for n in names}
+    moved = replace(batch, policy=batch.policy.detach().requires_grad_(), **leaves)
     value = loss(moved, cfg).sum()
-    found = torch.autograd.grad(value, list(held.values()), allow_unused=True)
+    found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
     return max(0.0 if g is None else g.abs().max().item() for g in found)

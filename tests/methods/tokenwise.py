@@ -1,4 +1,4 @@
-"""Pairs with whole next-token laws: one written by hand, and all of a small world."""
+"""Pairs with whole next-token distributions: one by hand, and all of a small world."""
 
 from dataclasses import replace
 
@@ -16,38 +16,39 @@ def node_logits(seed: int, tree=TREE, scale: float = 1.0) -> torch.Tensor:
 
 
 def side(policy, ref, picked, time):
-    """Fields of one response; the last token of its laws is forbidden.
+    """Fields of one response; the last token of its distributions is forbidden.
 
     Args:
-        policy: rows of probabilities of the allowed tokens, one row a token.
+        policy: rows of probabilities of the allowed tokens, one row per token.
         ref: the same under the reference.
         picked: the tokens themselves.
         time: columns, at least the tokens and a prompt column.
 
     Returns:
-        policy law, ref law, policy token log-probs, ref token log-probs, mask.
+        policy distribution, reference distribution, policy token log-probs, reference
+        token log-probs, mask.
     """
-    laws, tokens = [], []
+    log_probs, tokens = [], []
     for rows, other in ((policy, 0.2), (ref, 0.3)):
-        law = torch.tensor(rows, dtype=F64).log()
-        law = torch.nn.functional.pad(law, (0, 1), value=-torch.inf)
-        value = law.gather(-1, torch.tensor(picked)[:, None])[:, 0]
-        junk = other * torch.arange(1.0, law.shape[1] + 1, dtype=F64)
+        row = torch.tensor(rows, dtype=F64).log()
+        row = torch.nn.functional.pad(row, (0, 1), value=-torch.inf)
+        value = row.gather(-1, torch.tensor(picked)[:, None])[:, 0]
+        junk = other * torch.arange(1.0, row.shape[1] + 1, dtype=F64)
         behind = time - 1 - len(rows)
-        laws.append(torch.cat([junk[None], law, junk.repeat(behind, 1)])[None])
+        log_probs.append(torch.cat([junk[None], row, junk.repeat(behind, 1)])[None])
         ends = torch.full((behind,), PADDING + other, dtype=F64)
         first = torch.tensor([PROMPT - other], dtype=F64)
         tokens.append(torch.cat([first, value, ends])[None])
     at = torch.arange(time)[None]
-    return (*laws, *tokens, (at >= 1) & (at <= len(picked)))
+    return (*log_probs, *tokens, (at >= 1) & (at <= len(picked)))
 
 
-def law_pair(chosen, rejected) -> PairDistributions:
+def distribution_pair(chosen, rejected) -> PairDistributions:
     """One pair of two ``side(...)`` results of the same width."""
     return PairDistributions(
-        policy_chosen_law=chosen[0], ref_chosen_law=chosen[1],
+        policy_chosen_distribution=chosen[0], ref_chosen_distribution=chosen[1],
         policy_chosen=chosen[2], ref_chosen=chosen[3], chosen_mask=chosen[4],
-        policy_rejected_law=rejected[0], ref_rejected_law=rejected[1],
+        policy_rejected_distribution=rejected[0], ref_rejected_distribution=rejected[1],
         policy_rejected=rejected[2], ref_rejected=rejected[3],
         rejected_mask=rejected[4],
     )  # fmt: skip
@@ -61,44 +62,46 @@ def hand_pair():
     token: d = log 7/4, K = (1/2)log(16/7), score log √7.
     """
     chosen = side([[0.75, 0.25], [0.25, 0.75]], [[0.5, 0.5]] * 2, [0, 1], 4)
-    return law_pair(chosen, side([[0.125, 0.875]], [[0.5, 0.5]], [1], 4))
+    return distribution_pair(chosen, side([[0.125, 0.875]], [[0.5, 0.5]], [1], 4))
 
 
 def gradients(loss, batch, cfg):
     """dL of every field by name; zeros where nothing flows."""
-    held = {k: v for k, v in vars(batch).items() if v.is_floating_point()}
-    held = {k: v.detach().clone().requires_grad_() for k, v in held.items()}
-    value = loss(replace(batch, **held), cfg).sum()
-    found = torch.autograd.grad(value, list(held.values()), allow_unused=True)
+    leaves = {k: v for k, v in vars(batch).items() if v.is_floating_point()}
+    leaves = {k: v.detach().clone().requires_grad_() for k, v in leaves.items()}
+    value = loss(replace(batch, **leaves), cfg).sum()
+    found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
     return {
         k: torch.zeros_like(v) if g is None else g
-        for (k, v), g in zip(held.items(), found, strict=True)
+        for (k, v), g in zip(leaves.items(), found, strict=True)
     }
 
 
-def response_laws(tree, conditionals):
-    """Laws, token log-probs and mask of every response; differentiable."""
+def response_distributions(tree, conditionals):
+    """Distributions, token log-probs and mask of every response; differentiable."""
     nodes, actions = tree.paths(torch.arange(tree.n_responses))
     written = nodes >= 0
-    laws = conditionals[nodes.clamp(min=0)]
-    picked = laws.gather(-1, actions.clamp(min=0)[..., None])[..., 0]
+    log_probs = conditionals[nodes.clamp(min=0)]
+    picked = log_probs.gather(-1, actions.clamp(min=0)[..., None])[..., 0]
     picked = torch.where(written, picked, PADDING)
     lead = torch.full_like(picked[:, :1], PROMPT)
     mask = torch.cat([torch.zeros_like(written[:, :1]), written], dim=1)
-    laws = torch.cat([torch.zeros_like(laws[:, :1]), laws], dim=1)
-    return laws, torch.cat([lead, picked], dim=1), mask
+    log_probs = torch.cat([torch.zeros_like(log_probs[:, :1]), log_probs], dim=1)
+    return log_probs, torch.cat([lead, picked], dim=1), mask
 
 
-def all_law_pairs(policy, ref, tree=TREE) -> PairDistributions:
+def all_distribution_pairs(policy, ref, tree=TREE) -> PairDistributions:
     """Every ordered pair of responses, from two tables log π(a|s) [node, action]."""
     i, j = every_pair(tree.n_responses)
-    laws, tokens, mask = response_laws(tree, policy)
-    ref_laws, ref_tokens, _ = response_laws(tree, ref)
+    log_probs, tokens, mask = response_distributions(tree, policy)
+    ref_log_probs, ref_tokens, _ = response_distributions(tree, ref)
     return PairDistributions(
         policy_chosen=tokens[i], policy_rejected=tokens[j], ref_chosen=ref_tokens[i],
         ref_rejected=ref_tokens[j], chosen_mask=mask[i], rejected_mask=mask[j],
-        policy_chosen_law=laws[i], policy_rejected_law=laws[j],
-        ref_chosen_law=ref_laws[i], ref_rejected_law=ref_laws[j],
+        policy_chosen_distribution=log_probs[i],
+        policy_rejected_distribution=log_probs[j],
+        ref_chosen_distribution=ref_log_probs[i],
+        ref_rejected_distribution=ref_log_probs[j],
     )  # fmt: skip
 
 
@@ -114,7 +117,7 @@ def node_gradient(loss, cfg, at, ref, weight, tree=TREE):
         tree: the prefix tree of the responses.
     """
     logits = at.detach().clone().requires_grad_()
-    each = loss(all_law_pairs(logits.log_softmax(-1), ref, tree), cfg)
+    each = loss(all_distribution_pairs(logits.log_softmax(-1), ref, tree), cfg)
     return torch.autograd.grad(weight.flatten() @ each, logits)[0]
 
 

@@ -10,8 +10,8 @@ from workbench.worlds.tree import PrefixTree
 TREE = PrefixTree(n_words=3, depth=3)
 
 
-def random_law(*lead, seed=0):
-    """Conditionals of a peaked random law over all responses."""
+def random_conditionals(*lead, seed=0):
+    """Conditionals of a peaked random distribution over all responses."""
     shape = (*lead, TREE.n_responses)
     noise = torch.randn(shape, generator=generator(seed), dtype=torch.float64)
     return TREE.conditionals((3 * noise).log_softmax(-1))
@@ -37,7 +37,7 @@ def by_lists(scores, width):
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_the_beam_written_with_lists(width, seed):
-    scores = random_law(seed=seed)
+    scores = random_conditionals(seed=seed)
     found, totals = beam_search(TREE, scores, width)
     expected = by_lists(scores, width)
     assert found.tolist() == [number for number, _ in expected]
@@ -45,14 +45,14 @@ def test_it_is_the_beam_written_with_lists(width, seed):
 
 
 def test_the_total_is_the_score_of_the_response():
-    scores = random_law(2, 4, seed=3)
+    scores = random_conditionals(2, 4, seed=3)
     found, totals = beam_search(TREE, scores, 4)
     assert found.shape == (2, 4, 4)
     torch.testing.assert_close(TREE.response_logps(scores).gather(-1, found), totals)
 
 
 def test_a_beam_as_wide_as_the_tree_finds_the_best_and_sorts_all():
-    scores = random_law(5, seed=1)
+    scores = random_conditionals(5, seed=1)
     every = TREE.response_logps(scores)
     found, totals = beam_search(TREE, scores, TREE.n_responses)
     assert torch.equal(found[:, 0], every.argmax(-1))
@@ -60,7 +60,7 @@ def test_a_beam_as_wide_as_the_tree_finds_the_best_and_sorts_all():
 
 
 def test_width_one_is_greedy():
-    scores = random_law(seed=4)
+    scores = random_conditionals(seed=4)
     words = []
     while len(words) < TREE.depth:
         action = int(scores[TREE.index(words)].argmax())
@@ -72,10 +72,10 @@ def test_width_one_is_greedy():
 
 def test_a_wider_beam_escapes_a_promising_first_word():
     """Word 0 has 0.6 and then spreads evenly; word 1 has 0.4 and then ends surely."""
-    law = torch.full((TREE.n_nodes, 4), 0.25, dtype=torch.float64)
-    law[0] = torch.tensor([0.6, 0.4, 0.0, 0.0])
-    law[TREE.index([1])] = torch.tensor([0.0, 0.0, 0.0, 1.0])
-    scores = law.log()
+    probs = torch.full((TREE.n_nodes, 4), 0.25, dtype=torch.float64)
+    probs[0] = torch.tensor([0.6, 0.4, 0.0, 0.0])
+    probs[TREE.index([1])] = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    scores = probs.log()
     greedy, best = (beam_search(TREE, scores, k)[0][0].item() for k in (1, 2))
     assert greedy == TREE.index([0, 0, 0]) and best == TREE.index([1])
 

@@ -82,7 +82,7 @@ LAST = "model.layers.1."
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda t: {"foo." + k: v for k, v in t.items()}, "is missing"),
         (lambda t: {k.replace("model.", "mdl."): v for k, v in t.items()}, "missing"),
@@ -98,10 +98,10 @@ LAST = "model.layers.1."
     ],
 )  # fmt: skip
 def test_tensors_that_are_not_those_of_the_model_are_refused_by_name(
-    folder, change, said
+    folder, change, message
 ):
     weigh(folder, change)
-    with pytest.raises(BadCheckpoint, match=said) as caught:
+    with pytest.raises(BadCheckpoint, match=message) as caught:
         checkpoint.load(folder)
     assert caught.value.reason == "weights do not fit"
 
@@ -524,10 +524,10 @@ def test_a_model_that_could_not_be_saved_later_is_refused_now(folder, monkeypatc
 
 def test_a_token_number_beyond_the_model_s_table_is_refused(folder):
     path = folder / "tokenizer.json"
-    held = json.loads(path.read_text())
-    vocab = held["model"]["vocab"]
+    content = json.loads(path.read_text())
+    vocab = content["model"]["vocab"]
     vocab["dull"] = 5000
-    path.write_text(json.dumps(held))
+    path.write_text(json.dumps(content))
     assert refused(folder).reason == "tokenizer and model differ"
 
 

@@ -26,7 +26,7 @@ def policy(reference):
     return conditioned(reference, BASE, WORLD)
 
 
-def test_at_the_start_no_goal_changes_the_law(policy, reference):
+def test_at_the_start_no_goal_changes_the_distribution(policy, reference):
     expected = reference.response_logps(BASE)
     assert policy.network.model.dtype == torch.float32
     found = policy.response_logps(WORLD)
@@ -41,9 +41,13 @@ def test_token_log_probs_agree_too(policy, reference):
 
 
 def test_prompt_tokens_are_never_written(policy):
-    laws = policy.next_token_logps(WORLD.tokens(torch.arange(12), torch.arange(12)))
-    assert (laws[:, 1:, list(WORLD.vocab.forbidden)] == -torch.inf).all()
-    assert_close(laws[:, 1:].logsumexp(-1).abs().max().item(), 0.0, atol=1e-6, rtol=0)
+    log_probs = policy.next_token_logps(
+        WORLD.tokens(torch.arange(12), torch.arange(12))
+    )
+    assert (log_probs[:, 1:, list(WORLD.vocab.forbidden)] == -torch.inf).all()
+    assert_close(
+        log_probs[:, 1:].logsumexp(-1).abs().max().item(), 0.0, atol=1e-6, rtol=0
+    )
 
 
 def test_the_original_stays_as_it_was_and_is_frozen(policy, reference):
@@ -54,7 +58,7 @@ def test_the_original_stays_as_it_was_and_is_frozen(policy, reference):
 
 
 def test_a_goal_can_be_learned_without_the_others(policy):
-    """One step on one prompt's row leaves the laws of other goals alone."""
+    """One step on one prompt's row leaves the distributions of other goals alone."""
     learner = policy.copies(1).member(0)
     table = learner.network.model.get_input_embeddings().weight
     tokens = WORLD.tokens(torch.tensor([2]), torch.tensor([30]))

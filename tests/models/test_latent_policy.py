@@ -84,16 +84,16 @@ def test_a_code_sees_the_response_and_the_prompt(stirred):
 
 
 def test_at_one_code_all_readings_agree(stirred):
-    """Token log-probs given a code, the law of that code, and its log-probs."""
+    """Token log-probs given a code, that code's distribution, and its log-probs."""
     code, tokens = torch.tensor([0.5, -1.0, 0.3, 2.0]), some_tokens()
     fixed = stirred.at(code)
     given = stirred.token_logps(tokens, code.expand(len(tokens), -1))
     assert_close(fixed.token_logps(tokens), given)
-    law = fixed.response_logps(WORLD)
-    assert_close(law[tokens.prompt, tokens.response], given.sum(-1).double())
-    assert_close(law.logsumexp(-1), torch.zeros(WORLD.n_prompts).double())
+    log_probs = fixed.response_logps(WORLD)
+    assert_close(log_probs[tokens.prompt, tokens.response], given.sum(-1).double())
+    assert_close(log_probs.logsumexp(-1), torch.zeros(WORLD.n_prompts).double())
     other = stirred.at(-code).response_logps(WORLD)
-    assert (law - other).abs().max() > 0.1
+    assert (log_probs - other).abs().max() > 0.1
 
 
 def test_measures_and_samplers_know_the_policy_at_its_ideal(stirred, reference):
@@ -103,8 +103,8 @@ def test_measures_and_samplers_know_the_policy_at_its_ideal(stirred, reference):
     prompt = torch.zeros(4000, dtype=torch.long)
     drawn = stirred.at_ideal().sample(WORLD, prompt, generator(3))
     share = (drawn.response == 1).double().mean().item()
-    law = stirred.at_ideal().response_logps(WORLD)[0].exp()
-    assert share == pytest.approx(law[1].item(), abs=0.03)
+    probs = stirred.at_ideal().response_logps(WORLD)[0].exp()
+    assert share == pytest.approx(probs[1].item(), abs=0.03)
 
 
 def test_a_batch_holds_each_pair_in_its_own_row(stirred):

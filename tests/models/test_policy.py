@@ -26,14 +26,14 @@ def test_all_responses_together_have_probability_one(policy):
 
 def test_shared_prefixes_give_what_reading_every_response_gives(policy):
     every = torch.arange(WORLD.n_responses)
-    law = policy.response_logps(WORLD)
+    log_probs = policy.response_logps(WORLD)
     for p in range(4):
         tokens = WORLD.tokens(torch.full_like(every, p), every)
         read = policy.token_logps(tokens).sum(-1).double()
-        torch.testing.assert_close(read, law[p], atol=2e-5, rtol=0)
+        torch.testing.assert_close(read, log_probs[p], atol=2e-5, rtol=0)
 
 
-def test_a_table_with_the_same_law_has_the_same_token_log_probs(policy):
+def test_a_table_with_the_same_distribution_has_the_same_token_log_probs(policy):
     table = TabularPolicy(WORLD, policy.response_logps(WORLD))
     tokens = WORLD.corpus(40, generator(0))
     torch.testing.assert_close(
@@ -59,13 +59,13 @@ def test_a_stack_answers_for_each_member(policy):
     others = [tiny.decoder(WORLD.vocab, width=32, layers=2, seed=s) for s in (3, 4)]
     stack = Policy.stack(others)
     with torch.no_grad():
-        laws = stack.response_logps(WORLD)
-        for member, law in zip(others, laws, strict=True):
+        log_probs = stack.response_logps(WORLD)
+        for member, expected in zip(others, log_probs, strict=True):
             torch.testing.assert_close(
-                member.response_logps(WORLD), law, atol=2e-5, rtol=0
+                member.response_logps(WORLD), expected, atol=2e-5, rtol=0
             )
     torch.testing.assert_close(
-        stack.member(1).response_logps(WORLD), laws[1], atol=2e-5, rtol=0
+        stack.member(1).response_logps(WORLD), log_probs[1], atol=2e-5, rtol=0
     )
 
 
@@ -74,8 +74,8 @@ def test_a_stack_of_stacks_has_all_their_members(policy):
     together = Policy.stack([Policy.stack(others[:2]), others[2]])
     assert together.members == 3
     with torch.no_grad():
-        laws = Policy.stack(others).response_logps(WORLD)
-        assert torch.equal(together.response_logps(WORLD), laws)
+        log_probs = Policy.stack(others).response_logps(WORLD)
+        assert torch.equal(together.response_logps(WORLD), log_probs)
 
 
 def test_copies_are_trainable_and_leave_the_original_alone(policy):
@@ -90,15 +90,15 @@ def test_copies_are_trainable_and_leave_the_original_alone(policy):
     assert not torch.allclose(stack.response_logps(WORLD)[0].detach(), before)
 
 
-def test_samples_follow_the_enumerated_law(policy):
-    """4,000 samples a prompt with a key-value cache; 5 standard errors each."""
+def test_samples_follow_the_enumerated_distribution(policy):
+    """4,000 samples per prompt with a key-value cache; 5 standard errors each."""
     asked = torch.arange(16_000) % 4
     tokens = policy.sample(WORLD, asked, generator(0))
-    law = policy.response_logps(WORLD)[1].exp()
+    probs = policy.response_logps(WORLD)[1].exp()
     seen = tokens.response[tokens.prompt == 1]
-    frequency = torch.bincount(seen, minlength=len(law)) / len(seen)
-    error = (law * (1 - law) / len(seen)).sqrt()
-    assert ((frequency - law).abs() <= 5 * error + 1 / len(seen)).all()
+    frequency = torch.bincount(seen, minlength=len(probs)) / len(seen)
+    error = (probs * (1 - probs) / len(seen)).sqrt()
+    assert ((frequency - probs).abs() <= 5 * error + 1 / len(seen)).all()
 
 
 def test_samples_carry_the_mask_and_number_of_their_tokens(policy):
@@ -120,16 +120,18 @@ def test_a_stack_samples_in_any_world_member_by_member(policy, members):
     assert len(tokens) == 8 * members and (tokens.lengths > 0).all()
 
 
-def test_low_temperature_sampling_follows_the_tempered_law_token_by_token(policy):
+def test_low_temperature_sampling_follows_the_tempered_distribution_token_by_token(
+    policy,
+):
     tempered = (policy.conditionals(WORLD) / 0.3).log_softmax(-1)
-    law = WORLD.tree.response_logps(tempered)[0].exp()
+    probs = WORLD.tree.response_logps(tempered)[0].exp()
     table = TabularPolicy(WORLD, policy.response_logps(WORLD))
     asked = torch.zeros(4000, dtype=torch.long)
     for source in (policy, table):
         tokens = source.sample(WORLD, asked, generator(2), temperature=0.3)
         frequency = torch.bincount(tokens.response, minlength=585) / len(asked)
-        error = (law * (1 - law) / len(asked)).sqrt()
-        assert ((frequency - law).abs() <= 5 * error + 1 / len(asked)).all()
+        error = (probs * (1 - probs) / len(asked)).sqrt()
+        assert ((frequency - probs).abs() <= 5 * error + 1 / len(asked)).all()
 
 
 def test_a_device_that_is_not_there_becomes_the_cpu_with_a_warning():
@@ -206,9 +208,24 @@ def test_values_of_all_prefixes_agree_with_values_along_a_review():
     assert table.shape == (WORLD.n_prompts, WORLD.tree.n_nodes)
     tokens = WORLD.corpus(20, generator(0))
     nodes, _ = WORLD.tree.paths(tokens.response)
-    held = table[tokens.prompt[:, None], nodes.clamp(min=0)]
+    expected = table[tokens.prompt[:, None], nodes.clamp(min=0)]
     with torch.no_grad():
         values = critic.values(tokens)[:, 1:].double()
-    torch.testing.assert_close(torch.where(nodes >= 0, held, 0.0), values)
+    torch.testing.assert_close(torch.where(nodes >= 0, expected, 0.0), values)
     both = ValueModel.stack([critic, ValueModel.tiny(WORLD.vocab, 16, 1, seed=1)])
     torch.testing.assert_close(both.value_all(WORLD)[0], table, atol=1e-5, rtol=0)
+
+
+def test_the_head_starts_with_the_spread_that_is_asked_for():
+    """A head 30 times too large is lesson 10's broken start: its scores are 30 times.
+
+    The same draws, scaled: by default the deviation is 1/√(width + 1).
+    """
+    usual, large = (
+        ScoreModel.tiny(WORLD.vocab, 16, 1, seed=3, spread=spread)
+        for spread in (None, 30 / 17**0.5)
+    )
+    scores = usual.score_all(WORLD)
+    torch.testing.assert_close(
+        large.score_all(WORLD), 30 * scores, rtol=1e-4, atol=1e-4
+    )

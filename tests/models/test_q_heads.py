@@ -60,15 +60,15 @@ def test_columns_stand_before_their_token_and_see_nothing_behind():
 
 def test_the_slow_copy_moves_by_the_polyak_rate():
     critic = stirred()
-    held = {k: v.clone() for k, v in critic.network.named_parameters()}
+    before = {k: v.clone() for k, v in critic.network.named_parameters()}
     critic.follow(0.25)
     after = dict(critic.network.named_parameters())
     slow = [name for name in after if name.startswith("target_")]
     assert len(slow) == len(after) - 4 - len(slow)  # V has four weights and no copy
     for name in slow:
-        own = held[name.removeprefix("target_")]
-        assert_close(after[name], 0.75 * held[name] + 0.25 * own)
-    assert all(torch.equal(after[n], held[n]) for n in after if n not in slow)
+        own = before[name.removeprefix("target_")]
+        assert_close(after[name], 0.75 * before[name] + 0.25 * own)
+    assert all(torch.equal(after[n], before[n]) for n in after if n not in slow)
     critic.follow(1.0)
     read = critic.before(some_tokens())
     assert_close(read.target, read.q)

@@ -1,4 +1,4 @@
-"""A steered policy: its law by hand, and every way to read or write it the same law."""
+"""A steered policy by hand; every way to read or write it gives one distribution."""
 
 from types import SimpleNamespace
 
@@ -85,7 +85,7 @@ def steered(reference, table):
 
 @torch.no_grad()
 def tilted(reference, table):
-    """log π_ref + Q of every prefix, normalised: the law by hand."""
+    """log π_ref + Q of every prefix, normalised: the distribution by hand."""
     return (reference.conditionals(WORLD) + table.q).log_softmax(-1)
 
 
@@ -99,13 +99,13 @@ def test_at_every_prefix_it_is_the_reference_tilted_by_the_bonus(
     assert (got - reference.conditionals(WORLD)).abs().max() > 1
 
 
-def test_token_log_probs_and_the_law_of_responses_agree(steered):
+def test_token_log_probs_and_the_distribution_of_responses_agree(steered):
     prompt = torch.arange(20) % WORLD.n_prompts
     tokens = WORLD.tokens(prompt, (torch.arange(20) * 7) % WORLD.n_responses)
-    law = steered.response_logps(WORLD)
-    assert_close(law.logsumexp(-1), torch.zeros(WORLD.n_prompts).double())
+    log_probs = steered.response_logps(WORLD)
+    assert_close(log_probs.logsumexp(-1), torch.zeros(WORLD.n_prompts).double())
     sums = steered.token_logps(tokens).double().sum(-1)
-    assert_close(sums, law[tokens.prompt, tokens.response], atol=1e-5, rtol=0)
+    assert_close(sums, log_probs[tokens.prompt, tokens.response], atol=1e-5, rtol=0)
 
 
 def test_without_a_bonus_it_is_the_reference(reference, table):
@@ -114,19 +114,21 @@ def test_without_a_bonus_it_is_the_reference(reference, table):
     assert_close(got, reference.response_logps(WORLD))
 
 
-def test_samples_follow_the_law(steered):
+def test_samples_follow_the_distribution(steered):
     drawn = steered.sample(WORLD, torch.full((4000,), 2), generator(3))
-    law = steered.response_logps(WORLD)[2].exp()
-    share = torch.bincount(drawn.response, minlength=len(law)) / 4000
+    probs = steered.response_logps(WORLD)[2].exp()
+    share = torch.bincount(drawn.response, minlength=len(probs)) / 4000
     # five standard errors of each of the 73 shares
-    assert (share - law).abs().le(5 * (law * (1 - law) / 4000).sqrt() + 1e-9).all()
+    assert (
+        (share - probs).abs().le(5 * (probs * (1 - probs) / 4000).sqrt() + 1e-9).all()
+    )
     assert (drawn.prompt == 2).all()
 
 
 def test_no_bonus_makes_a_forbidden_token_possible(reference, table):
     every = SteeredPolicy(reference, table, lambda critic, ids, logits: logits + 50)
-    laws = every.next_token_logps(WORLD.tokens(torch.arange(4), torch.arange(4)))
-    forbidden = laws[:, 1:, list(WORLD.vocab.forbidden)]
+    log_probs = every.next_token_logps(WORLD.tokens(torch.arange(4), torch.arange(4)))
+    forbidden = log_probs[:, 1:, list(WORLD.vocab.forbidden)]
     assert forbidden.isneginf().all()
 
 

@@ -68,14 +68,14 @@ def test_a_signal_leaves_no_process_and_no_folder(name, tmp_path):
     processes = until(lambda: kin(run), "a kernel")
     folders = job_folders(processes)
     run.send_signal(getattr(signal, name))
-    said, _ = run.communicate(timeout=PATIENCE_S)
+    output, _ = run.communicate(timeout=PATIENCE_S)
     _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert not alive
     until(lambda: not any(f.exists() for f in folders), "temporary folders go")
     assert not [p for f in folders for p in family.members(f)]
     if name != "SIGKILL":
-        assert run.returncode == 128 + getattr(signal, name), said
-        assert "stopped: 0 of 1 notebooks are done and kept" in said
+        assert run.returncode == 128 + getattr(signal, name), output
+        assert "stopped: 0 of 1 notebooks are done and kept" in output
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -86,11 +86,11 @@ def test_a_worker_that_is_killed_takes_its_kernel_along_and_the_series_goes_on(
     processes = until(lambda: kin(run), "a kernel")
     hanging = [p for p in processes if "workbench.runner.execute" in p.cmdline()]
     hanging[0].kill()
-    said, _ = run.communicate(timeout=PATIENCE_S)
+    output, _ = run.communicate(timeout=PATIENCE_S)
     _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert not alive
     assert run.returncode == 1
-    assert "2 executed, 0 unchanged, 1 failed" in said
+    assert "2 executed, 0 unchanged, 1 failed" in output
 
 
 def test_what_was_done_before_a_signal_is_not_done_again(tmp_path):
@@ -100,8 +100,8 @@ def test_what_was_done_before_a_signal_is_not_done_again(tmp_path):
     until(record.exists, "the first notebook's record")
     until(lambda: kin(run), "a kernel")
     run.terminate()
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert "stopped: 1 of 2 notebooks are done and kept" in said
+    output, _ = run.communicate(timeout=PATIENCE_S)
+    assert "stopped: 1 of 2 notebooks are done and kept" in output
     settings = series.Settings(root=root, profile="ci")
     [again] = series.run(series.select(root, ["1"]), settings)
     assert again.cached
@@ -113,8 +113,8 @@ def test_a_process_that_left_the_session_ends_with_its_notebook(tmp_path):
     [result] = series.run(series.sources(root), settings)
     from workbench.runner import build
 
-    said = build.load(result.executed).cells[-1].outputs[0].text
-    left = int(said.split()[-1])
+    text = build.load(result.executed).cells[-1].outputs[0].text
+    left = int(text.split()[-1])
     assert not psutil.pid_exists(left) or not psutil.Process(left).is_running()
 
 
@@ -122,10 +122,10 @@ def test_a_second_runner_is_refused_in_a_sentence(tmp_path):
     root = clone(tmp_path, a01="pass_plain")
     with claimed(root / "build" / "ci"):
         run = start(root)
-        said, _ = run.communicate(timeout=PATIENCE_S)
+        output, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1
-    assert "in use: another workbench process" in said
-    assert "Traceback" not in said
+    assert "in use: another workbench process" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("name", ["fail_rmtree", "fail_claim_list"])
@@ -142,7 +142,7 @@ CONFLICT = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (CONFLICT, "holds the marks of a merge conflict"),
         ("", "is empty"),
@@ -153,13 +153,15 @@ CONFLICT = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n"
         ("\x00\x01", "is no notebook"),
     ],
 )
-def test_a_broken_committed_notebook_is_named_and_blocks_nothing(text, said, tmp_path):
+def test_a_broken_committed_notebook_is_named_and_blocks_nothing(
+    text, message, tmp_path
+):
     root = clone(tmp_path, a01="pass_plain")
     broken = root / "notebooks" / "01_pass_plain.ipynb"
     broken.write_text(text)
     run = start(root)
     out, _ = run.communicate(timeout=PATIENCE_S)
-    assert f"01_pass_plain.ipynb {said}" in out
+    assert f"01_pass_plain.ipynb {message}" in out
     assert "1 executed, 0 unchanged, 0 failed" in out
     assert broken.read_text() == text
 

@@ -1,4 +1,4 @@
-"""The time that is said to be left."""
+"""The estimate of the time that is left."""
 
 import pytest
 
@@ -18,9 +18,9 @@ def test_at_its_own_pace_a_notebook_is_believed_more_and_more():
 @pytest.mark.parametrize("late", [2, 10, 100])
 def test_a_late_notebook_never_claims_to_be_nearly_done(late):
     """Stuck in one cell, with a guess that is long over."""
-    said = [estimate.left(10.0, 10.0 * k, 0.1) for k in range(late, late + 5)]
-    assert min(said) >= 0.5 * 0.9 * 10 * late, said
-    assert said == sorted(said)
+    estimates = [estimate.left(10.0, 10.0 * k, 0.1) for k in range(late, late + 5)]
+    assert min(estimates) >= 0.5 * 0.9 * 10 * late, estimates
+    assert estimates == sorted(estimates)
 
 
 def test_finished_notebooks_stretch_the_guesses_for_the_others():

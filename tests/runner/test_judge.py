@@ -104,21 +104,21 @@ def test_our_own_warnings_and_crashes_fail(text):
 
 @pytest.mark.parametrize("text", FOREIGN)
 def test_what_other_packages_say_is_a_note(text):
-    said = cell(outputs=[stderr(text + "\n  the_line_of_source()\n")])
-    assert kinds(said) == []
-    [note] = foreign(v4.new_notebook(cells=[said]))
+    source = cell(outputs=[stderr(text + "\n  the_line_of_source()\n")])
+    assert kinds(source) == []
+    [note] = foreign(v4.new_notebook(cells=[source]))
     assert note.endswith(text.rsplit("}", 1)[-1])
 
 
 def test_our_own_warning_passes_where_it_is_expected():
-    said = stderr("/x/ipykernel_7/12.py:1: UserWarning: known\n")
-    assert kinds(cell(outputs=[said]), stderr_allow=["known"]) == []
-    assert kinds(cell(outputs=[said]), stderr_allow=["other"]) == ["stderr"]
+    output = stderr("/x/ipykernel_7/12.py:1: UserWarning: known\n")
+    assert kinds(cell(outputs=[output]), stderr_allow=["known"]) == []
+    assert kinds(cell(outputs=[output]), stderr_allow=["other"]) == ["stderr"]
 
 
 def test_stdout_is_nobodys_business():
-    said = v4.new_output("stream", name="stdout", text="Error!\n")
-    assert kinds(cell(outputs=[said])) == []
+    output = v4.new_output("stream", name="stdout", text="Error!\n")
+    assert kinds(cell(outputs=[output])) == []
 
 
 def test_a_parameter_that_is_not_declared():

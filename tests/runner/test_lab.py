@@ -316,7 +316,7 @@ def test_two_processes_do_not_renew_at_once(clone):
 
 @pytest.fixture
 def started(clone, monkeypatch):
-    """Calls the command and returns what it said and what it would have become."""
+    """Calls the command and returns its output and what it would have become."""
     monkeypatch.chdir(clone)
 
     def call(*arguments: str):
@@ -507,7 +507,7 @@ class Server:
             return json.load(answer)
 
     def wait(self) -> None:
-        """Until it answers and has said where it is."""
+        """Wait until it answers and has printed where it is."""
         for _ in range(600):
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -543,8 +543,8 @@ def server(clone, tmp_path):
 
 
 def test_the_server_strips_bars_and_honours_the_users_own_settings(server, clone):
-    said = server.log.read_text()
-    assert f"http://localhost:{server.port}/lab/tree/20_dpo.ipynb" in said
+    log = server.log.read_text()
+    assert f"http://localhost:{server.port}/lab/tree/20_dpo.ipynb" in log
     listed = server.ask("GET", "contents")["content"]
     assert sorted(one["name"] for one in listed) == [f"{name}.ipynb" for name in NAMES]
     bar = new_output("display_data", {"text/plain": "3/9"}, metadata=MARK)
@@ -559,9 +559,9 @@ def test_the_server_strips_bars_and_honours_the_users_own_settings(server, clone
     assert [output.get("text") for output in saved.cells[1].outputs] == ["kept\n"]
     assert saved.metadata["theirs"] is True
     assert git(clone, "status", "--porcelain") == ""
-    held = [path for path in server.config.rglob("*") if path.suffix]
-    assert held == [server.config / "jupyter_server_config.py"]
-    assert held[0].read_text() == THEIRS
+    files = [path for path in server.config.rglob("*") if path.suffix]
+    assert files == [server.config / "jupyter_server_config.py"]
+    assert files[0].read_text() == THEIRS
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

@@ -30,12 +30,12 @@ class Project:
         self.out = self.settings.folder / NAME
         self.results = root / "data" / "results" / NAME
 
-    def execute(self, said: str = "total 6", **tables: str) -> job.Result:
+    def execute(self, text: str = "total 6", **tables: str) -> job.Result:
         notebook = build.read(self.source).notebook
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         for count, cell in enumerate(code, start=1):
             cell.execution_count = count
-        code[-1].outputs = [v4.new_output("stream", name="stdout", text=said)]
+        code[-1].outputs = [v4.new_output("stream", name="stdout", text=text)]
         path = self.settings.folder / f"{NAME}.ipynb"
         build.write(notebook, path)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -105,8 +105,8 @@ def test_an_empty_folder_of_outputs_never_deletes_tables(clone, run, exists):
 
 def test_a_lesson_without_tables_is_published(tmp_path):
     made = Project(tmp_path)
-    for said in ("total 6", "total 7"):
-        made.publish(made.execute(said))
+    for text in ("total 6", "total 7"):
+        made.publish(made.execute(text))
     assert made.tables() == {}
 
 
@@ -275,8 +275,8 @@ def test_no_stream_error_or_alt_names_a_folder_of_this_machine(form, folder):
 @pytest.mark.parametrize("name", ["wb x", "it's", "a&b", "Übung", '"q"', "a+b(c)"])
 def test_a_folder_is_found_however_it_is_spelt(name, spell):
     root = Path("/nowhere") / name
-    said = f"at {spell(str(root))}/of/mine.py and {spell(str(root))}."
-    [output] = clean(v4.new_output("stream", name="stdout", text=said), root=root)
+    text = f"at {spell(str(root))}/of/mine.py and {spell(str(root))}."
+    [output] = clean(v4.new_output("stream", name="stdout", text=text), root=root)
     assert output.text == "at of/mine.py and .."
 
 

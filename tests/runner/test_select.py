@@ -49,7 +49,7 @@ def test_no_name_means_all_and_a_notebook_named_twice_runs_once(root):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "message"),
     [
         ("3", "no notebook '3'"),
         ("dpoo", "did you mean dpo"),
@@ -59,6 +59,6 @@ def test_no_name_means_all_and_a_notebook_named_twice_runs_once(root):
         ("helper", "no notebook 'helper'"),
     ],
 )
-def test_a_name_that_fits_none_or_several_is_refused(root, wanted, said):
-    with pytest.raises(FileNotFoundError, match=re.escape(said)):
+def test_a_name_that_fits_none_or_several_is_refused(root, wanted, message):
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
         series.select(root, [wanted])

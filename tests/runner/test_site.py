@@ -156,13 +156,13 @@ def put(path: Path, content) -> None:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def copy_of(source: Path, said: str, *more) -> object:
+def copy_of(source: Path, text: str, *more) -> object:
     """A whole copy of a lesson, with one word in it that tells it from others."""
     notebook = build.read(source).notebook
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for count, cell in enumerate(code, start=1):
         cell.execution_count = count
-    code[-1].outputs = [v4.new_output("stream", name="stdout", text=said), *more]
+    code[-1].outputs = [v4.new_output("stream", name="stdout", text=text), *more]
     return notebook
 
 
@@ -186,8 +186,8 @@ class Project:
     def record(self, name: str) -> Path:
         return self.settings.folder / ".records" / f"{name}.json"
 
-    def passed(self, name: str, *more, said: str = "EXECUTED") -> None:
-        build.write(copy_of(self.source(name), said, *more), self.executed(name))
+    def passed(self, name: str, *more, text: str = "EXECUTED") -> None:
+        build.write(copy_of(self.source(name), text, *more), self.executed(name))
         put(self.record(name), json.dumps({"failures": [], "seconds": 1.5}))
 
     def build(self) -> str:
@@ -476,7 +476,7 @@ def test_a_claim_whose_number_is_none_does_not_cost_the_index(one, key, value):
 def test_a_claim_of_any_form_is_borne(one, claim):
     mime = "application/vnd.workbench.claim+json"
     outputs = [
-        v4.new_output("display_data", data={mime: held}) for held in (claim, CLAIM)
+        v4.new_output("display_data", data={mime: value}) for value in (claim, CLAIM)
     ]
     one.passed("01_a", *outputs)
     assert "a statement" in one.build()
@@ -497,3 +497,32 @@ def test_claims_of_a_lesson_without_a_copy_come_from_their_table(tmp_path):
     table = "key,statement,mean,low,high\nk,a statement,x,y,z\n"
     put(tmp_path / "data" / "results" / "01_a" / "claims.csv", table)
     assert "a statement" in made.build()
+
+
+def test_a_solution_is_folded_on_the_page_and_in_jupyterlab(tmp_path):
+    """A reader opens it after an attempt; the other cells stand open."""
+    source = tmp_path / "notebooks" / "src" / "01_a.py"
+    source.parent.mkdir(parents=True)
+    head = (FIXTURES / "pass_markup.py").read_text().split("# %% ", 1)[0]
+    source.write_text(
+        head + '# %% [markdown]\n# # A\n\n# %% tags=["parameters"]\nPROFILE = "ci"\n\n'
+        '# %%\nopen_cell = 1\n\n# %% tags=["solution"]\nfolded_cell = 2\n'
+        '\n# %% [markdown] tags=["solution"]\n# folded words\n'
+    )
+    notebook = build.read(source).notebook
+    hidden = [
+        c.metadata.get("jupyter", {}).get("source_hidden") for c in notebook.cells
+    ]
+    assert hidden == [None, None, None, True, True]
+    shown = page.notebook_html(notebook, "A")
+    folds = re.findall(r"<details class=\"wb-solution\">.*?</details>", shown, re.S)
+    assert ["folded_cell" in folds[0], "folded words" in folds[1]] == [True, True]
+    assert not any("open_cell" in fold for fold in folds) and len(folds) == 2
+
+
+def test_the_glossary_has_a_page_and_lessons_link_to_it(one):
+    (one.root / "GLOSSARY.md").write_text("# Glossary\n\n| nat | a unit |\n|---|---|\n")
+    site.build_site(one.settings)
+    folder = one.root / "site"
+    assert "a unit" in (folder / "glossary.html").read_text()
+    assert 'href="glossary.html"' in (folder / "01_a.html").read_text()

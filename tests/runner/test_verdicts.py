@@ -58,9 +58,9 @@ def test_a_silent_notebook_is_stopped_and_its_cell_is_named(tmp_path):
     assert result.failures[0].cell == 4
     assert "time.sleep(600)" in result.failures[0].detail
     partial = build.load(result.executed)
-    said = partial.cells[3].outputs[0].text
-    assert "this cell runs" in said
-    assert not psutil.pid_exists(int(said.split()[-1])), "the kernel is still alive"
+    text = partial.cells[3].outputs[0].text
+    assert "this cell runs" in text
+    assert not psutil.pid_exists(int(text.split()[-1])), "the kernel is still alive"
 
 
 def test_a_notebook_that_goes_on_printing_is_not_stopped(tmp_path):
@@ -78,9 +78,9 @@ def test_a_notebook_that_holds_too_much_memory_is_stopped(tmp_path):
 def test_what_other_packages_say_is_told_and_not_shown(tmp_path):
     result = execute("pass_foreign_warnings", tmp_path)
     assert result.passed, result.failures
-    said = " ".join(result.notes)
+    text = " ".join(result.notes)
     for words in ("an old keyword", "a slow kernel", "a package's advice"):
-        assert words in said
+        assert words in text
     for cell in build.load(result.executed).cells:
         assert not [o for o in cell.get("outputs", ()) if o.get("name") == "stderr"]
     assert "an old keyword" in report.notes_text([result])

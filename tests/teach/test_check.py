@@ -45,8 +45,47 @@ def test_another_way_to_write_it_passes():
     assert check.dpo(student)
 
 
-def test_a_function_of_the_batch_alone_passes():
-    assert check.dpo(lambda batch: student(batch, dpo.Config()))
+def test_a_function_of_the_batch_alone_cannot_read_the_settings():
+    """β fixed at its default agrees at the default only: it is told to take cfg."""
+    verdict = check.dpo(lambda batch: student(batch, dpo.Config()))
+    assert not verdict and verdict.mistake == "config ignored"
+    assert "cfg.beta" in verdict.message
+
+
+@pytest.mark.parametrize("first", list(dpo.mistakes)[:3])
+def test_two_slips_are_both_named(first):
+    """A forgotten detach hides every other mistake, unless it is looked through."""
+
+    def twice(batch, cfg):
+        wrong = dpo.mistakes[first](batch, cfg)
+        leak = (batch.ref_chosen * batch.chosen_mask).sum(-1)
+        return wrong + leak - leak.detach()
+
+    verdict = check.dpo(twice)
+    assert verdict.mistake == first and "two slips" in verdict.message
+    assert "detach" in verdict.message
+
+
+def test_two_known_mistakes_together_are_both_named():
+    from workbench.core import edits
+
+    verdict = check.dpo(edits.swapped(dpo.mistakes["2 mean over tokens"]))
+    assert "two slips" in verdict.message, verdict
+    assert "mean over" in verdict.message and "swapped" in verdict.message
+
+
+@pytest.mark.parametrize("key", ["hinge", "cdpo", "ipo"])
+def test_the_loss_of_a_neighbour_is_recognised(key):
+    other = methods()[key]
+
+    def wrote(batch, cfg):
+        names = {field.name for field in dataclasses.fields(other.Config)}
+        shared = {k: v for k, v in dataclasses.asdict(cfg).items() if k in names}
+        return other.loss(batch, dataclasses.replace(other.Config(), **shared))
+
+    verdict = check.dpo(wrote)
+    assert verdict.mistake == f"neighbour {key}", verdict
+    assert f"lesson {other.card.notebook}" in verdict.message
 
 
 def unwritten(batch, cfg):

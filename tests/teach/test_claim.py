@@ -38,10 +38,10 @@ def test_interval_by_hand():
         ([10, 11, 12], "negative", "contradicted"),
         ([-10, -11, -12], "negative", "reproduced"),
         ([-10, -11, -12], "positive", "contradicted"),
-        ([1, 2, 3], "positive", "not at this scale"),
-        ([1, 2, 3], "negative", "not at this scale"),
+        ([1, 2, 3], "positive", "undecided"),
+        ([1, 2, 3], "negative", "undecided"),
         ([10, 11, 12], (8.0, 14.0), "reproduced"),
-        ([10, 11, 12], (9.0, 14.0), "not at this scale"),
+        ([10, 11, 12], (9.0, 14.0), "undecided"),
         ([10, 11, 12], (14.0, 20.0), "contradicted"),
         ([0, 0, 0], "positive", "contradicted"),
         ([10, 11], "positive", "too few seeds"),
@@ -58,7 +58,7 @@ def test_zero_needs_a_tolerance_and_a_narrow_interval():
         judged([0.0, 0.1, -0.1], "zero")
     near = [0.0, 0.1, -0.1]
     assert judged(near, "zero", tolerance=0.25).verdict == "reproduced"
-    assert judged(near, "zero", tolerance=0.24).verdict == "not at this scale"
+    assert judged(near, "zero", tolerance=0.24).verdict == "undecided"
     assert judged([5, 5.1, 4.9], "zero", tolerance=0.25).verdict == "contradicted"
 
 
@@ -80,6 +80,61 @@ def test_effects_without_a_number_are_refused(effect):
 def test_unknown_expectation_is_refused(expected):
     with pytest.raises(ValueError):
         judged([1, 2, 3], expected)
+
+
+def test_what_still_moves_is_not_converged_whatever_the_interval():
+    """From 2.0 to 1.5 is a quarter of what is left; 1.0 to 0.95 a twentieth."""
+    for effect in ([10, 11, 12], [-10, -11, -12], [1, 2, 3]):
+        made = judged(effect, rest=([2.0, 2.0, 2.0], [1.5, 1.5, 1.5]))
+        assert made.verdict == "not converged" and "from 2 to 1.5" in made.reason
+        assert judged(effect, rest=([1.0] * 3, [0.95] * 3)).verdict != "not converged"
+
+
+def test_a_control_that_fails_the_same_test_says_that_the_run_cannot_show_it():
+    """rDPO's slope is to be 1, and so is that of DPO on clean labels after as long."""
+    near_one = {"expected": (0.9, 1.1)}
+    control = ([0.58, 0.57, 0.59], "DPO on clean labels")
+    made = judged([0.5, 0.51, 0.49], control=control, **near_one)
+    assert made.verdict == "not converged" and "DPO on clean labels" in made.reason
+    good = ([1.0, 1.01, 0.99], "DPO on clean labels")
+    assert judged([0.5, 0.51, 0.49], control=good, **near_one).verdict == "contradicted"
+
+
+def test_another_setting_than_the_papers_is_told_before_all_else():
+    here = (False, "responses are longer than four words")
+    made = judged([-10, -11, -12], condition=here, rest=([2.0] * 3, [1.0] * 3))
+    assert made.verdict == "other setting" and "longer than four words" in made.reason
+    assert judged([10, 11, 12], condition=(True, "x")).verdict == "reproduced"
+
+
+def test_too_few_seeds_are_told_first():
+    made = judged([1.0], condition=(False, "x"))
+    assert made.verdict == "too few seeds" and made.reason == ""
+
+
+def test_the_box_says_that_we_test_and_after_whom():
+    shown = judged([10, 11, 12], meaning="It can be trusted.").bundle()["text/html"]
+    assert "we test" in shown and f"after {PAPER}" in shown
+    assert "It can be trusted." in shown
+    assert "ours" in judged([1, 2, 3], paper="ours").bundle()["text/html"]
+
+
+def test_the_file_keeps_range_meaning_and_reason(tmp_path):
+    judged([1, 2, 3], key="a", out=tmp_path, meaning="m", expected=(0.5, 2.5))
+    row = claims_table([tmp_path]).iloc[0]
+    assert (row["from_"], row["to"], row["meaning"]) == (0.5, 2.5, "m")
+
+
+def test_a_file_of_before_these_columns_is_read(tmp_path):
+    judged([1, 2, 3], key="a", out=tmp_path)
+    path = tmp_path / "claims.csv"
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    old = [k for k in rows[0] if k not in ("meaning", "reason", "from_", "to")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, old, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert claims_table([tmp_path]).iloc[0]["meaning"] == ""
 
 
 def test_missed_only_when_judged_and_it_must_hold():

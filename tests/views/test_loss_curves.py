@@ -56,6 +56,12 @@ def test_a_line_a_method_in_each_panel_with_one_look(figure):
     assert len(looks) == len(USED)
 
 
+def test_the_push_alone_names_its_lines():
+    alone = links(frame(), loss=False, **SAID)
+    assert len(alone.panels.charts) == 1
+    assert [line.label for line in layers(alone, Line, 0)] == list(USED)
+
+
 def test_marks_stand_where_each_push_stops(figure):
     """Hinge at 1/β = 2, IPO at 1/(2τ) = 5, EXO and cDPO at log 9/β = 4.394."""
     marks = {p.style: p.x for p in layers(figure, Points, 1)}
@@ -112,9 +118,9 @@ def test_the_picture_is_a_small_png_and_drawn_alike_twice(figure):
     from PIL import Image
 
     again = Fig(figure.panels, figure.caption, figure.data)
-    assert again.png == figure.png and len(figure.png) < 60_000
+    assert again.png == figure.png and len(figure.png) < 90_000
     picture = Image.open(io.BytesIO(figure.png))
-    assert picture.format == "PNG" and picture.width <= 900
+    assert picture.format == "PNG" and picture.width <= 1800
     for edge in (picture.crop((0, 0, picture.width, 1)), picture.crop((0, 0, 1, 300))):
         assert edge.convert("L").getextrema() == (255, 255)
 

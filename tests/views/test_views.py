@@ -53,6 +53,18 @@ def test_an_unknown_spread_is_refused():
         views.kl_drift(frames.training(), spread="sd", **SAID)
 
 
+def test_the_median_of_runs_along_beta_reaches_from_end_to_end():
+    """A smaller β goes further: sorted by β, a run comes back to the reference."""
+    runs = frames.curve(3)
+    runs["beta"] = -runs["kl"]
+    lines = layers(views.overoptimisation(runs, by="beta", **SAID), Line)
+    gold = [line for line in lines if line.label == "gold"][0]
+    assert len(gold.x) > 10 and gold.x[0] < gold.x[-1]
+    forwards = layers(views.overoptimisation(runs, by="kl", **SAID), Line)
+    same = [line for line in forwards if line.label == "gold"][0]
+    assert gold.y == pytest.approx(same.y)
+
+
 def test_overoptimisation_is_drawn_against_the_root_of_kl():
     figure = views.overoptimisation(frames.curve(), **SAID)
     gold = [line for line in layers(figure, Line) if line.label == "gold"][0]
@@ -170,3 +182,79 @@ def test_an_unknown_role_lists_the_roles():
 def test_columns_of_unequal_length_are_refused():
     with pytest.raises(ValueError, match="'x': 2, 'y': 1"):
         Line([0.0, 1.0], [2.0])
+
+
+def test_a_title_is_the_label_in_words_without_its_unit():
+    from workbench.views.aggregate import headline
+
+    assert headline("gold reward (reward units)") == "Gold reward"
+    assert headline("KL(π‖π_ref) (nats per sequence)") == "KL(π‖π_ref)"
+    assert headline("π(unseen) (probability)") == "π(unseen)"
+    assert headline("step") == "Step"
+
+
+def test_the_bold_curve_is_the_median_of_the_runs_at_equal_distance():
+    """Three runs gold = c·√KL with c = 1, 2, 6: the median is 2·√KL at every distance,
+    wherever a run stood at a step; a run that turns back adds nothing.
+    """
+    rows = []
+    for seed, (slope, roots) in enumerate(
+        [(1, [0, 2, 4]), (2, [0, 3, 2]), (6, [0, 4])]
+    ):
+        for step, root in enumerate(roots):
+            rows.append((seed, step, root**2, slope * root, 0.0))
+    frame = pd.DataFrame(rows, columns=["seed", "step", "kl", "gold", "proxy"])
+    figure = views.overoptimisation(frame, **SAID)
+    bold = [line for line in layers(figure, Line) if line.label == "gold"]
+    thin = [line for line in layers(figure, Line) if line.faint]
+    inside = np.array(bold[0].x) <= 3
+    assert len(bold) == 1 and len(thin) == 6
+    assert np.allclose(np.array(bold[0].y)[inside], 2 * np.array(bold[0].x)[inside])
+    assert (np.diff(bold[0].x) > 0).all()
+
+
+def test_of_two_lines_that_coincide_both_are_seen():
+    x = [0.0, 1.0, 2.0]
+    lines = [Line(x, [0.0, 1.0, 2.0], "a"), Line(x, [0.0, 1.001, 2.0], "b")]
+    far = Line(x, [0.0, 1.5, 2.0], "c")
+    chart = views.Chart("Two", "x", "y", [*lines, far])
+    assert [line.wide for line in chart.drawn] == [True, False, False]
+
+
+def test_on_a_logarithmic_axis_lines_coincide_by_their_logarithms():
+    x, high = [0, 1, 2], [1000.0, 100.0, 10.0]
+    lines = [
+        Line(x, y, name)
+        for name, y in (("a", high), ("b", [1e-3, 1e-4, 1e-5]), ("c", [1e-3, 1e-5, 0]))
+    ]
+    seen = views.Chart("t", "x", "y", lines, y_log=True).drawn
+    assert not any(la.wide for la in seen)
+    assert views.Chart("t", "x", "y", lines).drawn[1].wide
+    same = [*lines, Line(x, [1e-3, 1e-5, 0], "d")]
+    drawn = views.Chart("t", "x", "y", same, y_log=True).drawn
+    assert [la.wide for la in drawn] == [False, False, True, False]
+
+
+def test_no_series_but_a_role_has_the_colour_of_a_role():
+    from workbench.views import style
+
+    roles = {look.colour for look in ROLES.values()}
+    free = {look.colour for key, look in METHODS.items() if key not in ("bt",)}
+    free -= {ROLES["exact"].colour}  # soft_backup is exact
+    assert not roles & (free | {series(i).colour for i in range(12)})
+    looks = style.looks([f"series {i}" for i in range(10)]).values()
+    assert not roles & {look.colour for look in looks}
+    assert all(
+        look.dash != "dash" for key, look in METHODS.items() if key != "soft_backup"
+    )
+
+
+def test_the_cross_of_the_simplex_can_be_no_equilibrium():
+    """An optimum is not called an equilibrium."""
+    path = pd.DataFrame({"curve": "a", "step": [0], "x": 0.2, "y": 0.3, "z": 0.5})
+    drawn = views.simplex(
+        path, (0.2, 0.3, 0.5), names=["x", "y", "z"], goal="optimum", caption="One."
+    )
+    (chart,) = drawn.panels.charts
+    labels = [getattr(layer, "label", "") for layer in chart.layers]
+    assert "optimum" in labels and "Nash equilibrium (exact)" not in labels

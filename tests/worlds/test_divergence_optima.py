@@ -1,4 +1,4 @@
-"""Optima under other divergences: stationary, right by hand, beaten by no law."""
+"""Optima under other divergences: stationary, right by hand, and never beaten."""
 
 import math
 
@@ -23,8 +23,8 @@ ALL = [REVERSE_KL, FORWARD_KL, JENSEN_SHANNON, CHI2_KL, alpha(0.3), alpha(0.7)]
 each = pytest.mark.parametrize("divergence", ALL, ids=lambda d: d.name)
 
 
-def laws(count: int):
-    """Random laws near and far from the reference."""
+def random_distributions(count: int):
+    """Random distributions near and far from the reference."""
     generator = torch.Generator().manual_seed(0)
     for k in range(count):
         noise = torch.randn(REF.shape, generator=generator, dtype=F64)
@@ -35,9 +35,9 @@ def laws(count: int):
 def test_gradient_of_the_regularised_objective_vanishes_at_the_optimum(divergence):
     best = solutions.optimal_policy_f(REF, GOLD, 0.5, divergence)
     logits = best.clone().requires_grad_()
-    law = logits.log_softmax(-1)
-    worth = solutions.expectation(law, GOLD) - 0.5 * solutions.f_divergence(
-        law, REF, divergence
+    log_probs = logits.log_softmax(-1)
+    worth = solutions.expectation(log_probs, GOLD) - 0.5 * solutions.f_divergence(
+        log_probs, REF, divergence
     )
     worth.sum().backward()
     assert logits.grad.abs().max() < 1e-11
@@ -53,14 +53,14 @@ def test_rewards_differ_by_beta_times_the_slopes(divergence, beta):
 
 
 @each
-def test_no_other_law_is_worth_more(divergence):
-    def worth(law):
-        return solutions.expectation(law, GOLD) - 0.5 * solutions.f_divergence(
-            law, REF, divergence
+def test_no_other_distribution_is_worth_more(divergence):
+    def worth(log_probs):
+        return solutions.expectation(log_probs, GOLD) - 0.5 * solutions.f_divergence(
+            log_probs, REF, divergence
         )
 
     top = worth(solutions.optimal_policy_f(REF, GOLD, 0.5, divergence))
-    assert all((worth(law) < top).all() for law in laws(20))
+    assert all((worth(log_probs) < top).all() for log_probs in random_distributions(20))
 
 
 def test_reverse_kl_gives_the_optimum_of_dpo_and_its_divergence_is_the_kl():
@@ -90,7 +90,7 @@ def test_forward_kl_by_hand():
 
 @pytest.mark.parametrize("beta", [1e-3, 1e3])
 @each
-def test_extreme_strengths_give_laws(divergence, beta):
+def test_extreme_strengths_give_distributions(divergence, beta):
     got = solutions.optimal_policy_f(REF, GOLD, beta, divergence)
     assert not got.isnan().any()
     assert_close(got.logsumexp(-1), torch.zeros(4, dtype=F64))
@@ -113,16 +113,16 @@ def test_responses_the_reference_never_writes_stay_unwritten(divergence):
 
 def test_mass_where_the_reference_has_none_costs_the_supremum():
     """π = (½, ½), π_ref = (1, 0): E_ref[f(½)] + ½ sup f′."""
-    law = torch.tensor([0.5, 0.5], dtype=F64).log()
+    log_probs = torch.tensor([0.5, 0.5], dtype=F64).log()
     ref = torch.tensor([0.0, -torch.inf], dtype=F64)
-    assert solutions.f_divergence(law, ref, REVERSE_KL).item() == math.inf
+    assert solutions.f_divergence(log_probs, ref, REVERSE_KL).item() == math.inf
     # KL(π_ref‖π) = log 2, and KL from the mean (¾, ¼) twice
-    assert solutions.f_divergence(law, ref, FORWARD_KL).item() == pytest.approx(
+    assert solutions.f_divergence(log_probs, ref, FORWARD_KL).item() == pytest.approx(
         math.log(2)
     )
     middle = torch.tensor([0.75, 0.25], dtype=F64).log()
-    want = solutions.kl(law, middle) + solutions.kl(ref, middle)
-    got = solutions.f_divergence(law, ref, JENSEN_SHANNON)
+    want = solutions.kl(log_probs, middle) + solutions.kl(ref, middle)
+    got = solutions.f_divergence(log_probs, ref, JENSEN_SHANNON)
     assert got.item() == pytest.approx(want.item())
 
 
@@ -139,7 +139,9 @@ def test_chi2_optimum_by_hand():
 
 
 @pytest.mark.parametrize("coefficient", [0.01, 0.3, 3.0])
-def test_chi2_optimum_obeys_its_conditions_and_is_beaten_by_no_law(coefficient):
+def test_chi2_optimum_obeys_its_conditions_and_is_beaten_by_no_distribution(
+    coefficient,
+):
     """R − 2c u is one number where π > 0, and R is at most that number where π = 0."""
     best = solutions.optimal_policy_chi2(REF, GOLD, coefficient)
     assert_close(best.logsumexp(-1), torch.zeros(4, dtype=F64))
@@ -149,10 +151,14 @@ def test_chi2_optimum_obeys_its_conditions_and_is_beaten_by_no_law(coefficient):
     assert_close(kept, floor.expand_as(kept))
     assert (slack <= floor + 1e-9).all()
 
-    def worth(law):
-        return solutions.expectation(law, GOLD) - coefficient * solutions.chi2(law, REF)
+    def worth(log_probs):
+        return solutions.expectation(log_probs, GOLD) - coefficient * solutions.chi2(
+            log_probs, REF
+        )
 
-    assert all((worth(law) < worth(best)).all() for law in laws(20))
+    assert all(
+        (worth(log_probs) < worth(best)).all() for log_probs in random_distributions(20)
+    )
     assert (best == -torch.inf).any() == (coefficient < 1)
 
 

@@ -48,7 +48,7 @@ def test_the_regularised_equilibrium_answers_itself():
 def test_the_duality_gap_is_what_best_responses_gain_on_both_sides():
     """max_a J(a, π) − min_b J(π, b), with J written out."""
     matrix, tau = preference_games.biased_rps(), 0.2
-    law = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+    log_probs = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
 
     def value(first, second):
         def kl(x):
@@ -57,10 +57,10 @@ def test_the_duality_gap_is_what_best_responses_gain_on_both_sides():
         wins = first.exp() @ matrix @ second.exp()
         return wins - tau * kl(first) + tau * kl(second)
 
-    answer = preference_games.best_response(matrix, law, UNIFORM, tau)
-    gap = value(answer, law) - value(law, answer)
+    answer = preference_games.best_response(matrix, log_probs, UNIFORM, tau)
+    gap = value(answer, log_probs) - value(log_probs, answer)
     torch.testing.assert_close(
-        preference_games.duality_gap(matrix, law, UNIFORM, tau), gap
+        preference_games.duality_gap(matrix, log_probs, UNIFORM, tau), gap
     )
     assert gap > 0
 
@@ -98,11 +98,11 @@ def test_learning_against_a_mixture_rests_where_its_bracket_is_constant(mix):
 
 
 def test_bradley_terry_finds_the_reward_of_a_crowd_that_has_one():
-    law = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+    log_probs = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
     reward = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
-    reward = reward - (law.exp() * reward).sum()
+    reward = reward - (log_probs.exp() * reward).sum()
     matrix = (reward[:, None] - reward[None, :]).sigmoid()
-    fitted = preference_games.bradley_terry(matrix, law)
+    fitted = preference_games.bradley_terry(matrix, log_probs)
     torch.testing.assert_close(fitted, reward, atol=1e-5, rtol=0)
 
 
@@ -110,12 +110,12 @@ def test_bradley_terry_has_the_win_rates_of_a_cycle_and_not_its_pairs():
     """At the maximum E[σ(r_i − r_j)] = E[P_ij] for every i; a circle has no reward."""
     fitted = preference_games.bradley_terry(preference_games.rps(0.3), UNIFORM)
     torch.testing.assert_close(fitted, torch.zeros_like(fitted), atol=1e-6, rtol=0)
-    law = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
-    fitted = preference_games.bradley_terry(preference_games.biased_rps(), law)
-    said = (fitted[:, None] - fitted[None, :]).sigmoid()
-    for matrix in (said, preference_games.biased_rps()):
-        wins = preference_games.win_rate(matrix, law)
+    log_probs = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+    fitted = preference_games.bradley_terry(preference_games.biased_rps(), log_probs)
+    predicted = (fitted[:, None] - fitted[None, :]).sigmoid()
+    for matrix in (predicted, preference_games.biased_rps()):
+        wins = preference_games.win_rate(matrix, log_probs)
         torch.testing.assert_close(
-            wins, preference_games.win_rate(said, law), atol=1e-6, rtol=0
+            wins, preference_games.win_rate(predicted, log_probs), atol=1e-6, rtol=0
         )
-    assert (said - preference_games.biased_rps()).abs().max() > 0.1
+    assert (predicted - preference_games.biased_rps()).abs().max() > 0.1

@@ -70,7 +70,7 @@ def test_the_reading_of_the_optimum_is_the_gap_in_reward(probe):
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=NAMES)
-def test_the_reference_is_a_law_with_the_odds_it_states(probe):
+def test_the_reference_is_a_distribution_with_the_odds_it_states(probe):
     ref = probe.ref_logps
     torch.testing.assert_close(ref.logsumexp(-1), torch.zeros_like(ref[:, 0]))
     first, second = ref.gather(-1, probe.pair).unbind(-1)
@@ -81,18 +81,18 @@ def test_the_reference_is_a_law_with_the_odds_it_states(probe):
 
 def test_the_reading_by_hand():
     probe = PROBES[0]
-    law = torch.full((1, 7), 0.1, dtype=torch.float64)
-    law[0, probe.world.index("yes")] = 0.4
+    probs = torch.full((1, 7), 0.1, dtype=torch.float64)
+    probs[0, probe.world.index("yes")] = 0.4
     # 0.5 · log(0.4 / 0.1), π_ref being even
-    assert probe.readings(law.log()) == pytest.approx([0.6931471805599453])
+    assert probe.readings(probs.log()) == pytest.approx([0.6931471805599453])
 
 
 def test_of_two_prompts_the_one_further_off_is_read():
     probe = PROBES[1]
-    laws = solved(probe).clone()
-    laws[1] = probe.ref_logps[1]
-    assert probe.readings(laws) == pytest.approx([0.0], abs=1e-12)
-    assert probe.readings(torch.stack([laws, solved(probe)])) == pytest.approx(
+    log_probs = solved(probe).clone()
+    log_probs[1] = probe.ref_logps[1]
+    assert probe.readings(log_probs) == pytest.approx([0.0], abs=1e-12)
+    assert probe.readings(torch.stack([log_probs, solved(probe)])) == pytest.approx(
         [0.0, 1.0], abs=1e-12
     )
 

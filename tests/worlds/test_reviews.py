@@ -38,7 +38,7 @@ def test_too_many_words_and_unknown_words_are_refused():
 
 
 @pytest.mark.parametrize("max_words", [2, 3, 4, 5])
-def test_the_author_is_a_law_that_gives_every_review_a_chance(max_words):
+def test_the_author_is_a_distribution_that_gives_every_review_a_chance(max_words):
     author = Reviews(max_words).author
     torch.testing.assert_close(author.exp().sum(-1), torch.ones(4, dtype=torch.float64))
     assert author.isfinite().all()
@@ -50,16 +50,16 @@ def test_the_author_is_imperfect_and_kindest_to_the_cast():
     assert WORLD.prompts[int(mean.argmax())] == "cast"
 
 
-def test_draws_follow_the_law():
+def test_draws_follow_the_distribution():
     n = 40_000
     tokens = WORLD.corpus(n, generator(0, "draw"))
     assert torch.bincount(tokens.prompt).tolist() == [n // 4] * 4
     seen = tokens.response[tokens.prompt == 2]
-    law = WORLD.author[2].exp()
-    frequency = torch.bincount(seen, minlength=len(law)) / len(seen)
-    error = (law * (1 - law) / len(seen)).sqrt()
+    probs = WORLD.author[2].exp()
+    frequency = torch.bincount(seen, minlength=len(probs)) / len(seen)
+    error = (probs * (1 - probs) / len(seen)).sqrt()
     # 585 comparisons: five standard errors leave no false alarm
-    assert ((frequency - law).abs() <= 5 * error + 1 / len(seen)).all()
+    assert ((frequency - probs).abs() <= 5 * error + 1 / len(seen)).all()
 
 
 def test_gold_reward_of_tokens_reads_the_table():

@@ -21,12 +21,12 @@ def test_two_responses_by_hand():
 
     KL = ¾ log 3/2 + ¼ log ½;  χ² = ½·(9/4 + ¼) − 1 = ¼;  entropy = −¾ log ¾ − ¼ log ¼.
     """
-    law, ref = two(0.75), two(0.5)
+    log_probs, ref = two(0.75), two(0.5)
     kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    assert solutions.kl(law, ref).item() == pytest.approx(kl)
-    assert solutions.chi2(law, ref).item() == pytest.approx(0.25)
+    assert solutions.kl(log_probs, ref).item() == pytest.approx(kl)
+    assert solutions.chi2(log_probs, ref).item() == pytest.approx(0.25)
     entropy = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
-    assert solutions.entropy(law).item() == pytest.approx(entropy)
+    assert solutions.entropy(log_probs).item() == pytest.approx(entropy)
 
 
 def test_optimal_policy_of_two_responses_by_hand():
@@ -47,11 +47,13 @@ def test_the_optimum_is_worth_beta_log_z(beta):
 
 
 def test_any_policy_falls_short_by_beta_times_its_kl_to_the_optimum():
-    law = torch.randn(4, WORLD.n_responses, dtype=torch.float64).log_softmax(-1)
+    log_probs = torch.randn(4, WORLD.n_responses, dtype=torch.float64).log_softmax(-1)
     best = solutions.optimal_policy(REF, WORLD.gold, 0.3)
-    worth = solutions.expectation(law, WORLD.gold) - 0.3 * solutions.kl(law, REF)
+    worth = solutions.expectation(log_probs, WORLD.gold) - 0.3 * solutions.kl(
+        log_probs, REF
+    )
     top = 0.3 * solutions.log_partition(REF, WORLD.gold, 0.3)
-    torch.testing.assert_close(top - worth, 0.3 * solutions.kl(law, best))
+    torch.testing.assert_close(top - worth, 0.3 * solutions.kl(log_probs, best))
 
 
 def test_reward_shifts_that_depend_on_the_prompt_change_no_optimum():
@@ -83,8 +85,8 @@ def test_the_frontier_reports_means_over_prompts():
 
 
 def test_chi2_and_kl_are_infinite_where_the_reference_says_never():
-    law = two(0.5)
+    log_probs = two(0.5)
     ref = torch.tensor([0.0, -torch.inf], dtype=torch.float64)
-    assert solutions.kl(law, ref).item() == math.inf
-    assert solutions.chi2(law, ref).item() == math.inf
-    assert solutions.kl(ref, law).item() == pytest.approx(math.log(2))
+    assert solutions.kl(log_probs, ref).item() == math.inf
+    assert solutions.chi2(log_probs, ref).item() == math.inf
+    assert solutions.kl(ref, log_probs).item() == pytest.approx(math.log(2))

@@ -32,25 +32,25 @@ def test_probability_of_a_response_is_the_product_along_its_path():
     tree = PrefixTree(2, 2)
     # root: 0.2, 0.3, end 0.5; after 0: 0.1, 0.6, 0.3; after 1: 0.25, 0.25, 0.5
     table = torch.tensor([[0.2, 0.3, 0.5], [0.1, 0.6, 0.3], [0.25, 0.25, 0.5]])
-    law = tree.response_logps(table.double().log()).exp()
+    probs = tree.response_logps(table.double().log()).exp()
     by_hand = [0.5, 0.2 * 0.3, 0.3 * 0.5, 0.02, 0.12, 0.075, 0.075]
-    assert law.tolist() == pytest.approx(by_hand)
+    assert probs.tolist() == pytest.approx(by_hand)
 
 
 def test_conditionals_invert_the_product_also_with_leading_axes():
     tree = PrefixTree(3, 3)
-    law = torch.randn(2, 4, tree.n_responses, dtype=torch.float64).log_softmax(-1)
-    back = tree.response_logps(tree.conditionals(law))
-    torch.testing.assert_close(back, law)
+    log_probs = torch.randn(2, 4, tree.n_responses, dtype=torch.float64).log_softmax(-1)
+    back = tree.response_logps(tree.conditionals(log_probs))
+    torch.testing.assert_close(back, log_probs)
 
 
-def test_a_prefix_that_is_never_reached_has_a_law_all_the_same():
+def test_a_prefix_that_is_never_reached_has_a_distribution_all_the_same():
     tree = PrefixTree(2, 2)
-    law = torch.full((7,), -torch.inf, dtype=torch.float64)
-    law[0] = 0.0
-    rows = tree.conditionals(law)
+    log_probs = torch.full((7,), -torch.inf, dtype=torch.float64)
+    log_probs[0] = 0.0
+    rows = tree.conditionals(log_probs)
     torch.testing.assert_close(rows.exp().sum(-1), torch.ones(3, dtype=torch.float64))
-    torch.testing.assert_close(tree.response_logps(rows), law)
+    torch.testing.assert_close(tree.response_logps(rows), log_probs)
 
 
 def test_chance_of_passing_a_prefix_is_that_of_all_responses_below_it():
@@ -59,11 +59,11 @@ def test_chance_of_passing_a_prefix_is_that_of_all_responses_below_it():
     reach = tree.reach_logps(table.double().log()).exp()
     assert reach.tolist() == pytest.approx([1.0, 0.2, 0.3])
     deep = PrefixTree(3, 3)
-    law = torch.randn(2, deep.n_responses, dtype=torch.float64).log_softmax(-1)
-    both = deep.conditionals(law)
+    log_probs = torch.randn(2, deep.n_responses, dtype=torch.float64).log_softmax(-1)
+    both = deep.conditionals(log_probs)
     # a response that ends at a prefix has passed it and then written the end
     ended = deep.reach_logps(both) + both[..., -1]
-    torch.testing.assert_close(ended, law[..., : deep.n_nodes])
+    torch.testing.assert_close(ended, log_probs[..., : deep.n_nodes])
 
 
 def test_action_values_are_the_values_of_what_follows():

@@ -11,7 +11,7 @@ from workbench.catalogue.skeleton import numbered_mistakes, section_text
 from workbench.core.card import Card
 
 # a method is used through one of these; a loop or a sampler calls it
-ENTRY_POINTS = ("loss", "log_law", "next_token_logits", "backup")
+ENTRY_POINTS = ("loss", "log_distribution", "next_token_logits", "backup")
 
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:
@@ -62,7 +62,7 @@ def known_mistakes(module: ModuleType) -> dict[int, str]:
 
 
 def entry_point(module: ModuleType) -> str:
-    """The name of what a method is used through: its loss, law, logits or backup."""
+    """The name of a method's main function: loss, distribution, logits or backup."""
     return next(name for name in ENTRY_POINTS if name in vars(module))
 
 
@@ -73,10 +73,10 @@ def entry(module: ModuleType) -> Entry:
 
 def table(found: dict[str, ModuleType] | None = None) -> list[dict[str, str]]:
     """One row per method, every field as text; read off the files unless told."""
-    held = cards().values() if found is None else map(entry, found.values())
+    entries = cards().values() if found is None else map(entry, found.values())
     return [
         {name: _text(value) for name, value in card_fields(each).items()}
-        for each in held
+        for each in entries
     ]
 
 

@@ -24,7 +24,7 @@ def describe(entry: Entry, entries: Mapping[str, Entry]) -> dict[str, Any]:
         ``lesson["claims"]`` is how many its lesson has judged.
     """
     number = entry.card.notebook
-    judged = [r for r in claims() if r["notebook"].partition("_")[0] == number]
+    judged = [row for row in claims() if row["notebook"][:2] == number[:2]]
     path = notebook(number)
     names = [n for n in known_lessons(entries) if n.partition("_")[0] == number]
     rest = entry.rests_at

@@ -44,9 +44,10 @@ def notebook(number: str) -> Path | None:
 def owners(rows: Iterable[dict[str, str]], entries: Iterable[Entry]) -> list[list[str]]:
     """For each judged claim the keys of the methods that it is about.
 
-    Only methods that the claim's lesson trains: those that its statement or its paper
-    names; if it names none, the one whose card cites the same paper; if no card does,
-    the only method of the lesson. A claim that may be about several is about none.
+    Only methods of the claim's lesson and its studies: those that its statement or its
+    paper names; if it names none, the one whose card cites the same paper; if no card
+    does and no other method is named, the only method of its notebook. A claim that
+    may be about several is about none.
 
     Args:
         rows: rows of ``claims``.
@@ -61,14 +62,16 @@ def _owners(
     row: dict[str, str], everyone: tuple[Entry, ...], keys: dict[str, set[str]]
 ) -> list[str]:
     number = row["notebook"].partition("_")[0]
-    lesson = {e.card.key: e for e in everyone if e.card.notebook == number}
+    family = [e for e in everyone if e.card.notebook[:2] == number[:2]]
+    lesson = {e.card.key: e for e in family}
     told = _named(f"{row['statement']}\n{row['paper']}", keys)
     named = [key for key in lesson if key in told]
     if named:
         return named
     cited = _identifiers(row["paper"])
     shared = [k for k, e in lesson.items() if cited & _identifiers(e.card.paper)]
-    alone = shared or list(lesson)
+    own = [e.card.key for e in family if e.card.notebook == number]
+    alone = shared or ([] if told else own)  # named is another lesson's method
     return alone if len(alone) == 1 else []
 
 

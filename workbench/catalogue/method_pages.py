@@ -23,7 +23,7 @@ OPENING = (
 
 
 def methods_markdown(rows: list[dict[str, str]] | None = None) -> str:
-    """The methods of the README: a row per group, each method a link to its entry."""
+    """The methods of the README: one row per group, each method with a link."""
     groups: dict[str, list[str]] = {}
     for row in table() if rows is None else rows:
         link = f"[`{row['key']}`](METHODS.md#{row['key']})"
@@ -53,36 +53,37 @@ def methods_page(found: dict[str, ModuleType] | None = None, root: Path = ROOT) 
     lesson = {path.stem.partition("_")[0]: path.stem for path in sources(root)}
     lines, before = list(OPENING), ("", "")
     for module in (methods() if found is None else found).values():
-        held = entry(module)
-        top, group = held.family.partition("/")[0], group_title(held.family)
+        method = entry(module)
+        top, group = method.family.partition("/")[0], group_title(method.family)
         if top != before[0]:
             lines += ["", f"## {cell(FAMILIES.get(top, top))}"]
         if group and (top, group) != before:
             lines += ["", f"### {cell(group)}"]
         before = top, group
-        lines += ["", f"{'####' if group else '###'} {held.card.key}", ""]
-        lines += _told(held, module, lesson)
+        lines += ["", f"{'####' if group else '###'} {method.card.key}", ""]
+        lines += _told(method, module, lesson)
     return "\n".join(lines) + "\n"
 
 
-def _told(held: Entry, module: ModuleType, lesson: dict[str, str]) -> Iterator[str]:
+def _told(method: Entry, module: ModuleType, lesson: dict[str, str]) -> Iterator[str]:
     """The lines of one method, below its heading."""
-    card, path = held.card, held.module.replace(".", "/") + ".py"
+    card, path = method.card, method.module.replace(".", "/") + ".py"
     yield f"**{cell(card.title)}** · {cell(card.paper)} · [`{path}`]({path})"
     yield ""
-    yield _line("Objective", held.objective)
-    yield f"- *Compared with* {_compared(held)}: {cell(held.section('Compared with'))}"
+    yield _line("Objective", method.objective)
+    difference = cell(method.section("Compared with"))
+    yield f"- *Compared with* {_compared(method)}: {difference}"
     if kind := _kind(module):
         yield _line("Learns from", kind)
-    yield f"- *Trained by*: {_loop(held, module)}"
+    yield f"- *Trained by*: {_loop(method, module)}"
     yield _line("Needs", ", ".join(card.needs))
-    yield _line("Valid only if", held.section("Valid only if"))
-    rest = held.rests_at
-    yield _line(rest, held.section(rest))
+    yield _line("Valid only if", method.section("Valid only if"))
+    rest = method.rests_at
+    yield _line(rest, method.section(rest))
     yield _line("Exact check", card.check)
     yield "- *Known mistakes*:"
-    yield from (f"  {n}. {cell(text)}" for n, text in held.mistakes.items())
-    yield from _settings(settings(held.module))
+    yield from (f"  {n}. {cell(text)}" for n, text in method.mistakes.items())
+    yield from _settings(settings(method.module))
     yield _line("Claim", card.claim)
     yield f"- *Lesson*: {_lesson(card.notebook, lesson)}"
 
@@ -91,10 +92,10 @@ def _line(label: str, text: str) -> str:
     return f"- *{label}*: {cell(text)}"
 
 
-def _compared(held: Entry) -> str:
+def _compared(method: Entry) -> str:
     """The parents as links; where there is none, what the docstring compares with."""
-    links = ", ".join(f"[`{key}`](#{key})" for key in held.card.parents)
-    return links or cell(held.compared)
+    links = ", ".join(f"[`{key}`](#{key})" for key in method.card.parents)
+    return links or cell(method.compared)
 
 
 def _kind(module: ModuleType) -> str:
@@ -104,9 +105,9 @@ def _kind(module: ModuleType) -> str:
     return kind_of(batch_class(module.loss)).name if "loss" in vars(module) else ""
 
 
-def _loop(held: Entry, module: ModuleType) -> str:
-    if held.loop:
-        return f"[`{held.loop}`](workbench/loops/{held.loop}.py)"
+def _loop(method: Entry, module: ModuleType) -> str:
+    if method.loop:
+        return f"[`{method.loop}`](workbench/loops/{method.loop}.py)"
     return "no loop" if "loss" in vars(module) else "nothing is trained"
 
 

@@ -7,9 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from workbench.catalogue.clone import ROOT
+from workbench.catalogue import chance
+from workbench.catalogue.clone import ROOT, sources
 from workbench.catalogue.markdown import cell, grid
 from workbench.catalogue.method_pages import methods_markdown, methods_page
+from workbench.catalogue.reading_path import reading_path
 
 SHIPPED = files("workbench") / "data" / "claims.csv"
 
@@ -30,7 +32,9 @@ def claims(results: Path | None = None) -> list[dict[str, str]]:
             rows += [
                 row | {"notebook": path.parent.name} for row in csv.DictReader(file)
             ]
-    return rows
+    # the file of an older version lacks the later columns
+    blank = dict.fromkeys((name for row in rows for name in row), "")
+    return [blank | row for row in rows]
 
 
 def claims_csv(rows: list[dict[str, str]]) -> str:
@@ -69,14 +73,15 @@ def _counts(rows: list[dict[str, str]]) -> str:
 def claims_page(rows: list[dict[str, str]] | None = None) -> str:
     """The text of CLAIMS.md: every claim with what was seen."""
     rows = claims() if rows is None else rows
-    header = ("Notebook", "Claim", "Expected", "Seen (95 % interval)", "Verdict")
+    header = ("Notebook", "We test", "Expected", "Seen (95 % interval)", "Verdict")
+    weak = chance.fragile(rows)
     body = (
         [
             cell(row["notebook"].partition("_")[0]),
-            cell(f"{row['statement']} ({row['paper']})"),
+            cell(_tested(row)),
             cell(row["expected"]),
             cell(seen(row)),
-            f"*{row['verdict']}*",
+            _verdict(row, weak),
         ]
         for row in rows
     )
@@ -87,10 +92,25 @@ def claims_page(rows: list[dict[str, str]] | None = None) -> str:
         "`python -m workbench.catalogue --write`.",
         "",
         _counts(rows),
+        chance.sentence(rows),
         "",
         grid(header, body),
     )
     return "\n".join(lines) + "\n"
+
+
+def _tested(row: Mapping[str, str]) -> str:
+    """The tested sentence, whose claim it follows, and where it was seen."""
+    ours = row["paper"] == "ours"
+    source = "ours" if ours else f"after {row['paper']}"
+    setting = f" [{row['setting']}]" if row["setting"] else ""
+    return f"{row['statement']} ({source}){setting}"
+
+
+def _verdict(row: Mapping[str, str], weak: set[tuple[str, str]]) -> str:
+    mark = " †" if (row["notebook"], row["key"]) in weak else ""
+    reason = f": {cell(row['reason'])}" if row.get("reason") else ""
+    return f"*{row['verdict']}*{mark}{reason}"
 
 
 def seen(row: Mapping[str, Any]) -> str:
@@ -122,6 +142,8 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
     """Each generated file with the text it should hold."""
     readme = (root / "README.md").read_text(encoding="utf-8")
     readme = between(readme, "methods", methods_markdown())
+    if sources(root):
+        readme = between(readme, "lessons", reading_path(root))
     judged = claims(root / "data/results")
     readme = between(readme, "claims", claims_markdown(judged))
     return {

@@ -64,8 +64,10 @@ def family_names(entries: Mapping[str, Entry]) -> dict[str, str]:
 
     ``direct/links`` is also called ``links``, and by its title.
     """
-    held = dict.fromkeys(entry.family for entry in entries.values())
-    folders = dict.fromkeys(f for each in held for f in (each.partition("/")[0], each))
+    families = dict.fromkeys(entry.family for entry in entries.values())
+    folders = dict.fromkeys(
+        f for each in families for f in (each.partition("/")[0], each)
+    )
     titles = FAMILIES | GROUPS
     names = {plain(titles.get(folder, folder)): folder for folder in folders}
     # a folder's own name is the surest, so it comes last
@@ -93,9 +95,9 @@ def wanted(
     Raises:
         BadOption: there is no such family, need or lesson.
     """
-    held = [entry.card for entry in entries.values()]
+    cards = [entry.card for entry in entries.values()]
     known = family_names(entries)
-    consumed = {plain(need): need for card in held for need in card.needs}
+    consumed = {plain(need): need for card in cards for need in card.needs}
     return Wanted(
         families=tuple(_known(word, known, "family") for word in _split(families)),
         needs=tuple(_known(word, consumed, "need") for word in _split(needs)),

@@ -96,9 +96,9 @@ def _field(source: Source, line: ast.stmt) -> Setting:
     if re.search(r"ClassVar|InitVar|KW_ONLY", kind) or re.match(r".*field\(", default):
         raise Unclear(ast.unparse(line))
     lines = range(line.lineno, line.end_lineno + 1)
-    said = [source.comments[n] for n in lines if n in source.comments]
+    texts = [source.comments[n] for n in lines if n in source.comments]
     value = _value(line.value) if line.value else None
-    return Setting(line.target.id, kind, value, not default, " ".join(said))
+    return Setting(line.target.id, kind, value, not default, " ".join(texts))
 
 
 def _value(node: ast.expr) -> object:

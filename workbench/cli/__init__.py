@@ -1,6 +1,6 @@
 """The command line: `workbench run | lab | methods | train | compare | site`.
 
-One module a command; everything heavy is imported inside the command that needs it.
+Each command has a module, and imports everything heavy inside its function.
 """
 
 import sys
@@ -13,7 +13,7 @@ from workbench.cli import compare, lab, methods, notebooks, train
 from workbench.core import ending, notes
 
 app = typer.Typer(
-    help="Preference optimisation and RLHF held against exact answers.",
+    help="Preference optimisation and RLHF compared with exact answers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -42,7 +42,7 @@ def options(
         typer.Option("--version", callback=_version, is_eager=True, help="Say which."),
     ] = False,
 ) -> None:
-    """Preference optimisation and RLHF held against exact answers."""
+    """Preference optimisation and RLHF compared with exact answers."""
 
 
 def main() -> None:
@@ -76,8 +76,8 @@ def _told(error: OSError) -> str:
 
 def _tell_notes() -> None:
     """Other packages' warnings, once, at the end."""
-    said = notes.kept()
-    if said:
-        ending.say(f"{len(said)} note(s) from other packages, no fault of this run:")
-    for text in said:
+    texts = notes.kept()
+    if texts:
+        ending.say(f"{len(texts)} note(s) from other packages, no fault of this run:")
+    for text in texts:
         ending.say(f"  {text}")

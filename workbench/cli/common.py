@@ -1,4 +1,4 @@
-"""What the commands share: their enumerations, failing, and finding the clone."""
+"""What the commands share: enumerations, error exits, and finding the clone."""
 
 from enum import StrEnum
 from pathlib import Path

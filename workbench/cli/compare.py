@@ -32,7 +32,9 @@ def compare(
     world: Annotated[str, typer.Option(help="Where: reviews, stories.")] = "reviews",
     seeds: Annotated[int, typer.Option(min=1, help="Labellings and runs.")] = 3,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs a step.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pairs per step.")
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Adam's step size, at most 1.")
     ] = None,
@@ -89,7 +91,7 @@ def compare(
 
 
 def _json(table) -> str:
-    """The table, an object a row; what is missing is null."""
+    """The table, one object per row; what is missing is null."""
     rows = table.to_dict("records")
     return json.dumps(
         [{name: _known(value) for name, value in row.items()} for row in rows],

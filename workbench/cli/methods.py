@@ -74,12 +74,12 @@ def methods(
         typer.echo(_json(told) if as_json else "\n".join(_card(told, entries)))
         return
     number = None if which is None else _lesson_asked(which, entries)
-    held = {k: e for k, e in entries.items() if number in (None, e.card.notebook)}
+    known = {k: e for k, e in entries.items() if number in (None, e.card.notebook)}
     try:
         asked = wanted(entries, family or (), needs or (), lesson or (), text)
     except BadOption as error:
         fail(str(error))
-    rows = chosen(held, asked)
+    rows = chosen(known, asked)
     of = f"lesson {number}" if number else ""
     if as_json:
         typer.echo(_json([card_fields(entry) for entry in rows.values()]))
@@ -99,8 +99,8 @@ def _lesson_asked(word: str, entries: Mapping[str, Entry]) -> str:
         if folder is not None:
             near = f"; did you mean --family {folder}?"
         many = f"workbench methods lists all {len(entries)}"
-        said = f"no method or lesson {printable(repr(word), 80)}{near}"
-        fail(f"{said} {many}" if near else f"{said}; {many}")
+        message = f"no method or lesson {printable(repr(word), 80)}{near}"
+        fail(f"{message} {many}" if near else f"{message}; {many}")
     return number
 
 
@@ -114,16 +114,16 @@ def _json(value: Any) -> str:
 
 
 def _list(rows: Mapping[str, Entry]) -> None:
-    """A table for a terminal; aligned plain text, a line a method, for a pipe."""
+    """A table for a terminal; aligned plain text, one line per method, for a pipe."""
     if sys.stdout.isatty():
         _table(rows)
         return
-    held = rows.values()
-    key = max(len(entry.card.key) for entry in held)
-    family = max(len(entry.family) for entry in held)
-    lesson = max(len(entry.card.notebook) for entry in held)
-    title = max(len(entry.card.title) for entry in held)
-    for card, folder in ((entry.card, entry.family) for entry in held):
+    entries = rows.values()
+    key = max(len(entry.card.key) for entry in entries)
+    family = max(len(entry.family) for entry in entries)
+    lesson = max(len(entry.card.notebook) for entry in entries)
+    title = max(len(entry.card.title) for entry in entries)
+    for card, folder in ((entry.card, entry.family) for entry in entries):
         start = f"{card.key:<{key}}  {folder:<{family}}  {card.notebook:<{lesson}}"
         typer.echo(f"{start}  {card.title:<{title}}  {', '.join(card.needs)}")
 

@@ -75,7 +75,7 @@ def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> N
         typer.echo("they can be read while all are executed here:")
     results = []
 
-    def heard(result) -> None:
+    def on_result(result) -> None:
         results.append(result)
         if not result.passed:
             typer.echo(report.failure_text(result))
@@ -84,7 +84,7 @@ def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> N
 
     bars = report.Progress(len(paths))
     try:
-        series.run(paths, settings, jobs=jobs, progress=bars, on_result=heard)
+        series.run(paths, settings, jobs=jobs, progress=bars, on_result=on_result)
     except KeyboardInterrupt:
         ending.say(
             f"stopped: {len(results)} of {len(paths)} notebooks are done and kept; "
@@ -99,11 +99,11 @@ def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> N
 
 
 def _tell(results: list, failed: list, settings, site: bool) -> None:
-    """What other packages said, where the site is, and the summary, which is last."""
+    """Print the notes of other packages, where the site is, and last the summary."""
     from workbench.runner import report
 
-    if said := report.notes_text(results):
-        typer.echo(said)
+    if text := report.notes_text(results):
+        typer.echo(text)
     if site:
         typer.echo(f"site: {_site(settings).as_uri()}")
     executed = sum(not result.cached for result in results)

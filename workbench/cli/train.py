@@ -1,4 +1,4 @@
-"""`workbench train`: one method, its runs, its figures."""
+"""`workbench train`: train one method, with its runs and its figures."""
 
 import shlex
 import sys
@@ -16,7 +16,7 @@ def train(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the runs, one a seed. It is made; one with an earlier "
+            help="Folder of the runs, one per seed. It is made; one with an earlier "
             "command's runs is refused without --resume or --overwrite, and files "
             "that the workbench did not make are never touched."
         ),
@@ -47,12 +47,12 @@ def train(
         typer.Option("--set", help="A setting of the method, such as beta=0.3."),
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 32,
     users: Annotated[
         int,
         typer.Option(
             min=0,
-            help="So many users of different tastes label the pairs of a world; 0 is "
+            help="The number of users with different tastes who label a world; 0 is "
             "one annotator. A file has its own column of users.",
         ),
     ] = 0,
@@ -87,6 +87,13 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option(help="Count and skip bad lines instead of stopping.")
     ] = False,
+    rejected: Annotated[
+        str,
+        typer.Option(
+            help="In a file of scored groups, what the best response makes a pair "
+            "with: random, one drawn from those of lower score, or worst."
+        ),
+    ] = "random",
 ) -> None:
     """Train a method in a world or on a preference file, with its figures."""
     if (world is None) == (pairs is None):
@@ -102,7 +109,8 @@ def train(
             method, world=world, pairs=pairs,
             model=model, steps=steps, out=out, resume=resume,
             overwrite=overwrite, skip_bad=skip_bad, lr=lr, batch_size=batch_size,
-            max_length=max_length, users=users, group=group, epochs=epochs,
+            max_length=max_length, rejected=rejected, users=users, group=group,
+            epochs=epochs,
             **sizes(profile.value, seeds, width, layers, device),
             options=dict(text.split("=", 1) for text in setting or []),
             echo=_echo, again=_again(sys.argv[1:]),

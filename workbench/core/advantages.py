@@ -27,7 +27,7 @@ def leave_one_out(
 
     Args:
         rewards: reward units; the ``group`` responses of a prompt lie side by side.
-        group: responses a prompt, at least 2.
+        group: responses per prompt, at least 2.
 
     Raises:
         ValueError: a group of one has no others, or the groups do not fill the batch.
@@ -35,7 +35,7 @@ def leave_one_out(
     Source: Ahmadian et al. 2024 (2402.14740), Eq. 8. Equals k/(k−1)·(R_i − mean R).
     """
     if group < 2:
-        raise ValueError("leave-one-out needs at least two responses a prompt")
+        raise ValueError("leave-one-out needs at least two responses per prompt")
     grouped = _groups(rewards, group)
     others = (grouped.sum(-1, keepdim=True) - grouped) / (group - 1)
     return (grouped - others).reshape(-1)
@@ -52,7 +52,7 @@ def group_relative(
 
     Args:
         rewards: reward units; the ``group`` responses of a prompt lie side by side.
-        group: responses a prompt.
+        group: responses per prompt.
         scale: divide by the standard deviation (GRPO) or do not (Dr. GRPO).
         correction: 1 divides the variance by n − 1, 0 by n.
         eps: added to the standard deviation.
@@ -82,7 +82,7 @@ def gae(
         rewards: reward units, paid when token t is written.
         values: V(s_t) before token t is written.
         mask: True on response tokens, which lie side by side.
-        gamma: discount a token.
+        gamma: discount per token.
         lam: 0 is one-step temporal difference, 1 is Monte Carlo.
 
     Returns:

@@ -29,9 +29,9 @@ Loss = Callable[[Any, Any], Tensor]
 
 def unmasked(batch: Any, *masks: str) -> Any:
     """The batch with these masks True everywhere, or all if none is named."""
-    held = tensors(batch)
+    values = tensors(batch)
     named = masks or of_role(batch, "mask")
-    return replace(batch, **{name: torch.ones_like(held[name]) for name in named})
+    return replace(batch, **{name: torch.ones_like(values[name]) for name in named})
 
 
 def without_end(batch: Any) -> Any:
@@ -39,10 +39,10 @@ def without_end(batch: Any) -> Any:
 
     A mask that is part of another one stays: what is not in the whole does not count.
     """
-    held, told = tensors(batch), declared(batch)
-    whole = [name for name in of_role(batch, "mask") if told[name].mask is None]
+    values, declarations = tensors(batch), declared(batch)
+    whole = [name for name in of_role(batch, "mask") if declarations[name].mask is None]
     # a token counts if one follows it
-    short = {name: held[name] & pad(held[name][..., 1:], (0, 1)) for name in whole}
+    short = {name: values[name] & pad(values[name][..., 1:], (0, 1)) for name in whole}
     return replace(batch, **short)
 
 
@@ -71,18 +71,20 @@ def without_reference(batch: Any) -> Any:
 
 def reference_attached(batch: Any) -> Any:
     """The batch with p + (sg q − q) for p: the value is p, and −1 its slope in q."""
-    told, frozen = declared(batch), _token_logps(batch, "frozen")
+    declarations, frozen = declared(batch), _token_logps(batch, "frozen")
     moved = _token_logps(batch, "learned")
     for name, p in moved.items():
-        partners = [q for of, q in frozen.items() if told[of].mask == told[name].mask]
+        mask = declarations[name].mask
+        partners = [q for of, q in frozen.items() if declarations[of].mask == mask]
         moved[name] = p + sum(q.detach() - q for q in partners)
     return replace(batch, **moved)
 
 
 def _token_logps(batch: Any, *roles: Role) -> dict[str, Tensor]:
     """The fields of these roles with one log-prob per token, so no distributions."""
-    told, held = declared(batch), tensors(batch)
-    logps = {name: held[name] for name in of_role(batch, *roles) if told[name].logps}
+    declarations, values = declared(batch), tensors(batch)
+    named = [name for name in of_role(batch, *roles) if declarations[name].logps]
+    logps = {name: values[name] for name in named}
     return {n: v for n, v in logps.items() if v.ndim == _mask_of(batch, n).ndim}
 
 
@@ -98,10 +100,10 @@ def _with_lengths(
     batch: Any, fields: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, log-probs and |y| (at least 1) of fields with one log-prob per token."""
-    held = tensors(batch)
+    values = tensors(batch)
     for name in fields or _token_logps(batch, "learned", "frozen"):
         length = _mask_of(batch, name).sum(-1, keepdim=True).clamp(min=1)
-        yield name, held[name], length
+        yield name, values[name], length
 
 
 # ---- wrong versions of a loss -------------------------------------------------------

@@ -57,20 +57,20 @@ def masks(of: str | None = None, *, default=MISSING) -> Any:
 
 def declared(batch: Any) -> dict[str, Declared]:
     """The declaration of each field that has one, of a batch or of its class."""
-    held = {each.name: each.metadata.get(_KEY) for each in fields(batch)}
-    return {name: found for name, found in held.items() if found is not None}
+    declarations = {each.name: each.metadata.get(_KEY) for each in fields(batch)}
+    return {name: found for name, found in declarations.items() if found is not None}
 
 
 def tensors(batch: Any) -> dict[str, Tensor]:
     """The tensors of a batch by name."""
-    held = {each.name: getattr(batch, each.name) for each in fields(batch)}
-    return {name: value for name, value in held.items() if isinstance(value, Tensor)}
+    values = {each.name: getattr(batch, each.name) for each in fields(batch)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
 def of_role(batch: Any, *roles: Role) -> list[str]:
     """Names of the tensors of a batch that have one of these roles."""
-    known, held = declared(batch), tensors(batch)
-    return [name for name, one in known.items() if one.role in roles and name in held]
+    known, values = declared(batch), tensors(batch)
+    return [name for name, one in known.items() if one.role in roles and name in values]
 
 
 def freeze(batch: Any) -> Any:
@@ -79,6 +79,6 @@ def freeze(batch: Any) -> Any:
     Every loop calls this on what it gives to a loss, so that no data set, reward or
     critic need remember to.
     """
-    held = tensors(batch)
-    cut = {name: held[name].detach() for name in of_role(batch, "frozen", "constant")}
+    values = tensors(batch)
+    cut = {name: values[name].detach() for name in of_role(batch, "frozen", "constant")}
     return replace(batch, **cut)

@@ -42,13 +42,13 @@ def sequence_logps(
     """Add token values over the response.
 
     Args:
-        logps: one value a token, in nats.
+        logps: one value per token, in nats.
         mask: True on response tokens.
         reduce: ``"sum"`` for nats per sequence, ``"mean"`` for nats per token. The two
             are different methods, never a matter of taste.
 
     Returns:
-        one value a sequence.
+        one value per sequence.
 
     Raises:
         ValueError: ``reduce`` is neither.

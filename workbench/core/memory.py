@@ -29,7 +29,7 @@ def read_in_parts(
         total: rows, member-major.
         members: of the policy that reads; 1 for a single one.
         size: rows at a time, at most.
-        read: row numbers to values, a row each.
+        read: row numbers to values, one row each.
     """
     columns = torch.arange(total).unflatten(0, (members, -1))
     parts = columns.split(max(1, size // members), dim=1)

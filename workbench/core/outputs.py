@@ -219,8 +219,9 @@ def _reach(folder: Path) -> bool:
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        said = "there is a file of this name" if there == folder else f"{there} is none"
-        raise BadRun(folder, "no folder", said)
+        own = there == folder
+        detail = "there is a file of this name" if own else f"{there} is none"
+        raise BadRun(folder, "no folder", detail)
     if not os.access(there, os.W_OK | os.X_OK):
         raise BadRun(folder, "cannot be written", "no permission")
     return there == folder
@@ -239,8 +240,8 @@ def _check_same(folder: Path, record: _Record, command: Command) -> None:
     was, now = _read_card(folder, command), json.loads(_text(command.card))
     differ = sorted(k for k in was.keys() | now.keys() if was.get(k) != now.get(k))
     if differ:
-        said = (f"{k} was {was.get(k)!r}, is {now.get(k)!r}" for k in differ)
-        raise BadRun(folder, "another command", "; ".join(said))
+        changes = (f"{k} was {was.get(k)!r}, is {now.get(k)!r}" for k in differ)
+        raise BadRun(folder, "another command", "; ".join(changes))
 
 
 def _read_card(folder: Path, command: Command) -> dict:
@@ -287,13 +288,13 @@ def _check_folder(folder: Path, name: str) -> None:
 
 
 def _in_the_way(folder: Path, name: str) -> BadRun:
-    said = f"{name} was not made by this command; move it, or name another --out"
-    return BadRun(folder, "in the way", said)
+    detail = f"{name} was not made by this command; move it, or name another --out"
+    return BadRun(folder, "in the way", detail)
 
 
 def _refused(folder: Path, error: Exception) -> BadRun:
-    said = error.strerror if isinstance(error, OSError) else None
-    return BadRun(folder, "cannot be used", said or str(error) or repr(error))
+    reason = error.strerror if isinstance(error, OSError) else None
+    return BadRun(folder, "cannot be used", reason or str(error) or repr(error))
 
 
 # ---- the list, and what it names ----------------------------------------------------
@@ -304,37 +305,40 @@ def _load(folder: Path) -> _Record | None:
     if not os.path.lexists(path):
         return None
     try:
-        held = None if path.is_symlink() else json.loads(path.read_text("utf-8"))
+        content = None if path.is_symlink() else json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        held = None
-    if not _is_sound(held):
-        said = f"{LIST}, the list of what was made here, cannot be read"
-        raise BadRun(folder, "broken list", f"{said}; name another --out")
-    held |= {name: set(held[name]) for name in ("files", "folders")}
-    return _Record(**held)
+        content = None
+    if not _is_sound(content):
+        detail = f"{LIST}, the list of what was made here, cannot be read"
+        raise BadRun(folder, "broken list", f"{detail}; name another --out")
+    content |= {name: set(content[name]) for name in ("files", "folders")}
+    return _Record(**content)
 
 
-def _is_sound(held: object) -> TypeGuard[dict[str, Any]]:
+def _is_sound(content: object) -> TypeGuard[dict[str, Any]]:
     """Whether a list that was read is one of ours; nothing on it leads elsewhere."""
-    if not isinstance(held, dict) or held.keys() != {f.name for f in fields(_Record)}:
+    names = {f.name for f in fields(_Record)}
+    if not isinstance(content, dict) or content.keys() != names:
         return False
-    if not all(isinstance(held[name], list) for name in ("files", "folders")):
+    if not all(isinstance(content[name], list) for name in ("files", "folders")):
         return False
-    paths = [*held["files"], *held["folders"]]
-    if not all(isinstance(s, str) for s in (held["command"], held["holds"], *paths)):
+    paths = [*content["files"], *content["folders"]]
+    if not all(
+        isinstance(s, str) for s in (content["command"], content["holds"], *paths)
+    ):
         return False
     inside = all(
         Path(p).parts and ".." not in Path(p).parts and not Path(p).is_absolute()
         for p in paths
     )
-    ends = all(name.endswith("/") for name in held["folders"])
-    return inside and ends and isinstance(held["clearing"], bool)
+    ends = all(name.endswith("/") for name in content["folders"])
+    return inside and ends and isinstance(content["clearing"], bool)
 
 
 def _store(folder: Path, record: _Record) -> None:
-    held = asdict(record)
-    held |= {k: sorted(held[k]) for k in ("files", "folders")}
-    durable.replace(folder / LIST, _text(held))
+    content = asdict(record)
+    content |= {k: sorted(content[k]) for k in ("files", "folders")}
+    durable.replace(folder / LIST, _text(content))
 
 
 def _clear(folder: Path, record: _Record) -> None:
@@ -376,5 +380,5 @@ def _files_below(folder: Path, name: str) -> list[str]:
     return sorted(found)
 
 
-def _text(held: dict) -> str:
-    return json.dumps(held, indent=2, sort_keys=True) + "\n"
+def _text(content: dict) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"

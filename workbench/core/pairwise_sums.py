@@ -17,11 +17,11 @@ def ordered_sum(values: Matrix, scores: Values) -> Float[Tensor, "*lead"]:
     """Σ of v_ij over the pairs with score_i > score_j.
 
     Args:
-        values: one value an ordered pair, the better response first.
+        values: one value per ordered pair, the better response first.
         scores: of the responses, in no order; equal ones make no pair.
 
     Returns:
-        one sum a list, not divided by the number of pairs.
+        one sum per list, not divided by the number of pairs.
     """
     won = differences(scores) > 0
     return torch.where(won, values, torch.zeros_like(values)).sum((-2, -1))
@@ -34,6 +34,6 @@ def unordered_sum(values: Matrix) -> Float[Tensor, "*lead"]:
         values: symmetric in i and j; the diagonal is not read.
 
     Returns:
-        one sum a list, not divided by the number of pairs.
+        one sum per list, not divided by the number of pairs.
     """
     return values.tril(-1).sum((-2, -1))

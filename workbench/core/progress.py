@@ -1,8 +1,8 @@
 """How far a loop is: shown while somebody may be looking, taken away when it ends.
 
 On a terminal it is a line on stderr; into a pipe or a file, a sentence every 20 s; in a
-notebook one output of the running cell, redrawn at most four times a second and emptied
-at the end. Where nobody can look (papermill, nbconvert), and with
+notebook one output of the running cell, redrawn at most four times per second and
+emptied at the end. Where nobody can look (papermill, nbconvert), and with
 ``WORKBENCH_PROGRESS=0``, it is nothing at all.
 """
 

@@ -1,4 +1,4 @@
-"""Laws over the responses of one list: targets from scores, and their price.
+"""Distributions over the responses of one list: targets from scores, and their price.
 
 InfoNCA, the forward form of EXO, ADPO and the surrogate of BRAIn are one loss, the
 cross-entropy below; they differ in the scores and in the logits that they put in.
@@ -14,7 +14,7 @@ def log_targets(
     """log softmax_k(score_k / temperature), a constant, in nats.
 
     Args:
-        scores: one a response, reward units (or nats at temperature 1).
+        scores: one per response, reward units (or nats at temperature 1).
         temperature: reward units per nat; towards 0 all mass goes to the best.
     """
     return (scores.detach() / temperature).log_softmax(-1)

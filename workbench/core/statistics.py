@@ -15,7 +15,7 @@ _T95 = (
 
 
 def student_t(df: int) -> float:
-    """The two-sided 95 % quantile of Student's law, within 1e-5.
+    """The two-sided 95 % quantile of Student's t distribution, within 1e-5.
 
     Args:
         df: degrees of freedom, at least 1.
@@ -32,7 +32,7 @@ def interval(values: Sequence[float] | torch.Tensor) -> tuple[float, float, floa
     """Mean and its 95 % Student interval.
 
     Args:
-        values: one number a seed or sample, at least two.
+        values: one number per seed or sample, at least two.
 
     Returns:
         (mean, low, high) in the unit of the values.
@@ -47,3 +47,47 @@ def interval(values: Sequence[float] | torch.Tensor) -> tuple[float, float, floa
     mean = data.mean().item()
     half = student_t(n - 1) * data.std().item() / math.sqrt(n)
     return mean, mean - half, mean + half
+
+
+def rank_correlation(first, second) -> float:
+    """Spearman's rank correlation; tied values share their mean rank."""
+    import pandas as pd
+
+    ranks = [pd.Series(list(map(float, values))).rank() for values in (first, second)]
+    return float(ranks[0].corr(ranks[1]))
+
+
+def student_tail(t: float | int, df: int) -> float:
+    """P(T > t) of Student's distribution, within 1e-6.
+
+    Args:
+        t: where the tail begins.
+        df: degrees of freedom, at least 1.
+    """
+    # with T = √df · tan θ the density is proportional to cos θ to the power df − 1
+    angle = torch.linspace(-math.pi / 2, math.pi / 2, 20_001, dtype=torch.float64)
+    density = angle.cos().clamp(min=0) ** (df - 1)
+    begin = math.atan(t / math.sqrt(df))
+    fine = torch.linspace(begin, math.pi / 2, 20_001, dtype=torch.float64)
+    tail = torch.trapezoid(fine.cos().clamp(min=0) ** (df - 1), fine)
+    return (tail / torch.trapezoid(density, angle)).item()
+
+
+def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
+    """Which of several findings stand if at most a share of them may be false.
+
+    Benjamini and Hochberg (1995): the k smallest p-values stand, with the largest k
+    whose k-th smallest is at most k/n of the rate.
+
+    Args:
+        p_values: one per finding.
+        rate: the share of false ones among those that stand, on average.
+    """
+    n = len(p_values)
+    ranked = sorted(range(n), key=p_values.__getitem__)
+    last = max(
+        (k for k in range(1, n + 1) if p_values[ranked[k - 1]] <= rate * k / n),
+        default=0,
+    )
+    kept = set(ranked[:last])
+    return [i in kept for i in range(n)]

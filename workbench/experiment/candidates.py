@@ -68,8 +68,8 @@ def candidates(
 
     Args:
         family: a folder of ``workbench.methods``, such as direct or direct/links.
-        beta: replaces ``beta`` in every Config that has one; the published defaults if
-            None.
+        beta: replaces ``beta`` in every Config that has one, unless the card says that
+            another field is its scale; the published defaults if None.
 
     Returns:
         the candidates; and the reason of each method that cannot take part, by key.
@@ -84,7 +84,9 @@ def candidates(
         if reason:
             left_out[module.card.key] = reason
         else:
-            found.append(candidate(module, with_beta(module.Config(), beta)))
+            # RSO's β is the temperature of its sampling, and γ is what DPO calls β
+            other = beta if module.card.scale in (None, "beta") else None
+            found.append(candidate(module, with_beta(module.Config(), other)))
     return found, left_out
 
 
@@ -148,8 +150,8 @@ def with_beta(cfg: Any, beta: float | None) -> Any:
         cfg: a dataclass, or anything else, which stays as it is.
         beta: reward units per nat; None for the settings' own.
     """
-    held = {field.name for field in fields(cfg)} if is_dataclass(cfg) else set()
-    return replace(cfg, beta=beta) if beta is not None and "beta" in held else cfg
+    names = {field.name for field in fields(cfg)} if is_dataclass(cfg) else set()
+    return replace(cfg, beta=beta) if beta is not None and "beta" in names else cfg
 
 
 def _modules(family: str) -> list[ModuleType]:

@@ -111,7 +111,7 @@ def _command(
     }
     keys = [*shas, *(candidate.key for candidate in members)]
     card |= {"methods": keys} | {f"sha256 of {k}.py": v for k, v in shas.items()}
-    card |= {f"version of {name}": said for name, said in versions().items()}
+    card |= {f"version of {name}": version for name, version in versions().items()}
     holds = f"a comparison of {len(keys)} objectives"
     return outputs.Command("compare", card, holds, FILES)
 

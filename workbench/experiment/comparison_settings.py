@@ -20,7 +20,7 @@ class Settings:
 
     Attributes:
         family: a folder of methods.
-        files: objectives of the user, one a file.
+        files: objectives of the user, one per file.
         world: reviews or stories.
         seeds: how many.
         steps, batch_size, lr: the budget; the world's own if None.
@@ -48,7 +48,7 @@ class Settings:
 
     @property
     def budget(self) -> Schedule:
-        """The world's own, but for what the user said."""
+        """The world's own, except for what the user gave."""
         given = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr}
         given = {name: value for name, value in given.items() if value is not None}
         usual = world_of(self.world).usual

@@ -1,8 +1,8 @@
-"""What is measured of what was learned: one implicit reward, one scale, one KL.
+"""The measures of a trained policy: its implicit reward, gold reward and KL.
 
 ``workbench train`` measures along the way and ``workbench compare`` at the end, with
-the same functions: where all responses are known by sums over them, elsewhere from
-samples with their standard errors.
+the same functions. Where all responses are known the measures are sums over them;
+elsewhere they are estimated from samples, with standard errors.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,11 @@ from workbench.worlds.stories import estimate
 
 
 def implicit_reward(method: Method, cfg: Any) -> Callable[[ResponseLogps], Tensor]:
-    """The reward that a policy stands for under a method, of each response.
+    """A function that gives the implicit reward of each response under a method.
 
-    The method's own function where its card names one; β·log π/π_ref where the card
-    names the field of its settings that holds β; else the log-ratio itself, in nats.
+    It is the method's own function where its card names one, and β·log π/π_ref where
+    the card names the field of its settings that holds β; otherwise it is the
+    log-ratio itself, in nats.
     """
     own = hook(method, "implicit_reward")
     if own is not None:
@@ -41,12 +42,12 @@ def implicit_reward(method: Method, cfg: Any) -> Callable[[ResponseLogps], Tenso
 
 
 def has_reward(method: Method) -> bool:
-    """Whether a method gives its policy a reward; the log-ratio stands in for none."""
+    """Whether a method gives its policy an implicit reward of its own."""
     return method.card.scale is not None or "implicit_reward" in method.card.hooks
 
 
 def optimum(method: Method, cfg: Any) -> float | None:
-    """β of the π*_β that a method aims at, reward units per nat; None if at another."""
+    """β of the π*_β that a method aims at, reward units per nat; None without one."""
     own = hook(method, "optimum")
     if own is not None:
         return own(cfg)
@@ -62,12 +63,12 @@ class Evaluation:
         cfg: its settings.
         beta: reward units per nat; asks for the distance to π*_β of the gold reward.
 
-    Called with a policy (a stack has one member per seed) it returns a DataFrame, a row
-    per seed: gold (reward units), kl = KL(π‖π_ref) (nats per sequence), length; in an
-    exact world frontier_gap, and with ``beta`` kl_to_optimum and regret = β·KL(π‖π*_β);
-    elsewhere standard errors and 95 % intervals of gold and kl. Of the pairs held out:
-    chosen, rejected, margin (implicit reward), accuracy, ece (NaN for a method without
-    a reward). Of the training pairs: train_margin, train_accuracy, and
+    Called with a policy (a stack has one member per seed) it returns a DataFrame,
+    one row per seed: gold (reward units), kl = KL(π‖π_ref) (nats per sequence), length;
+    in an exact world frontier_gap, and with ``beta`` kl_to_optimum and regret =
+    β·KL(π‖π*_β); elsewhere standard errors and 95 % intervals of gold and kl. Of the
+    pairs held out: chosen, rejected, margin (implicit reward), accuracy, ece (NaN for a
+    method without a reward). Of the training pairs: train_margin, train_accuracy, and
     chosen_logratio, rejected_logratio (nats).
     """
 
@@ -170,8 +171,9 @@ class Evaluation:
     @cached_property
     def _refs(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Reference log-probs of held-out and training pairs, read once."""
-        held, reference = self.problem.held_out.pairs, self.problem.reference
-        return held.reference_logps(reference), self._seen.reference_logps(reference)
+        held_out, reference = self.problem.held_out.pairs, self.problem.reference
+        seen = self._seen.reference_logps(reference)
+        return held_out.reference_logps(reference), seen
 
     def _of_labels(self, policy) -> dict[str, list[float]]:
         if self.problem.held_out.pairs is None:
@@ -188,13 +190,16 @@ class Evaluation:
             _, values = pair_values(policy, pairs, ref, both, shared=shared)
             return values[:2], values[2:]
 
-        held = read(self.problem.held_out.pairs, self._refs[0], shared=True)
-        return self._told(held, read(self._seen, self._refs[1], shared=False))
+        held_out = read(self.problem.held_out.pairs, self._refs[0], shared=True)
+        return self._told(held_out, read(self._seen, self._refs[1], shared=False))
 
-    def _told(self, held, seen) -> dict[str, list[float]]:
+    def _told(self, held_out, seen) -> dict[str, list[float]]:
         """Columns from (log-ratios, rewards) of held-out and of training pairs."""
-        margins = {"": held[1][0] - held[1][1], "train_": seen[1][0] - seen[1][1]}
-        columns = {"chosen": held[1][0], "rejected": held[1][1]}
+        margins = {
+            "": held_out[1][0] - held_out[1][1],
+            "train_": seen[1][0] - seen[1][1],
+        }
+        columns = {"chosen": held_out[1][0], "rejected": held_out[1][1]}
         for name, margin in margins.items():
             columns[f"{name}margin"] = margin
             columns[f"{name}accuracy"] = 0.5 + 0.5 * margin.sign()
@@ -265,13 +270,14 @@ class RewardEvaluation:
         self.problem, self.method, self.cfg = problem, method, cfg
         n, wanted = problem.held_out_pairs, reads(method)
         some = replace(problem.labels[0], pairs=problem.pairs[slice(0, n)])
-        self.seen, self.held = some.data(wanted), problem.held_out.data(wanted)
+        self.seen, self.held_out = some.data(wanted), problem.held_out.data(wanted)
 
     def __call__(self, model):
-        """DataFrame[seed, accuracy, margin, nll, train_accuracy(, …)], a row."""
+        """DataFrame[seed, accuracy, margin, nll, train_accuracy(, …)], one row."""
         import pandas as pd
 
-        margin, seen = self.margins(model, self.held), self.margins(model, self.seen)
+        margin = self.margins(model, self.held_out)
+        seen = self.margins(model, self.seen)
         row = {
             "seed": self.seed,
             "accuracy": (0.5 + 0.5 * margin.sign()).mean().item(),

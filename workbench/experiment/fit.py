@@ -1,4 +1,4 @@
-"""A fit: one method on one problem, for all its seeds, and what it became."""
+"""A fit trains one method on one problem for all seeds, and measures the policy."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -43,9 +43,9 @@ def compare(
         progress: called with a line per method.
 
     Returns:
-        DataFrame, a row per method and seed: method, world, data, outside, the columns
-        of ``evaluation.Evaluation``, seconds (of training, all seeds together), problem
-        (why a method of the library has no numbers; empty otherwise).
+        DataFrame, one row per method and seed: method, world, data, outside, the
+        columns of ``evaluation.Evaluation``, seconds (of training, all seeds together),
+        problem (why a method of the library has no numbers; empty otherwise).
 
     Raises:
         BadMethod, NonFiniteGradient: an objective from a file fails; what fails of the
@@ -75,8 +75,8 @@ def fit(one: Candidate, problem: Problem, budget: Schedule):
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # one failure does not end a comparison of many
-        said = _told(error, observed)
-        frame = pd.DataFrame({"seed": list(problem.seeds), "problem": said})
+        message = _told(error, observed)
+        frame = pd.DataFrame({"seed": list(problem.seeds), "problem": message})
     frame.insert(0, "method", one.key)
     frame.insert(1, "world", problem.name)
     frame.insert(2, "data", one.learns_from)
@@ -196,12 +196,12 @@ def _told(error: BaseException, observed: Observed) -> str:
     """A failure in one line, for the table; an error, if the candidate is a file's."""
     one = observed.candidate
     own = isinstance(error, WorkbenchError)
-    said = str(error) if own else told(error, one.file)
+    message = str(error) if own else told(error, one.file)
     if one.file is None:
-        return " ".join(printable(said).split())
+        return " ".join(printable(message).split())
     if isinstance(error, BadMethod | NonFiniteGradient):
         raise error
-    raise BadMethod(one.file, "cannot take part", said, observed.phase) from error
+    raise BadMethod(one.file, "cannot take part", message, observed.phase) from error
 
 
 def _finite(frame):

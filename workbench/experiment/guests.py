@@ -146,8 +146,8 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise BadMethod(path, "the file cannot be read", said) from error
+        message = error.strerror or type(error).__name__
+        raise BadMethod(path, "the file cannot be read", message) from error
 
 
 def _sha256(text: bytes) -> str:

@@ -25,27 +25,28 @@ def split(labels: Labels, asked: list[str]) -> tuple[Labels, Labels, list[str]]:
         MissingInput: there are fewer than two examples.
     """
     total, what = len(asked), "response" if labels.pairs is None else "pair"
+    what = what if labels.groups is None else "group"
     if total < 2:
         raise MissingInput(f"one {what} is left: there is nothing to hold out")
     size = max(1, min(MOST, round(SHARE * total)))
-    held = _whole_prompts(asked, size)
+    held_out = _whole_prompts(asked, size)
     notes = []
-    if held is None:
+    if held_out is None:
         order = torch.randperm(total, generator=generator(0, "held out"))
-        held = torch.zeros(total, dtype=torch.bool)
-        held[order[:size]] = True
+        held_out = torch.zeros(total, dtype=torch.bool)
+        held_out[order[:size]] = True
         notes.append(
             f"too many {what}s share a prompt to hold whole prompts out: some prompts "
             "are on both sides, so the held-out measures say nothing of new prompts"
         )
-    train, out = int((~held).sum()), int(held.sum())
+    train, out = int((~held_out).sum()), int(held_out.sum())
     notes.insert(0, f"{train} to train, {out} held out")
     if out < FEW:
         notes.append(f"a held-out {what} is {1 / out:.0%} of the accuracy: it is rough")
     if train < FEW:
         notes.append(f"{train} {what}s are few to learn from")
     rows = torch.arange(total)
-    return labels[rows[~held]], labels[rows[held]], notes
+    return labels[rows[~held_out]], labels[rows[held_out]], notes
 
 
 def _whole_prompts(asked: list[str], size: int) -> torch.Tensor | None:
@@ -58,12 +59,12 @@ def _whole_prompts(asked: list[str], size: int) -> torch.Tensor | None:
     group = torch.tensor([groups[text] for text in asked])
     sizes = torch.bincount(group).tolist()
     order = torch.randperm(len(groups), generator=generator(0, "held out")).tolist()
-    taken, held = [], 0
+    taken, total = [], 0
     for one in order:
-        if held + sizes[one] <= size:
+        if total + sizes[one] <= size:
             taken.append(one)
-            held += sizes[one]
-    if 2 * held < size:
+            total += sizes[one]
+    if 2 * total < size:
         most = WIDEST * len(asked)
         enough = [one for one in order if size / 2 <= sizes[one] <= most]
         if not enough:

@@ -6,7 +6,7 @@ from workbench.core.errors import BadOption
 from workbench.core.statistics import interval
 from workbench.core.suggest import suggest
 
-# column, what it is, whether small is good
+# column: (its meaning, whether small is good)
 ORDERS = {
     "gold": ("gold reward", False),
     "regret": ("β·KL(π‖π*_β), reward units", True),
@@ -40,7 +40,7 @@ def check_order(by: str, known: list[str]) -> None:
 
 
 def leaderboard(frame, by: str = "gold"):
-    """One row a method: the mean of every number over seeds, best first.
+    """One row per method: the mean of every number over seeds, best first.
 
     Args:
         frame: of ``compare``, one world.

@@ -23,7 +23,7 @@ def picture(
         frame: of ``compare``, one world.
         problem: where they learned; an exact world adds the frontier.
         always: methods that are named in any case.
-        caption: one sentence that could be false; one about the frontier if None.
+        caption: a statement that can be checked; one about the frontier if None.
     """
     numbers = frame[frame["problem"] == ""]
     path = None
@@ -52,6 +52,9 @@ def _caption(frame, problem: Problem) -> str:
 def ranking(frame, by: str = "gold") -> Fig:
     """The whole table, sorted by a column, with bars of that column above it.
 
+    A ranking without intervals would be read as a fact about methods: the error bars
+    are 95 % intervals over seeds.
+
     Args:
         frame: of ``compare``, one world.
         by: a column of ``leaderboard.ORDERS``.
@@ -60,8 +63,12 @@ def ranking(frame, by: str = "gold") -> Fig:
     table = table[table["problem"] == ""].drop(columns=["problem", "outside"])
     meaning, small = ORDERS[by]
     first, last = table["method"].iloc[0], table["method"].iloc[-1]
+    places = {key: place for place, key in enumerate(table["method"])}
+    shown = frame[frame["method"].isin(places)].sort_values(
+        "method", key=lambda column: column.map(places), kind="stable"
+    )
     drawn = views.bars(
-        table, "method", by, label=meaning, horizontal=True,
+        shown, "method", by, label=meaning, horizontal=True, spread="interval",
         title=f"{len(table)} methods, best on top",
         caption=f"By {meaning}, {'smallest' if small else 'largest'} first: {first} "
         f"leads and {last} comes last; means over {table['seeds'].iloc[0]} seeds.",

@@ -11,7 +11,7 @@ from workbench.loops.checks import hook
 # parts of the labels (``feedback.kind.PARTS``) that a world's annotator gives, and
 # those that a preference file may hold
 WORLD = frozenset({"pairs", "utilities", "proposal", "own", "token_reward"})
-FILE = frozenset({"pairs", "thumbs", "users", "utilities"})
+FILE = frozenset({"pairs", "thumbs", "users", "utilities", "groups"})
 # what a loop may ask a problem for, as a sentence calls it
 ASKED = {
     "reward": ("a reward for responses that it writes itself", "has none"),
@@ -74,6 +74,8 @@ def check_labels(method: Method, parts: Collection[str], place: str) -> None:
         if "reward" in method.card.needs and "utilities" not in parts:
             raise MissingInput(f"{key} makes its data of scores; {place} gives none")
         return
+    if "proposal" in method.card.needs and "proposal" not in parts:
+        raise MissingInput(f"{key} needs {PARTS['proposal']}; {place} gives none")
     if not kind.ways:
         return  # the loop makes the batches, of responses that the policy writes
     try:

@@ -16,7 +16,7 @@ from workbench.core.contracts import ExactWorld, Method, World
 from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.kind import DataSet, reads
+from workbench.feedback.kind import DataSet, alike, reads
 from workbench.feedback.kinds.pairs import Pairs
 from workbench.feedback.kinds.responses import Responses
 from workbench.feedback.labels import Labels, collect_labels
@@ -51,6 +51,10 @@ class Read:
         """What was read when the data set was made."""
         return self.ref
 
+    def alike(self, rows: Tensor) -> list[Tensor]:
+        """Rows in parts: the examples of a part fit into one batch."""
+        return alike(self.data, rows)
+
     def batch(self, policy, rows: Tensor, ref: object) -> object:
         """What the loss reads, for some of the rows."""
         return self.data.batch(policy, rows, ref)
@@ -69,7 +73,7 @@ class Problem:
         world: where prompts and gold rewards come from; None for a preference file.
         n_pairs: labelled pairs per seed, in a world.
         annotator: who labels, in a world.
-        users: labels come from so many users of different tastes, in the exact world;
+        users: the number of users of different tastes who label, in the exact world;
             0 is one annotator who likes what gold likes.
         beta: reward units per nat of the optimum π*_β that regret is measured to.
         held_out_pairs: pairs that nobody trains on, and as many training pairs of each
@@ -285,7 +289,7 @@ class Problem:
 
 
 def given(world: Any) -> set[str]:
-    """What a world gives a loop: whoever rates a response also prefers one of two."""
+    """What a world gives a loop: a rater of responses can also prefer one of two."""
     known = {"reward", "preference"} if isinstance(world, World) else set()
     return known | ({"tree"} if isinstance(world, ExactWorld) else set())
 

@@ -54,7 +54,7 @@ class Results:
             self._seconds[method] = frame["seconds"].iloc[0]
         self._parts[method] = frame.drop(columns="seconds", errors="ignore")
         if self.outputs is not None:
-            # runs.csv last: a method in it is done with
+            # runs.csv is written last: a method that is in it is complete
             self.outputs.write(SECONDS, self._spent())
             self.outputs.write(RUNS, self._runs())
 
@@ -73,8 +73,11 @@ class Results:
     def _spent(self) -> str:
         import pandas as pd
 
-        held = {"method": list(self._seconds), "seconds": list(self._seconds.values())}
-        return pd.DataFrame(held).to_csv(index=False)
+        columns = {
+            "method": list(self._seconds),
+            "seconds": list(self._seconds.values()),
+        }
+        return pd.DataFrame(columns).to_csv(index=False)
 
     def _restore(self, seeds: list[int]) -> None:
         runs, spent = (self.outputs.folder / name for name in (RUNS, SECONDS))
@@ -92,8 +95,8 @@ class Results:
                 seconds = _parsed(spent.read_text(encoding="utf-8"))
                 self._seconds = seconds.set_index("method")["seconds"].to_dict()
         except (OSError, ValueError, KeyError, csv.Error) as error:
-            said = f"{RUNS} or {SECONDS}: {error}; renew the folder with --overwrite"
-            raise BadRun(self.outputs.folder, "broken results", said) from error
+            message = f"{RUNS} or {SECONDS}: {error}; renew the folder with --overwrite"
+            raise BadRun(self.outputs.folder, "broken results", message) from error
         self._parts = parts
 
 

@@ -1,4 +1,4 @@
-"""The figures a training command ends with, each with a caption that could be false."""
+"""The figures of a training command; each caption can be checked against the data."""
 
 import html
 import json
@@ -37,7 +37,7 @@ def of_policy(task: Task, frame) -> dict:
         n = task.problem.samples
         label = "policy, estimated from samples"
         drifted += (
-            f", estimated from {n} samples a measure with a standard error of "
+            f", estimated from {n} samples per measure with a standard error of "
             f"{last['kl_stderr']:.3f} nats."
         )
     return {
@@ -53,7 +53,7 @@ def of_scores(task: Task, models: list) -> dict:
     parts = []
     for seed, model in models:
         measure = task.measure(task.problem.of_seed(seed))
-        parts.append(measure.margins(model, measure.held))
+        parts.append(measure.margins(model, measure.held_out))
     margin = torch.cat(parts)
     chance = margin.sigmoid()
     table = calibration.reliability(chance, torch.ones_like(chance))
@@ -89,11 +89,11 @@ def save(figures: dict, out: Outputs, title: str, lines: list[str]) -> None:
             f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
             f"{figure.html_below}</figure>"
         )
-    said = "".join(f"<li>{html.escape(legible(line))}</li>" for line in lines)
+    notes = "".join(f"<li>{html.escape(legible(line))}</li>" for line in lines)
     head = html.escape(legible(title))
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title>'
-        f"<h1>{head}</h1><ul>{said}</ul>{''.join(parts)}</html>\n"
+        f"<h1>{head}</h1><ul>{notes}</ul>{''.join(parts)}</html>\n"
     )
     out.write("report.html", page.encode("utf-8", "xmlcharrefreplace").decode())
 

@@ -137,14 +137,14 @@ def _named(task: Task, seed: int, error: Exception) -> WorkbenchError | None:
     """A foreign exception as a sentence, if it is one that a user can mend."""
     if isinstance(error, WorkbenchError):
         return None
-    said, given = str(error), task.settings.options
-    if any(part in said.lower() for part in _MEMORY):
+    message, given = str(error), task.settings.options
+    if any(part in message.lower() for part in _MEMORY):
         return WorkbenchError(
             f"{task.method.card.key}, seed {seed}: out of memory on "
             f"{task.settings.device}; a smaller --batch-size, --max-length or --width "
             "needs less"
         )
-    if isinstance(error, OverflowError) or any(part in said for part in _BEYOND):
+    if isinstance(error, OverflowError) or any(part in message for part in _BEYOND):
         return Diverged(task, seed, _step_of(error), "its numbers are not finite")
     return _blame(task.method, given, error) if given else None
 

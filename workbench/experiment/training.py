@@ -85,10 +85,10 @@ def run_command(
         _check_apart(settings, out)
         seed_everything(0)
         problem = problem_of(module, settings, out, resume)
-        said = (*problem.notes, *task.notes(module, settings))
-        for note in said:
+        notes = (*problem.notes, *task.notes(module, settings))
+        for note in notes:
             echo(note)
-        one = task.Task(module, cfg, replace(problem, notes=said), settings)
+        one = task.Task(module, cfg, replace(problem, notes=notes), settings)
         one.check()
     with (
         _stopping(lambda: f"{out} keeps {_kept(out, settings)}; to go on: {again}"),
@@ -99,12 +99,12 @@ def run_command(
 
 
 @contextmanager
-def _stopping(said: Callable[[], str]) -> Iterator[None]:
+def _stopping(kept: Callable[[], str]) -> Iterator[None]:
     """Say in one sentence what a command leaves that is told to end."""
     try:
         yield
     except KeyboardInterrupt:
-        ending.say(f"stopped: {said()}")
+        ending.say(f"stopped: {kept()}")
         raise
 
 
@@ -121,9 +121,9 @@ def _writing(out: Path) -> Iterator[None]:
             raise
         told = error.strerror if isinstance(error, OSError) else None
         name = getattr(error, "filename", None)
-        said = f"{name}: {told or error}" if name else f"{told or error}"
-        said += "; once that is mended, go on with --resume"
-        raise BadRun(out, "cannot be written", said) from error
+        message = f"{name}: {told or error}" if name else f"{told or error}"
+        message += "; once that is mended, go on with --resume"
+        raise BadRun(out, "cannot be written", message) from error
 
 
 def _kept(out: Path, settings: Settings) -> str:
@@ -220,7 +220,7 @@ def _train(task, out: Outputs, resume: bool, echo: Callable[[str], None]) -> Pat
         echo(f"seed {seed}: {time.perf_counter() - started:.0f} s, {_told(run.last)}")
         frames.append(run.metrics)
         trained.append((seed, run.policy))
-        # as far as it has come: a command that is stopped leaves what it has
+        # written after each seed, so that a stopped command leaves what it has
         frame = pd.concat(frames, ignore_index=True)
         out.write("metrics.csv", frame.to_csv(index=False))
     return _draw(task, out, frame, trained, echo)

@@ -24,7 +24,7 @@ LEAST_LENGTH = 8  # tokens of a sequence that the command line takes
 
 
 def trains_reference(settings: Settings, learn: bool) -> bool:
-    """Whether the command has to train a reference first, as is known before reading.
+    """Whether the command has to train a reference first; known before data are read.
 
     Args:
         settings: the command.
@@ -44,8 +44,8 @@ def trains_reference(settings: Settings, learn: bool) -> bool:
 def _common(settings: Settings) -> dict:
     """What a problem takes from a command, wherever it is."""
     names = "users group epochs samples max_new device n_pairs".split()
-    held = {name: getattr(settings, name) for name in names}
-    return held | {"seeds": tuple(range(settings.seeds))}
+    shared = {name: getattr(settings, name) for name in names}
+    return shared | {"seeds": tuple(range(settings.seeds))}
 
 
 def of_world(settings: Settings, out: Path, resume: bool) -> Problem:
@@ -74,8 +74,8 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
         settings: names the file, the checkpoint, the tokenizer.
         out: the reference will be kept in ``out/reference``.
         resume: continue the reference's training.
-        learn: train the small model on the good responses, so that it is a reference
-            worth its name; a method that does just that starts from fresh weights.
+        learn: train the small model on the good responses, so that it can
+            serve as a reference; supervised fine-tuning starts from fresh weights.
     """
     read = files.read(settings.pairs, settings.form, skip_bad=settings.skip_bad)
     if settings.model is not None:
@@ -87,11 +87,11 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
         coder, policy = tokenizer.build(texts, settings.tokenizer), None
     coded = tokenizer.encode(
         coder, read.records, settings.max_length, file=read.path, lines=read.lines,
-        skip_bad=settings.skip_bad,
+        skip_bad=settings.skip_bad, rejected=settings.rejected,
     )  # fmt: skip
     asked = [text_of(read.records[i].prompt) for i in coded.kept]
-    train, held, said = split(coded.labels, asked)
-    notes = [read.summary(), coded.summary(), *said]
+    train, held_out, split_notes = split(coded.labels, asked)
+    notes = [read.summary(), coded.summary(), *coded.pairing, *split_notes]
     vocab, teach = tokenizer.vocab_of(coder), None
     if policy is None:
         policy = _fresh(vocab, settings, settings.max_length + settings.max_new)
@@ -105,7 +105,7 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
             notes.append(f"reference: a small decoder after {how}")
     reference = policy.requires_grad_(teach is not None).eval()
     return Problem(
-        read.path.name, reference, vocab, tokenizer=coder, file=(train, held),
+        read.path.name, reference, vocab, tokenizer=coder, file=(train, held_out),
         notes=tuple(notes), learn_reference=teach, **_common(settings),
     )  # fmt: skip
 
@@ -116,12 +116,12 @@ def _check_positions(policy: Policy, settings: Settings) -> None:
     needed = settings.max_length + settings.max_new
     if most is None or needed <= most:
         return
-    said = f"it has {most} positions, and sequences have up to {needed} tokens"
+    reason = f"it has {most} positions, and sequences have up to {needed} tokens"
     parts = f"--max-length {settings.max_length} and {settings.max_new} of a sample"
     room = most - settings.max_new
     if room < LEAST_LENGTH:
-        raise BadCheckpoint(settings.model, "too few positions", f"{said}: {parts}")
-    raise BadOption(f"{settings.model}: {said}: {parts}; --max-length {room} fits")
+        raise BadCheckpoint(settings.model, "too few positions", f"{reason}: {parts}")
+    raise BadOption(f"{settings.model}: {reason}: {parts}; --max-length {room} fits")
 
 
 def _fresh(vocab, settings: Settings, max_tokens: int) -> Policy:

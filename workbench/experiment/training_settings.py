@@ -12,6 +12,7 @@ from typing import Literal, get_args, get_origin
 from workbench.core.errors import BadFile, BadOption, MissingInput, printable
 from workbench.core.suggest import suggest
 from workbench.feedback.formats import FORMS
+from workbench.feedback.groups import REJECTED
 from workbench.worlds.registry import world_of
 
 MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
@@ -29,12 +30,12 @@ class Settings:
         model: folder of a local Hugging Face checkpoint; with ``pairs`` only.
         seeds: number of runs, seeds 0, 1, …
         steps: optimiser steps of each run; None is the family's.
-        batch_size: pairs, or responses, a step.
+        batch_size: pairs, or responses, per step.
         lr: Adam's step size; None is 1e-3 at width 64, less in proportion for wider
             models, and 1e-5 for a checkpoint.
         every: steps between measures, and between the states kept for ``--resume``.
         options: settings of the method by name, as text.
-        users: in reviews, so many users of different tastes give the labels; 0 is one
+        users: in reviews, the number of users of different tastes who label; 0 is one
             annotator who likes what gold likes.
         group: responses per prompt, where a policy learns from its own.
         epochs: passes over own responses; None is the loop's own choice.
@@ -47,6 +48,8 @@ class Settings:
         max_length: longest sequence of a preference file, tokens.
         form: form of the preference file; None detects it.
         skip_bad: leave out bad lines and count them.
+        rejected: of a file's groups, which response the best one makes a pair with: a
+            key of ``feedback.groups.REJECTED``.
         width: hidden size of the models made here, a multiple of 16.
         layers: their decoder blocks; 352 × 8 is about 10 million parameters.
         device: cpu or cuda; without a GPU, cuda is the CPU with a warning.
@@ -74,6 +77,7 @@ class Settings:
     max_length: int = 512
     form: str | None = None
     skip_bad: bool = False
+    rejected: str = "random"
     width: int = 64
     layers: int = 2
     device: str = "cpu"
@@ -97,6 +101,9 @@ class Settings:
             )
         if self.form is not None and self.form not in FORMS:
             raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
+        if self.rejected not in REJECTED:
+            named = " or ".join(REJECTED)
+            raise BadOption(f"--rejected is {named}, not {self.rejected!r}")
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}
         least |= {"width": 16, "layers": 1, "users": 0, "group": 1, "epochs": 1}
@@ -104,8 +111,8 @@ class Settings:
             value = getattr(self, name)
             high = SOME.get(name, MOST)
             if value is not None and not low <= value <= high:
-                said = f"at least {low}" if value < low else f"at most {high}"
-                raise BadOption(f"--{name.replace('_', '-')} is {said}")
+                limit = f"at least {low}" if value < low else f"at most {high}"
+                raise BadOption(f"--{name.replace('_', '-')} is {limit}")
         if self.width % 16:
             raise BadOption(f"--width is a multiple of 16, not {self.width}")
         if not 2 <= self.max_words <= 5:
@@ -154,8 +161,8 @@ def _digest(paths: list[Path]) -> str:
                 with path.open("rb") as file:
                     total.update(hashlib.file_digest(file, "sha256").digest())
         except (OSError, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else str(error)
-            raise BadFile(path, "cannot be read", said or "") from error
+            message = error.strerror if isinstance(error, OSError) else str(error)
+            raise BadFile(path, "cannot be read", message or "") from error
     return total.hexdigest()
 
 
@@ -197,13 +204,13 @@ def configure(method: ModuleType, options: Mapping[str, str]):
         raise BadOption(f"{key}: {error}") from None
 
 
-def _value(name: str, text: str, held: Field) -> object:
+def _value(name: str, text: str, field: Field) -> object:
     """What a text says, if it is a value of the setting's type; no number is inf."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         value = text
-    wanted, default, short = held.type, held.default, printable(text, 60)
+    wanted, default, short = field.type, field.default, printable(text, 60)
     if get_origin(wanted) is Literal:
         if value not in get_args(wanted) or isinstance(value, bool):
             there = ", ".join(map(str, get_args(wanted)))

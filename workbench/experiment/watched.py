@@ -1,4 +1,4 @@
-"""Code of a guest, called with care: it may raise anything, and change anything.
+"""Calls to a guest's code, which may raise anything and change anything.
 
 Whatever it raises is told with the file, the phase and the line; what it changes of its
 batch, its settings or of torch's own switches is refused by name. Code that ends the
@@ -63,11 +63,11 @@ def guarded(file: Path, phase: str, reason: str) -> Iterator[None]:
 def told(error: BaseException, file: str | Path | None = None) -> str:
     """An exception in one phrase, with the last line of a file that it came through."""
     try:
-        said = printable(str(error), 300)
+        message = printable(str(error), 300)
     except KeyboardInterrupt:
         raise
     except BaseException:
-        said = "its message cannot be shown"
+        message = "its message cannot be shown"
     name = type(error).__name__
     lines = [
         frame.lineno
@@ -75,7 +75,7 @@ def told(error: BaseException, file: str | Path | None = None) -> str:
         if file is not None and frame.filename == os.fspath(file)
     ]
     where = f" (line {lines[-1]})" if lines else ""
-    return (f"{name}: {said}" if said else name) + where
+    return (f"{name}: {message}" if message else name) + where
 
 
 # ---- what a guest may not change --------------------------------------------------
@@ -138,7 +138,7 @@ def undisturbed() -> Iterator[list[str]]:
 def alone(seed: int = 0) -> Iterator[None]:
     """Random numbers from a seed, and afterwards as if none had been drawn.
 
-    What a guest draws is then the same in whatever company it is trained.
+    What a guest draws is then the same whichever methods are trained beside it.
     """
     python, numpy = random.getstate(), np.random.get_state()
     try:
@@ -161,9 +161,9 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class _Photo:
-    """A batch as it was: its tensors, and copies of them."""
+    """A batch before a call: its tensors, and copies of them."""
 
-    held: dict[str, Any]
+    values: dict[str, Any]
     copies: dict[str, Tensor]
     learned: dict[str, bool]
 
@@ -178,9 +178,11 @@ class _Photo:
 
     def changed(self, batch: Any) -> list[str]:
         """Names of the fields that are no longer what they were."""
-        names = [n for n, value in self.held.items() if vars(batch).get(n) is not value]
+        names = [
+            n for n, value in self.values.items() if vars(batch).get(n) is not value
+        ]
         for name, copy in self.copies.items():
-            value = self.held[name]
+            value = self.values[name]
             kept = value.requires_grad == self.learned[name]
             if name not in names and not (kept and _equal(value.detach(), copy)):
                 names.append(name)
@@ -208,9 +210,9 @@ def _pinned(value: Any, depth: int = 6) -> Any:
     names = [f.name for f in fields(value)] if is_dataclass(value) else []
     data = Number | str | list | dict | Tensor
     own = {k: v for k, v in vars(type(value)).items() if isinstance(v, data)}
-    held = {name: getattr(value, name) for name in names}
-    held |= getattr(value, "__dict__", {})
-    return type(value).__name__, _pinned(own, depth - 1), _pinned(held, depth - 1)
+    parts = {name: getattr(value, name) for name in names}
+    parts |= getattr(value, "__dict__", {})
+    return type(value).__name__, _pinned(own, depth - 1), _pinned(parts, depth - 1)
 
 
 # ---- the call ---------------------------------------------------------------------
@@ -218,7 +220,7 @@ def _pinned(value: Any, depth: int = 6) -> Any:
 
 @dataclass(frozen=True)
 class Watched:
-    """A guest's function of a batch and cfg, with every call looked after.
+    """A guest's function of a batch and cfg, with every call checked.
 
     Attributes:
         file: where it comes from.
@@ -255,8 +257,8 @@ class Watched:
         return value
 
     def _check(self, value: Any, batch: Any, phase: str) -> None:
-        held = tensors(batch).values()
-        n = len(next(iter(held)))
+        parts = tensors(batch).values()
+        n = len(next(iter(parts)))
         if not isinstance(value, Tensor) or value.shape != (n,):
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value)
             right = "one value per example, no mean over them"
@@ -270,7 +272,7 @@ class Watched:
             rows = ", ".join(f"row {row}: {value[row].item()}" for row in bad[:4])
             detail = f"{len(bad)} of {n} values ({rows})"
             raise BadMethod(self.file, f"non-finite {self.name}", detail, phase)
-        learned = torch.is_grad_enabled() and any(t.requires_grad for t in held)
+        learned = torch.is_grad_enabled() and any(t.requires_grad for t in parts)
         if learned and not value.requires_grad:
             detail = "nothing of the policy is left in the loss; was it detached?"
             raise BadMethod(self.file, "no gradient", detail, phase)

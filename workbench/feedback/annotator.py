@@ -22,7 +22,7 @@ class Annotator:
     Attributes:
         temperature: reward units; small is decisive.
         flip: probability that the label is recorded the wrong way round, 0 to ½.
-        length_bias: reward units a unit of length that longer responses are overrated
+        length_bias: reward units per unit of length that longer responses are overrated
             by. The lengths are the caller's: ``sample_pairs`` and ``population_pairs``
             count words, ``compare`` counts tokens. In an exact world a full-length
             response has no end token, so the two differ by more than a constant.
@@ -72,7 +72,7 @@ class Annotator:
     def prefers_first(
         self, first, second, generator, first_length=None, second_length=None
     ) -> Bool[Tensor, "*shape"]:
-        """One drawn label a pair: True where the first response is called better."""
+        """One drawn label per pair: True where the first response is called better."""
         chance = self.probability(first, second, first_length, second_length)
         drawn = torch.rand(chance.shape, generator=generator, dtype=torch.float64)
         return drawn < chance
@@ -84,7 +84,7 @@ class Annotator:
         return self.probability(reward, torch.full_like(reward, bar))
 
     def thumbs(self, reward, generator, bar: float = 0.0) -> Bool[Tensor, "*shape"]:
-        """One drawn thumb a response; length bias has no say in a single response."""
+        """One drawn thumb per response; length bias has no say in a single response."""
         chance = Annotator(
             self.temperature, self.flip, deterministic=self.deterministic
         ).thumb_probability(reward, bar)
@@ -101,8 +101,8 @@ class Annotator:
         """
         uniform = torch.rand(reward.shape, generator=generator, dtype=torch.float64)
         noise = self.temperature * (uniform.log() - (-uniform).log1p())
-        heard = reward if self.deterministic else reward + noise
-        return (heard + (levels + 1) / 2).round().long().clamp(1, levels)
+        utility = reward if self.deterministic else reward + noise
+        return (utility + (levels + 1) / 2).round().long().clamp(1, levels)
 
     def rank(
         self, reward: Float[Tensor, "batch group"], generator
@@ -111,8 +111,8 @@ class Annotator:
 
         Two items of a list are ordered as Bradley–Terry with the same temperature.
         """
-        heard = self.utilities(reward, generator) / self.temperature
-        return heard.argsort(-1, descending=True)
+        utility = self.utilities(reward, generator) / self.temperature
+        return utility.argsort(-1, descending=True)
 
     def utilities(self, reward: Float[Tensor, "*shape"], generator):
         """What the annotator feels for each response once: reward plus Gumbel noise.

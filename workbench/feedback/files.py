@@ -6,10 +6,16 @@ or alter. Nothing is unpickled and nothing is downloaded.
 """
 
 from workbench.feedback.reading import PreferenceFile, SkippedRecords, read
-from workbench.feedback.records import Message, PreferenceRecord, ThumbRecord
+from workbench.feedback.records import (
+    GroupRecord,
+    Message,
+    PreferenceRecord,
+    ThumbRecord,
+)
 from workbench.feedback.writing import write
 
 __all__ = [
+    "GroupRecord",
     "Message",
     "PreferenceFile",
     "PreferenceRecord",

@@ -4,6 +4,7 @@
     conversational  the same, as lists of {"role", "content"}
     transcripts     chosen, rejected: whole dialogues that share their prompt (HH-RLHF)
     thumbs          prompt, completion, label (true or false)
+    completions, scored, ranked    several responses: see ``feedback.group_forms``
 
 A transcript is split where the last assistant turn starts. The longest common run of
 characters is no boundary: "…Assistant: yes" and "…Assistant: you" share the "y".
@@ -12,7 +13,9 @@ characters is no boundary: "…Assistant: yes" and "…Assistant: you" share the
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from workbench.feedback import group_forms
 from workbench.feedback.records import (
+    GroupRecord,
     Message,
     PreferenceRecord,
     Record,
@@ -20,9 +23,17 @@ from workbench.feedback.records import (
     responses_of,
     text_of,
 )
-from workbench.feedback.row_errors import Problem, Unreadable
+from workbench.feedback.row_errors import Problem
+from workbench.feedback.row_fields import (
+    answer,
+    found,
+    messages,
+    need,
+    rest,
+    string,
+)
 from workbench.feedback.rows import Row, kind
-from workbench.feedback.turns import check_prompt, check_role, is_blank
+from workbench.feedback.turns import check_prompt, is_blank
 
 ASSISTANT, HUMAN = "\n\nAssistant:", "\n\nHuman:"
 
@@ -42,14 +53,16 @@ def detect(row: Row) -> str:
         return "conversational" if lists else "standard"
     if {"completion", "label"} <= have:
         return "thumbs"
+    if several := group_forms.detect(row):
+        return several
     for halves in (("chosen", "rejected"), ("completion", "label")):
         if have & set(halves):
-            _need(row, *halves)
+            need(row, *halves)
     expected = (
         "expected prompt, chosen, rejected, or chosen, rejected (transcripts), or "
-        "prompt, completion, label"
+        "prompt, completion, label, or prompt, responses and scores or ranks"
     )
-    raise Problem("missing field", f"found {_found(row)}; {expected}")
+    raise Problem("missing field", f"found {found(row)}; {expected}")
 
 
 def _check_dialogues(row: Row) -> None:
@@ -58,7 +71,7 @@ def _check_dialogues(row: Row) -> None:
     if all(isinstance(text, str) and ASSISTANT not in text for text in pair):
         null = "prompt is null" if "prompt" in row else "no prompt"
         whole = f"without it chosen is a dialogue with {ASSISTANT!r}"
-        raise Problem("missing field", f"{null}; found {_found(row)}; {whole}")
+        raise Problem("missing field", f"{null}; found {found(row)}; {whole}")
 
 
 def parse(row: Row, form: str, max_characters: int) -> Record:
@@ -73,9 +86,10 @@ def parse(row: Row, form: str, max_characters: int) -> Record:
         Problem: the row is not usable, with the reason.
     """
     record = FORMS[form](row)
-    names = ("prompt", *_FIELDS[form])
-    texts = (record.prompt, *responses_of(record))
-    for name, text in zip(names, texts, strict=True):
+    responses = responses_of(record)
+    several = (f"responses[{i}]" for i in range(len(responses)))
+    names = ("prompt", *_FIELDS.get(form, several))
+    for name, text in zip(names, (record.prompt, *responses), strict=True):
         length = len(text_of(text))
         if length > max_characters:
             raise Problem(
@@ -87,6 +101,8 @@ def parse(row: Row, form: str, max_characters: int) -> Record:
     if isinstance(record, PreferenceRecord):
         if text_of(record.chosen).strip() == text_of(record.rejected).strip():
             raise Problem("chosen equals rejected", "a pair needs two responses")
+    if isinstance(record, GroupRecord):
+        group_forms.check_pair(record)
     return record
 
 
@@ -96,8 +112,12 @@ def unparse(record: object, form: str) -> dict[Any, Any]:
     Raises:
         Problem: the record cannot be said in this form.
     """
+    if isinstance(record, GroupRecord):
+        return group_forms.unparse(record, form)
     if not isinstance(record, PreferenceRecord | ThumbRecord):
         raise Problem("wrong type", f"{kind(record)} is no record")
+    if form not in _FIELDS:
+        raise Problem("wrong form", f"a {type(record).__name__} is no {form} row")
     if isinstance(record, ThumbRecord) != (form == "thumbs"):
         raise Problem("wrong form", f"a {type(record).__name__} is no {form} row")
     names = ("prompt", *_FIELDS[form])
@@ -140,83 +160,26 @@ def _mapping(extra: object) -> dict[Any, Any]:
     return dict(extra)
 
 
-def _need(row: Row, *names: str) -> list[Any]:
-    for name in names:
-        if isinstance(value := row.get(name), Unreadable):
-            raise Problem(value.reason, f"{name}: {value.detail}")
-    missing = [name for name in names if name not in row]
-    nulls = [name for name in names if name in row and row[name] is None]
-    if missing:
-        raise Problem("missing field", f"no {', '.join(missing)}; found {_found(row)}")
-    if nulls:
-        raise Problem("missing field", f"{', '.join(nulls)} is null")
-    return [row[name] for name in names]
-
-
-def _found(row: Row) -> str:
-    names = [str(name) for name, value in row.items() if value is not None]
-    return ", ".join(names) or "nothing"
-
-
-def _rest(row: Row, *names: str) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in names}
-
-
-def _string(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise Problem(
-            "wrong type", f"{name} is {kind(value)}, this form has strings there"
-        )
-    return value
-
-
-def _messages(value: object, name: str) -> tuple[Message, ...]:
-    if not isinstance(value, list) or not value:
-        what = "an empty list" if value == [] else kind(value)
-        raise Problem("wrong type", f"{name} is {what}, not a list of messages")
-    turns = []
-    for i, turn in enumerate(value):
-        if not isinstance(turn, dict):
-            raise Problem("wrong type", f"{name}[{i}] is {kind(turn)}, not a message")
-        for key in ("role", "content"):
-            if turn.get(key) is None:
-                raise Problem("missing field", f"{name}[{i}] has no {key}")
-            _string(turn[key], f"{name}[{i}].{key}")
-        check_role(turn["role"])
-        extra = _rest(turn, "role", "content")
-        turns.append(Message(turn["role"], turn["content"], extra))
-    return tuple(turns)
-
-
-def _answer(turns: tuple[Message, ...], name: str) -> tuple[Message, ...]:
-    if turns[-1].role != "assistant":
-        raise Problem(
-            "no assistant turn",
-            f"{name} ends with a turn of {turns[-1].role!r}, not of 'assistant'",
-        )
-    return turns[-1:]
-
-
 def _standard(row: Row) -> PreferenceRecord:
     fields = ("prompt", "chosen", "rejected")
-    prompt, chosen, rejected = map(_string, _need(row, *fields), fields)
-    return PreferenceRecord(prompt, chosen, rejected, _rest(row, *fields))
+    prompt, chosen, rejected = map(string, need(row, *fields), fields)
+    return PreferenceRecord(prompt, chosen, rejected, rest(row, *fields))
 
 
 def _conversational(row: Row) -> PreferenceRecord:
     fields = ("prompt", "chosen", "rejected")
-    prompt, *pair = _need(row, *fields)
+    prompt, *pair = need(row, *fields)
     if isinstance(prompt, str):  # UltraFeedback: the question beside two dialogues
         asked: tuple[Message, ...] = (Message("user", prompt),)
     else:
-        asked = _messages(prompt, "prompt")
-    chosen, rejected = map(_messages, pair, fields[1:])
+        asked = messages(prompt, "prompt")
+    chosen, rejected = map(messages, pair, fields[1:])
     shared = _shared(chosen, rejected)
     if shared and not _alike(shared[-len(asked) :], asked):
         raise Problem("prompt not in the dialogues", "chosen does not continue prompt")
-    ends = _answer(chosen, "chosen"), _answer(rejected, "rejected")
+    ends = answer(chosen, "chosen"), answer(rejected, "rejected")
     check_prompt(shared or asked)
-    return PreferenceRecord(shared or asked, *ends, _rest(row, *fields))
+    return PreferenceRecord(shared or asked, *ends, rest(row, *fields))
 
 
 def _alike(one: tuple[Message, ...], other: tuple[Message, ...]) -> bool:
@@ -238,11 +201,11 @@ def _shared(chosen: tuple, rejected: tuple) -> tuple:
 
 
 def _transcripts(row: Row) -> PreferenceRecord:
-    chosen, rejected = _need(row, "chosen", "rejected")
+    chosen, rejected = need(row, "chosen", "rejected")
     if isinstance(chosen, list) or isinstance(rejected, list):
         return _message_transcripts(row)
-    prompt, good = _split(_string(chosen, "chosen"), "chosen")
-    other, bad = _split(_string(rejected, "rejected"), "rejected")
+    prompt, good = _split(string(chosen, "chosen"), "chosen")
+    other, bad = _split(string(rejected, "rejected"), "rejected")
     if prompt != other:
         at = _first_difference(prompt, other)
         raise Problem(
@@ -250,25 +213,25 @@ def _transcripts(row: Row) -> PreferenceRecord:
             f"before the last {ASSISTANT.strip()!r} the two transcripts part at "
             f"character {at}: {prompt[at : at + 20]!r} and {other[at : at + 20]!r}",
         )
-    if row.get("prompt") is not None and _need(row, "prompt") != [prompt]:
+    if row.get("prompt") is not None and need(row, "prompt") != [prompt]:
         raise Problem("prompt not in the dialogues", "the transcripts start otherwise")
     return PreferenceRecord(
-        prompt, good, bad, _rest(row, "prompt", "chosen", "rejected")
+        prompt, good, bad, rest(row, "prompt", "chosen", "rejected")
     )
 
 
 def _message_transcripts(row: Row) -> PreferenceRecord:
     if row.get("prompt") is not None:
         return _conversational(row)
-    chosen = _messages(row["chosen"], "chosen")
-    rejected = _messages(row["rejected"], "rejected")
+    chosen = messages(row["chosen"], "chosen")
+    rejected = messages(row["rejected"], "rejected")
     prompt = _shared(chosen, rejected)
     if not prompt:
-        raise Problem("no prompt", "one turn a side: what do the responses answer?")
-    ends = _answer(chosen, "chosen"), _answer(rejected, "rejected")
+        raise Problem("no prompt", "one turn per side: what do the responses answer?")
+    ends = answer(chosen, "chosen"), answer(rejected, "rejected")
     check_prompt(prompt)
-    rest = _rest(row, "prompt", "chosen", "rejected")
-    return PreferenceRecord(prompt, *ends, rest)
+    extra = rest(row, "prompt", "chosen", "rejected")
+    return PreferenceRecord(prompt, *ends, extra)
 
 
 def _split(transcript: str, name: str) -> tuple[str, str]:
@@ -290,21 +253,21 @@ def _first_difference(a: str, b: str) -> int:
 
 def _thumbs(row: Row) -> ThumbRecord:
     fields = ("prompt", "completion", "label")
-    prompt, completion, label = _need(row, *fields)
+    prompt, completion, label = need(row, *fields)
     if not isinstance(label, bool):
         raise Problem("wrong type", f"label is {label!r}, not true or false")
     if isinstance(prompt, list) or isinstance(completion, list):
-        asked = _messages(prompt, "prompt")
+        asked = messages(prompt, "prompt")
         check_prompt(asked)
-        turns = _messages(completion, "completion")
+        turns = messages(completion, "completion")
         if len(turns) > 1:
             raise Problem("wrong type", "completion has more than one message")
         return ThumbRecord(
-            asked, _answer(turns, "completion"), label, _rest(row, *fields)
+            asked, answer(turns, "completion"), label, rest(row, *fields)
         )
-    prompt = _string(prompt, "prompt")
-    completion = _string(completion, "completion")
-    return ThumbRecord(prompt, completion, label, _rest(row, *fields))
+    prompt = string(prompt, "prompt")
+    completion = string(completion, "completion")
+    return ThumbRecord(prompt, completion, label, rest(row, *fields))
 
 
 FORMS: dict[str, Callable[[Row], Record]] = {
@@ -315,3 +278,4 @@ FORMS: dict[str, Callable[[Row], Record]] = {
 }
 _PAIR = ("chosen", "rejected")
 _FIELDS = dict.fromkeys(FORMS, _PAIR) | {"thumbs": ("completion",)}
+FORMS |= group_forms.FORMS

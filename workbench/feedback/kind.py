@@ -22,6 +22,7 @@ PARTS = {
     "own": "responses of the reference that nobody judged",
     "token_reward": "reward of each token",
     "users": "column that says which user judged each pair",
+    "groups": "groups of scored responses",
 }
 
 
@@ -55,6 +56,20 @@ class StackedDataSet(DataSet, Protocol):
     def cat(parts: Any, /) -> DataSet:
         """Data sets of this class below each other."""
         ...
+
+
+@runtime_checkable
+class MixedDataSet(DataSet, Protocol):
+    """One whose examples do not all fit into one batch: lists of several lengths."""
+
+    def alike(self, rows: Tensor, /) -> list[Tensor]:
+        """Rows in parts: the examples of a part fit into one batch."""
+        ...
+
+
+def alike(data: DataSet, rows: Tensor) -> list[Tensor]:
+    """Rows in parts that fit into one batch each; most data sets need one part."""
+    return data.alike(rows) if isinstance(data, MixedDataSet) else [rows]
 
 
 Maker = Callable[[Any], DataSet]
@@ -133,7 +148,7 @@ def reads(method: Any, default: type | None = None) -> type:
 
     Args:
         method: a module with ``loss``, or an object that says so in ``reads``.
-        default: what it reads if nothing is said.
+        default: what it reads if nothing else is named.
 
     Raises:
         TypeError: its loss is annotated with no batch class.
@@ -147,7 +162,7 @@ def batch_class(loss: Callable, default: type | None = None) -> type:
 
     Args:
         loss: called as ``loss(batch, cfg)``.
-        default: what it reads if nothing is said.
+        default: what it reads if nothing else is named.
 
     Raises:
         TypeError: it is no batch class.

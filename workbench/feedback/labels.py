@@ -5,7 +5,7 @@ greater, thumbs go up for the greater, lists and scores hand the utilities over.
 with different needs so learn from the same responses and the same noise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 from workbench.core.errors import MissingInput
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
+from workbench.feedback.groups import Groups, Rejected
 from workbench.feedback.kind import DataSet, kind_of
-from workbench.feedback.kinds.pairs import Pairs
+from workbench.feedback.kinds.pairs import TRIES, Pairs, one_response
 from workbench.feedback.kinds.thumbs import Thumbs
 
 
@@ -27,6 +28,8 @@ class Labels:
     Attributes:
         pairs: what the annotator called better and worse; None in a file of thumbs.
         thumbs: single responses called good or bad; None where there are pairs.
+        groups: of a file with several scored responses to a prompt, one group for each
+            of the pairs; None elsewhere.
         utilities: of the chosen and of the rejected responses, reward units; None
             where nothing but the comparison is known.
         proposal: log-probs of the chosen and of the rejected responses under the
@@ -43,13 +46,14 @@ class Labels:
     own: Tokens | None = None
     token_reward: Callable[[Tokens], Tensor] | None = None
     source: str = "the labelling"
+    groups: Groups | None = None
 
     @property
     def parts(self) -> set[str]:
         """What there is of ``kind.PARTS``; a column of the pairs is a part as well."""
-        names = "pairs thumbs utilities proposal own token_reward".split()
-        held = {name for name in names if vars(self)[name] is not None}
-        return held | (set(self.pairs.columns) if self.pairs is not None else set())
+        names = "pairs thumbs utilities proposal own token_reward groups".split()
+        present = {name for name in names if vars(self)[name] is not None}
+        return present | (set(self.pairs.columns) if self.pairs is not None else set())
 
     @property
     def comparisons(self) -> Pairs:
@@ -86,6 +90,7 @@ class Labels:
             proposal=some(self.proposal),
             token_reward=self.token_reward,
             source=self.source,
+            groups=None if self.groups is None else self.groups[rows],
         )
 
     def data(self, batch_class: type) -> DataSet:
@@ -95,6 +100,34 @@ class Labels:
             MissingInput: the labels lack what such a data set needs.
         """
         return kind_of(batch_class).maker(self.parts, self.source)(self)
+
+
+def label_groups(
+    groups: Groups,
+    rejected: Rejected,
+    generator: torch.Generator,
+    *,
+    columns: Mapping[str, Tensor] | None = None,
+    source: str = "the labelling",
+) -> Labels:
+    """Groups of scored responses, and one pair of each: the best and a lower one.
+
+    Args:
+        groups: each has a response of lower score than the best, and other tokens.
+        rejected: which one; see ``groups.REJECTED``.
+        generator: source of randomness.
+        columns: what else is known of each group, as in ``Pairs``.
+        source: where they come from, as a sentence calls it.
+    """
+    good, bad = groups.best, groups.rejected(rejected, generator)
+    weight = torch.ones(len(groups), dtype=torch.float64)
+    sides = groups.tokens[good], groups.tokens[bad]
+    return Labels(
+        pairs=Pairs(*sides, weight, dict(columns or {})),
+        utilities=(groups.scores[good], groups.scores[bad]),
+        source=source,
+        groups=groups,
+    )
 
 
 @torch.no_grad()
@@ -112,15 +145,22 @@ def collect_labels(
         world: where prompts come from; it need not be enumerable.
         policy: who writes, usually the reference; its log-probs become the proposal.
         n: pairs, prompts in equal shares.
-        annotator: who judges; its flips exchange the two utilities of a pair.
+        annotator: who judges; its flips exchange the two utilities of a pair, its
+            length bias adds to a utility for every token.
         generator: source of randomness.
         reward: what the annotator perceives; gold if None.
+
+    Raises:
+        BadCall: the policy writes nothing but the same response to some prompt.
     """
     prompt = torch.arange(n) % world.n_prompts
     first, second = _different(world, policy, prompt, generator)
     own = Tokens.cat([policy.sample(world, prompt, generator) for _ in range(2)])
     reward = world.gold_reward if reward is None else reward
-    utility = [annotator.utilities(reward(side), generator) for side in (first, second)]
+    utility = []
+    for side in (first, second):
+        overrated = annotator.length_bias * side.lengths.double()
+        utility.append(annotator.utilities(reward(side) + overrated, generator))
     flipped = torch.rand(n, generator=generator, dtype=torch.float64) < annotator.flip
     utility = [torch.where(flipped, utility[1 - i], utility[i]) for i in range(2)]
     wins, row = utility[0] > utility[1], torch.arange(n)
@@ -148,14 +188,14 @@ def _different(
     is mostly of a frequent one, and would keep it.
     """
     first, second = (policy.sample(world, prompt, generator) for _ in range(2))
-    for _ in range(100):
+    for _ in range(TRIES):
         rows = first.same(second).nonzero()[:, 0]
         if not len(rows):
-            break
+            return first, second
         asked = prompt[rows]
         first = _replaced(first, rows, policy.sample(world, asked, generator))
         second = _replaced(second, rows, policy.sample(world, asked, generator))
-    return first, second
+    raise one_response(asked)
 
 
 def _replaced(tokens: Tokens, rows: Tensor, by: Tokens) -> Tokens:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench.core.errors import BadFile, BadRecord, WorkbenchWarning
 from workbench.feedback.formats import FORMS, detect, parse
+from workbench.feedback.group_forms import SAID
 from workbench.feedback.records import Record
 from workbench.feedback.row_errors import Problem
 from workbench.feedback.rows import Row, rows
@@ -27,7 +28,7 @@ class PreferenceFile:
 
     Attributes:
         path: where it was read from.
-        form: standard, conversational, transcripts or thumbs.
+        form: a key of ``formats.FORMS``.
         records: the clean records, in the order of the file.
         lines: line (JSONL) or row (parquet) of each record, counted from 1.
         skipped: number of lines left out, by reason.
@@ -47,7 +48,8 @@ class PreferenceFile:
     def summary(self) -> str:
         """One sentence: how many records, how many lines left out, and why."""
         kept = f"{self.path.name}: {len(self)} {self.form} records"
-        return f"{kept}, {_told(self.skipped, self.first)}"
+        meant = f"; {SAID[self.form]}" if self.form in SAID else ""
+        return f"{kept}, {_told(self.skipped, self.first)}{meant}"
 
 
 def read(
@@ -61,8 +63,8 @@ def read(
 
     Args:
         path: a ``.jsonl``, ``.ndjson`` or ``.parquet`` file.
-        form: standard, conversational, transcripts or thumbs; None detects it from the
-            fields of the first usable line. All lines have the same form.
+        form: a key of ``formats.FORMS``; None detects it from the fields of the first
+            usable line. All lines have the same form.
         skip_bad: leave bad lines out, count them and warn, instead of stopping.
         max_characters: longest prompt or response that is accepted.
 
@@ -145,11 +147,11 @@ class Reader:
         """
         if not self.records or self.form is None:  # the first record says the form
             if self.skipped:
-                told = _told(self.skipped, self.first)
-                raise BadFile(self.path, "no usable line", told)
+                detail = _told(self.skipped, self.first)
+                raise BadFile(self.path, "no usable line", detail)
             raise BadFile(self.path, "empty file", "it holds no records")
-        held = tuple(self.records), tuple(self.lines)
-        read = PreferenceFile(self.path, self.form, *held, self.skipped, self.first)
+        contents = tuple(self.records), tuple(self.lines)
+        read = PreferenceFile(self.path, self.form, *contents, self.skipped, self.first)
         if self.skipped:
             warnings.warn(read.summary(), SkippedRecords, stacklevel=3)
         return read

@@ -11,7 +11,7 @@ class Message:
 
     Attributes:
         role: who speaks: "user", "assistant", "system", "tool" …
-        content: what is said.
+        content: the text of the message.
         extra: the other keys of the message, verbatim.
     """
 
@@ -59,7 +59,24 @@ class ThumbRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record = PreferenceRecord | ThumbRecord
+@dataclass(frozen=True)
+class GroupRecord:
+    """A prompt with two or more responses and a score for each.
+
+    Attributes:
+        prompt: what all responses answer.
+        responses: in the order of the file.
+        scores: of each response, reward units; greater is better.
+        extra: columns beyond these, as in ``PreferenceRecord``.
+    """
+
+    prompt: Text
+    responses: tuple[Text, ...]
+    scores: tuple[float, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record = PreferenceRecord | ThumbRecord | GroupRecord
 
 
 def text_of(text: Text) -> str:
@@ -70,7 +87,9 @@ def text_of(text: Text) -> str:
 
 
 def responses_of(record: Record) -> tuple[Text, ...]:
-    """The responses of a record, the preferred one first."""
+    """The responses of a record: of a pair the preferred one first."""
+    if isinstance(record, GroupRecord):
+        return record.responses
     if isinstance(record, PreferenceRecord):
         return record.chosen, record.rejected
     return (record.completion,)

@@ -141,7 +141,7 @@ def parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _column_batches(file, path: Path, group: int, names: list[str]):
-    """Lists of values, one a column, some rows at a time."""
+    """Lists of values, one per column, some rows at a time."""
     done = 0
     try:
         for batch in file.iter_batches(_BATCH, row_groups=[group]):

@@ -1,4 +1,4 @@
-"""Who speaks when, and whether anything is said at all."""
+"""Who speaks in which turn, and whether a text is blank."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -14,7 +14,13 @@ from typing import Any
 from workbench.core.errors import BadFile, BadRecord
 from workbench.feedback.formats import FORMS, unparse
 from workbench.feedback.reading import MAX_CHARACTERS, Reader
-from workbench.feedback.records import Message, PreferenceRecord, Record, ThumbRecord
+from workbench.feedback.records import (
+    GroupRecord,
+    Message,
+    PreferenceRecord,
+    Record,
+    ThumbRecord,
+)
 from workbench.feedback.row_errors import Problem
 from workbench.feedback.rows import PARQUET, check_extension, jsonl, parquet
 
@@ -39,20 +45,20 @@ def write(
         max_characters: as in ``read``.
 
     Raises:
-        BadRecord: a record cannot be said in this form or this file, or ``read`` would
+        BadRecord: a record cannot be written in this form or file, or ``read`` would
             refuse or alter it.
         BadFile: there are no records, the extension is unknown, a parquet column mixes
             types, or the file cannot be written.
         ValueError: there is no such form.
     """
-    path, held = Path(path), list(records)
+    path, originals = Path(path), list(records)
     check_extension(path)
-    if not held:
+    if not originals:
         raise BadFile(path, "empty file", "there are no records to write")
     if form is not None and form not in FORMS:
         raise ValueError(f"form is one of {', '.join(FORMS)}, not {form!r}")
-    form, rows = form or _usual_form(held[0]), []
-    for line, record in enumerate(held, 1):
+    form, rows = form or _usual_form(originals[0]), []
+    for line, record in enumerate(originals, 1):
         try:
             rows.append(unparse(record, form))
             _check_depth(rows[-1])
@@ -65,7 +71,7 @@ def write(
             (_write_parquet if inside else _write_jsonl)(path, partial, rows)
             reader = Reader(path, max_characters=max_characters)
             reader.take_all((parquet if inside else jsonl)(partial))
-            _compare(reader, held, form)
+            _compare(reader, originals, form)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
@@ -77,6 +83,8 @@ def write(
 def _usual_form(record: object) -> str:
     if isinstance(record, ThumbRecord):
         return "thumbs"
+    if isinstance(record, GroupRecord):
+        return "scored"
     text = isinstance(record, PreferenceRecord) and isinstance(record.prompt, str)
     return "standard" if text else "conversational"
 
@@ -121,11 +129,13 @@ def _write_parquet(path: Path, partial: Path, rows: list[dict[Any, Any]]) -> Non
         raise BadFile(path, "wrong type", f"no parquet column: {error}") from None
 
 
-def _compare(reader: Reader, held: list[Record], form: str) -> None:
+def _compare(reader: Reader, originals: list[Record], form: str) -> None:
     if reader.form != form:
         detail = f"it would be read as {reader.form}, because of its extra columns"
         raise BadRecord(reader.path, 1, "wrong form", detail)
-    for line, (back, record) in enumerate(zip(reader.records, held, strict=True), 1):
+    for line, (back, record) in enumerate(
+        zip(reader.records, originals, strict=True), 1
+    ):
         for name in (field.name for field in fields(record)):
             was, now = getattr(record, name), getattr(back, name)
             if not _same(was, now):

@@ -6,10 +6,12 @@ Adding a kind of feedback changes nothing here: a data set makes the batches.
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+import torch
+
 from workbench.core.contracts import Method, Stackable, Trainable
 from workbench.core.errors import BadCall
 from workbench.core.fields import freeze
-from workbench.feedback.kind import DataSet, StackedDataSet
+from workbench.feedback.kind import DataSet, StackedDataSet, alike
 from workbench.loops.checks import check_batch, check_method, check_rows
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
@@ -61,10 +63,13 @@ def fit(
     session = Session(policy, plan, config=describe(method, cfg) | more)
     ref = data.reference_logps(reference)
     for step in session:
-        rows = session.draw(step, len(data), plan.batch_size)
-        batch = freeze(data.batch(policy, rows, ref))
-        check_batch(method, batch)
-        session.step(method.loss(batch, cfg), data.weight[rows])
+        parts = alike(data, session.draw(step, len(data), plan.batch_size))
+        losses = []
+        for rows in parts:
+            batch = freeze(data.batch(policy, rows, ref))
+            check_batch(method, batch)
+            losses.append(method.loss(batch, cfg))
+        session.step(torch.cat(losses), data.weight[torch.cat(parts)])
     return session.finish()
 
 

@@ -1,11 +1,10 @@
 """Learning from responses that the policy writes itself."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor
 
 from workbench.core.contracts import Method, Policy, TrainedCritic, TrainedPolicy, World
 from workbench.core.errors import BadCall
@@ -14,6 +13,7 @@ from workbench.core.tokens import Tokens
 from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.loops import order
 from workbench.loops.checks import check_batch, check_method, given, hook
+from workbench.loops.experience import Reward, again, collect, judge
 from workbench.loops.model import built
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
@@ -32,7 +32,7 @@ def fit(
     policy: TrainedPolicy,
     reference: Policy | None,
     world: World,
-    reward: Callable[[Tokens], Tensor],
+    reward: Reward | Sequence[Reward],
     method: Method,
     cfg: Any,
     *,
@@ -41,6 +41,7 @@ def fit(
     critic: TrainedCritic | None = None,
     epochs: int = 1,
     minibatches: int = 1,
+    replay: int = 0,
     **settings: Unpack[Settings],
 ) -> Run:
     """Sample, score, estimate advantages, update; again.
@@ -49,7 +50,9 @@ def fit(
         policy: what is trained; a stack trains all its seeds at once.
         reference: π_ref, frozen.
         world: where prompts come from.
-        reward: of each response, [batch], or of each token, [batch, time].
+        reward: of each response, [batch], or of each token, [batch, time]. Several
+            rewards of responses add up, and a method reads each of them in
+            ``rollouts.part_scores``.
         method: a module with ``advantages(rollouts, cfg)`` and ``loss(rollouts, cfg)``;
             with a critic also ``returns(rollouts, cfg)``.
         cfg: the method's Config.
@@ -58,6 +61,8 @@ def fit(
         critic: a ValueModel trained beside the policy.
         epochs: passes over each batch of rollouts.
         minibatches: optimiser steps per pass.
+        replay: how many earlier batches are learned from again beside each new one,
+            with the log-probs, scores and advantages of their time.
         settings: the attributes of ``loops.schedule.Schedule``; ``steps``, the batches
             of rollouts, is required, and ``batch_size`` is prompts × group.
 
@@ -71,69 +76,34 @@ def fit(
     check_method(method, cfg, reference)
     if critic is None and hook(method, "returns") is not None:
         raise BadCall(f"{method.card.key} learns with a critic; give critic=ValueModel")
+    if replay and settings.get("resume"):
+        raise BadCall("a run with replay cannot be resumed: its memory is not kept")
     after_step = hook(method, "after_step")
     reference = given(reference, NAME)
     settings.setdefault("every", EVERY)
     plan = Schedule(**settings)
     more = {"loop": NAME, "prompts": prompts, "group": group, "epochs": epochs,
-            "minibatches": minibatches}  # fmt: skip
+            "minibatches": minibatches, "replay": replay}  # fmt: skip
+    memory: deque[tuple[Tokens, Rollouts]] = deque(maxlen=1 + replay)
     session = Session(policy, plan, critic, config=describe(method, cfg) | more)
     for step in session:
         asked = torch.arange(step * prompts, (step + 1) * prompts) % world.n_prompts
         asked = asked.repeat_interleave(group)
         tokens = policy.sample(world, asked, session.generator(step))
         rollouts = collect(policy, reference, critic, tokens, reward, group)
-        rollouts = judge(rollouts, method, cfg, policy.members)
+        memory.append((tokens, judge(rollouts, method, cfg, policy.members)))
         for epoch in range(epochs):
             stream = session.generator(step, f"order {epoch}")
-            for rows in order.minibatches(
-                len(tokens), policy.members, group, minibatches, stream
-            ):
-                part = tokens[rows]
-                now = replace(rollouts[rows], policy=policy.token_logps(part))
-                if critic is not None:
-                    now = replace(now, values=critic.values(part))
-                check_batch(method, now)
-                session.step(method.loss(freeze(now), cfg))
-                if after_step is not None:
-                    after_step(policy, cfg)
+            for tokens, rollouts in memory:
+                for rows in order.minibatches(
+                    len(tokens), policy.members, group, minibatches, stream
+                ):
+                    now = again(policy, critic, tokens[rows], rollouts[rows])
+                    check_batch(method, now)
+                    session.step(method.loss(freeze(now), cfg))
+                    if after_step is not None:
+                        after_step(policy, cfg)
     return session.finish()
-
-
-@torch.no_grad()
-def collect(
-    policy: Policy, reference: Policy, critic: TrainedCritic | None, tokens: Tokens,
-    reward: Callable[[Tokens], Tensor], group: int,
-) -> Rollouts:  # fmt: skip
-    """What is known of the responses when they are sampled."""
-    old, paid = policy.token_logps(tokens), reward(tokens)
-    dense = paid.dim() == 2
-    total = torch.where(tokens.mask, paid, 0.0).sum(-1) if dense else paid
-    return Rollouts(
-        policy=old,
-        old=old,
-        ref=reference.token_logps(tokens).to(old.dtype),
-        mask=tokens.mask,
-        scores=total.to(old.dtype),
-        group=group,
-        old_values=None if critic is None else critic.values(tokens),
-        token_scores=paid.to(old.dtype) if dense else None,
-    )
-
-
-def judge(rollouts: Rollouts, method: Method, cfg: Any, members: int) -> Rollouts:
-    """Advantages (and the critic's targets), each member of a stack on its own."""
-    parts = [
-        rollouts[rows]
-        for rows in torch.arange(len(rollouts.scores)).unflatten(0, (members, -1))
-    ]
-    advantages = hook(method, "advantages", must=True)
-    values = torch.cat([advantages(p, cfg) for p in parts])
-    judged = replace(rollouts, advantages=values)
-    if rollouts.old_values is None:
-        return judged
-    returns = hook(method, "returns", must=True)
-    return replace(judged, returns=torch.cat([returns(p, cfg) for p in parts]))
 
 
 def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:

@@ -19,7 +19,7 @@ def batch(
         members: seeds that train side by side; their data lie member-major.
         step: loop step.
         total: rows of the data set.
-        size: rows a member; the last, smaller batch of an epoch is left out.
+        size: rows per member; the last, smaller batch of an epoch is left out.
     """
     each = total // members
     size = min(size, each)
@@ -41,7 +41,7 @@ def minibatches(
     Args:
         total: rollouts, member-major, groups contiguous.
         members: seeds that train side by side.
-        group: responses a prompt.
+        group: responses per prompt.
         parts: minibatches.
         stream: source of the order.
     """

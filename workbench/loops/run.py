@@ -25,7 +25,7 @@ class Run:
 
     Attributes:
         policy: what was trained.
-        metrics: one row a seed and measured step.
+        metrics: one row per seed and measured step.
         config: method, settings, seed, versions.
         critic: the value model trained beside it, if there was one.
         seconds: wall-clock time of the loop; never written to disk.
@@ -39,16 +39,18 @@ class Run:
 
     @property
     def last(self):
-        """The metrics of the last step, one row a seed."""
+        """The metrics of the last step, one row per seed."""
         return self.metrics[self.metrics["step"] == self.metrics["step"].max()]
 
 
 def describe(method, cfg) -> dict:
     """The part of run.json that names the method and its settings."""
-    held = {} if cfg is None else {f.name: getattr(cfg, f.name) for f in fields(cfg)}
+    settings = (
+        {} if cfg is None else {f.name: getattr(cfg, f.name) for f in fields(cfg)}
+    )
     return {
         "method": method.card.key,
-        "method_config": {k: _plain(v) for k, v in held.items()},
+        "method_config": {k: _plain(v) for k, v in settings.items()},
     }
 
 
@@ -75,9 +77,9 @@ def read(folder: str | Path):
     path = folder / METRICS
     header, *rows = _rows(path)
     cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-    frame = pd.DataFrame({name: _column(held) for name, held in cells.items()})
-    for name, held in cells.items():
-        numbers = [bool(re.fullmatch(_NUMBER, cell)) for cell in held if cell]
+    frame = pd.DataFrame({name: _column(values) for name, values in cells.items()})
+    for name, values in cells.items():
+        numbers = [bool(re.fullmatch(_NUMBER, cell)) for cell in values if cell]
         if any(numbers) and not all(numbers):
             raise broken(path, f"{name} has numbers and words", AGAIN)
     for name in ("step", "seed"):

@@ -120,7 +120,7 @@ class Session:
         return Run(self.policy, frame, self.config, self.critic, self.seconds)
 
     def _record(self) -> None:
-        """Append one row a seed, unless a resumed run has them already."""
+        """Append one row per seed, unless a resumed run has them already."""
         if any(row["step"] == self.at for row in self.rows):
             return
         rows = [{"step": self.at, "seed": self.seed + m} for m in range(self.members)]

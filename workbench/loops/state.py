@@ -49,8 +49,8 @@ def unpack(folder: Path, tensors: dict, modules: Mapping, optimizer) -> None:
     _check_fit(folder / TENSORS, tensors, _parameters(modules), optimizer)
     for name, module in modules.items():
         prefix = name + "/"
-        held = {k: v for k, v in tensors.items() if k.startswith(prefix)}
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in held.items()})
+        own = {k: v for k, v in tensors.items() if k.startswith(prefix)}
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in own.items()})
     state = optimizer.state_dict()
     for key, value in tensors.items():
         if match := _MOMENT.fullmatch(key):
@@ -71,8 +71,8 @@ def keep(folder: Path, step: int, rows: list[dict], tensors: dict) -> None:
     with written(path):
         save_file(tensors, path)
         sync(path)
-        held = {"step": step, "rows": rows, "tensors": digest(path)}
-    write(folder / PROGRESS, _sealed(held))
+        progress = {"step": step, "rows": rows, "tensors": digest(path)}
+    write(folder / PROGRESS, _sealed(progress))
 
 
 def read(folder: Path, steps: int | None) -> tuple[int, list[dict], dict[str, Tensor]]:
@@ -92,24 +92,24 @@ def read(folder: Path, steps: int | None) -> tuple[int, list[dict], dict[str, Te
 
     if not folder.is_dir():
         raise broken(folder, "this folder is missing")
-    held = object_of(folder / PROGRESS)
+    progress = object_of(folder / PROGRESS)
     with sound(folder / PROGRESS):
-        _check_progress(folder, held, steps)
+        _check_progress(folder, progress, steps)
     path = folder / TENSORS
     with sound(path):
-        if digest(path) != held.get("tensors"):
+        if digest(path) != progress.get("tensors"):
             raise broken(path, CHANGED)
-        return held["step"], held["rows"], load_file(path)
+        return progress["step"], progress["rows"], load_file(path)
 
 
-def _check_progress(folder: Path, held: dict, steps: int | None) -> None:
+def _check_progress(folder: Path, progress: dict, steps: int | None) -> None:
     path = folder / PROGRESS
-    step, rows = held.get("step"), held.get("rows")
+    step, rows = progress.get("step"), progress.get("rows")
     if not _whole(step) or not 0 <= step <= (step if steps is None else steps):
         raise broken(path, f"its step is {step!r}, and the run has steps 0 to {steps}")
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise broken(path, "its rows are no rows of metrics")
-    rest = {key: value for key, value in held.items() if key != "sha256"}
+    rest = {key: value for key, value in progress.items() if key != "sha256"}
     if text_of(path) != _sealed(rest) or folder.name != f"step-{step}":
         raise broken(path, CHANGED)
 
@@ -122,10 +122,10 @@ def _parameters(modules: Mapping[str, Trainable]) -> dict[str, Tensor]:
     }
 
 
-def _sealed(held: dict) -> str:
+def _sealed(progress: dict) -> str:
     """The text of progress.json; floats come back as they were: it can be remade."""
-    seal = hashlib.sha256(json.dumps(held).encode()).hexdigest()
-    return json.dumps(held | {"sha256": seal})
+    seal = hashlib.sha256(json.dumps(progress).encode()).hexdigest()
+    return json.dumps(progress | {"sha256": seal})
 
 
 def _whole(value: object) -> TypeGuard[int]:

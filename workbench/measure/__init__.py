@@ -1,1 +1,1 @@
-"""A run or a policy in, a tidy DataFrame out: a row a seed and step."""
+"""Measures of a run or a policy: tidy DataFrames, one row per seed and step."""

@@ -29,8 +29,8 @@ def by_width(
         policy: a policy, a stack of policies, or their log-probs over all responses.
         world: an enumerable world.
         ref_logps: log π_ref.
-        widths: of the beam.
-        by: what is searched for.
+        widths: widths of the beam.
+        by: the score that the beam adds up.
 
     Returns:
         DataFrame[seed, width, gold, length, logp, logratio], means over prompts of the

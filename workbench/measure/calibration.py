@@ -2,8 +2,8 @@
 
 A probability belongs to an ordered pair: p = P(first ≻ second) and the label says
 whether the first was called better. "Chosen" always stands first in preference data,
-which would make every label 1; so each pair counts in BOTH orders here, (p, y) and
-(1 − p, 1 − y). Labels may be probabilities themselves: the same functions then give
+which would make every label 1. Each pair therefore counts in BOTH orders here, (p, y)
+and (1 − p, 1 − y). Labels may be probabilities themselves: the same functions then give
 their expectation over labels, with no sampling noise.
 """
 
@@ -31,10 +31,10 @@ def reliability(
     *,
     weight: Values | None = None,
 ):
-    """How often the first response won, against how often it was said to.
+    """How often the first response won, beside the predicted probability.
 
     Args:
-        probabilities: P(first ≻ second), one a pair.
+        probabilities: P(first ≻ second), one per pair.
         labels: 1 or True where the first was called better; or its true probability.
         bins: number of bins of equal width on [0, 1]; an even number keeps one half
             at an edge, so no bin mixes the two orders of a pair.
@@ -76,7 +76,7 @@ def ece(
 ) -> float:
     """Expected calibration error, Σ share·|predicted − observed| over the bins.
 
-    With few pairs a bin it is too large: sampling noise counts as miscalibration.
+    With few pairs per bin it is too large: sampling noise counts as miscalibration.
     It is 0 for a constant ½, which knows nothing; read ``brier`` beside it.
     """
     table = reliability(probabilities, labels, bins, weight=weight)
@@ -99,12 +99,12 @@ def brier(
     _, which = p.unique(return_inverse=True)
     empty = torch.zeros(int(which.max()) + 1, dtype=torch.float64)
     share = empty.index_add(0, which, w)
-    said = empty.index_add(0, which, w * p) / share
+    stated = empty.index_add(0, which, w * p) / share
     seen = empty.index_add(0, which, w * y) / share
     base = (w * y).sum()
     return {
         "score": (w * (p**2 - 2 * p * y + y)).sum().item(),
-        "reliability": (share * (said - seen) ** 2).sum().item(),
+        "reliability": (share * (stated - seen) ** 2).sum().item(),
         "resolution": (share * (seen - base) ** 2).sum().item(),
         "uncertainty": (base * (1 - base)).item(),
     }

@@ -24,7 +24,7 @@ def quadratic_rmse(kl, gain) -> float:
     """Root mean squared residual of gain = a·KL + b·KL², fitted by least squares.
 
     Args:
-        kl: nats a sequence.
+        kl: nats per sequence.
         gain: gold minus the reference's gold, reward units.
     """
     kl, gain = numbers(kl), numbers(gain)
@@ -43,12 +43,36 @@ def drop(kl, gold) -> float:
     return (gold.max() - gold[kl.argmax()]).item()
 
 
-def scaling(frame, start: float, by: Sequence[str] = ()):
-    """One fitted law a group of points.
+def later_fall(frame):
+    """What gold loses from its peak to the end, the peak chosen by the OTHER seeds.
+
+    The highest of many noisy values lies above the last one even where nothing falls.
+    A step that other runs have chosen does not know this run's noise: without a fall
+    its mean is zero or below.
 
     Args:
-        frame: DataFrame[kl, gold, …], a row a run and checkpoint (metrics of many runs
-            below each other, with columns such as method, beta, seed, step).
+        frame: DataFrame[seed, step, gold], runs with the same checkpoints.
+
+    Returns:
+        Series by seed, reward units: gold at the step where the mean gold of the other
+        seeds is highest, minus gold at the last step.
+    """
+    import pandas as pd
+
+    table = frame.pivot(index="step", columns="seed", values="gold")
+    tops = {seed: table.drop(columns=seed).mean(axis=1).idxmax() for seed in table}
+    lost = {
+        seed: table.loc[at, seed] - table[seed].iloc[-1] for seed, at in tops.items()
+    }
+    return pd.Series(lost, name="fall").rename_axis("seed")
+
+
+def scaling(frame, start: float, by: Sequence[str] = ()):
+    """One fitted law per group of points.
+
+    Args:
+        frame: DataFrame[kl, gold, …], one row per run and checkpoint (metrics of many
+            runs below each other, with columns such as method, beta, seed, step).
         start: gold reward of the reference, reward units.
         by: columns that make the groups, such as ("method", "seed"); runs of different
             β belong into one group.
@@ -94,9 +118,9 @@ def null_path(
     gold: Float[Tensor, "prompt response"],
     betas: Sequence[float] = (),
 ):
-    """The instrument's null: π*_β of the GOLD reward itself, where gold cannot fall.
+    """The null case of the fit: π*_β of the GOLD reward itself, where gold cannot fall.
 
-    Put it through ``scaling``: a hump or a drop seen there is made by the instrument.
+    Put it through ``scaling``: a hump or a drop found there is an artefact of the fit.
 
     Args:
         ref: log π_ref.

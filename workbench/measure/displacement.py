@@ -7,7 +7,8 @@ What the first gradient step on ONE pair does to y_c has the sign of
 
 which is positive for every table (own logits for each response or each prefix), so it
 takes shared parameters to displace a single pair. CHES (Razin et al. 2024, 2410.08847)
-is a cheap stand-in from hidden states alone; HIGH scores foretell displacement.
+is a cheap substitute computed from hidden states alone; HIGH scores predict
+displacement.
 """
 
 import torch
@@ -34,8 +35,8 @@ def change(
         shared: every member of a stack is read on all the pairs.
 
     Returns:
-        DataFrame[seed, pair, chosen, rejected, margin], a row a pair: nats a response;
-        chosen < 0 is displacement.
+        DataFrame[seed, pair, chosen, rejected, margin], one row per pair, in nats
+        per response; chosen < 0 is displacement.
     """
     import pandas as pd
 
@@ -60,7 +61,7 @@ def gains(policy, world, before: Float[Tensor, "prompt response"], most: int = 5
         policy: a policy, a stack of policies, or their log-probs over all responses.
         world: an enumerable world.
         before: log π of every response before training.
-        most: rows a seed and prompt.
+        most: rows per seed and prompt.
 
     Returns:
         DataFrame[seed, prompt, response, text, gain, before, after, gold], largest
@@ -204,7 +205,7 @@ def first_order(policy, pairs: Pairs):
 
 
 def edit_distance(first: Tokens, second: Tokens) -> list[int]:
-    """Tokens to insert, delete or replace between two responses: a rival of CHES."""
+    """Edit distance in tokens between the two responses: compare it with CHES."""
     out = []
     for a, b, ma, mb in zip(
         first.ids, second.ids, first.mask, second.mask, strict=True
@@ -217,11 +218,3 @@ def edit_distance(first: Tokens, second: Tokens) -> list[int]:
                 last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
         out.append(row[-1])
     return out
-
-
-def rank_correlation(first, second) -> float:
-    """Spearman's: the correlation of the ranks, ties sharing theirs."""
-    import pandas as pd
-
-    ranks = [pd.Series(list(map(float, values))).rank() for values in (first, second)]
-    return float(ranks[0].corr(ranks[1]))

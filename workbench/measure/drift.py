@@ -47,7 +47,7 @@ def _prefix_kl(
 def sequence_values(
     policy, reference, tokens: Tokens, world=None
 ) -> dict[str, Float[Tensor, "member sample"]]:
-    """Each estimator's value of each response, in nats a sequence."""
+    """Each estimator's value of each response, in nats per sequence."""
     gap = policy.token_logps(tokens).double() - reference.token_logps(tokens).double()
     logratio = torch.where(tokens.mask, gap, 0.0).sum(-1)
     values = {name: estimator(logratio) for name, estimator in _ESTIMATORS.items()}
@@ -64,12 +64,13 @@ def estimates(policy, reference, tokens: Tokens, *, world=None):
         policy: a policy, or a stack of them.
         reference: one policy.
         tokens: responses drawn FROM THE POLICY at temperature 1, prompts in equal
-            shares; member-major for a stack. Others estimate neither KL.
+            shares; member-major for a stack. Other responses estimate neither
+            KL(π‖π_ref) nor its reverse.
         world: an enumerable world; asks for the exact value.
 
     Returns:
-        DataFrame[seed, estimator, mean, stderr, low, high, n(, exact)] in nats a
-        sequence, means over prompts; a row an estimator (k1, k2, k3, rao-blackwell).
+        DataFrame[seed, estimator, mean, stderr, low, high, n(, exact)] in nats per
+        sequence, means over prompts; one row per estimator (k1, k2, k3, rao-blackwell).
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""A policy against the truth: every number a sum over all responses, no estimate."""
+"""A policy compared with the truth: each number is a sum over all responses."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ Logps = Float[Tensor, "prompt response"]
 
 
 def response_logps(policy, world) -> Float[Tensor, "member prompt response"]:
-    """log π of all responses, float64, one leading row a seed.
+    """log π of all responses, float64, one leading row per seed.
 
     Args:
         policy: a policy, a stack of policies, or their log-probs over all responses.
@@ -47,9 +47,9 @@ def evaluate(
         frontier: ``Frontier(ref_logps, gold)`` if it is already known.
 
     Returns:
-        DataFrame, a row a seed: seed (the member's place in the stack); gold, proxy =
-        E_π[·]; kl = KL(π‖π_ref), kl_reverse = KL(π_ref‖π), entropy in nats a sequence;
-        chi2 = χ²(π‖π_ref); length = expected WORDS (the end token is none);
+        DataFrame, one row per seed: seed (the member's place in the stack); gold,
+        proxy = E_π[·]; kl = KL(π‖π_ref), kl_reverse = KL(π_ref‖π), entropy in nats per
+        sequence; chi2 = χ²(π‖π_ref); length = expected WORDS (the end token is none);
         kl_to_optimum = KL(π‖π*_β), so β times it is the regret in E[r] − β KL;
         frontier_gap = gold of the exact frontier at the same KL, minus gold of π. All
         are means over prompts; columns without their input are absent.

@@ -47,7 +47,7 @@ class Frontier:
         """Highest mean gold reward at this mean KL.
 
         Args:
-            kl: nats a sequence, averaged over prompts; above the KL of always giving
+            kl: nats per sequence, averaged over prompts; above the KL of always giving
                 the best response, the reward of the best response is returned.
         """
         d = kl.double().clamp(min=0).sqrt().clamp(max=self.root[-1])

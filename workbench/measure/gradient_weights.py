@@ -37,14 +37,14 @@ def pushes(
         loss, push on the chosen, push on the rejected response. Where a loss mixes the
         pairs of a batch, a push counts what it does to all of them.
     """
-    held = {name: getattr(batch, name).detach().double() for name in POLICY}
-    held = {name: value.requires_grad_() for name, value in held.items()}
+    logps = {name: getattr(batch, name).detach().double() for name in POLICY}
+    logps = {name: value.requires_grad_() for name, value in logps.items()}
     refs = {
         k: getattr(batch, k).detach().double() for k in ("ref_chosen", "ref_rejected")
     }
-    values = method.loss(replace(batch, **held, **refs), cfg)
+    values = method.loss(replace(batch, **logps, **refs), cfg)
     found = torch.autograd.grad(
-        values.sum(), list(held.values()), allow_unused=True, materialize_grads=True
+        values.sum(), list(logps.values()), allow_unused=True, materialize_grads=True
     )
     masks = (batch.chosen_mask, batch.rejected_mask)
     up, down = (_mean(-g, mask) for g, mask in zip(found, masks, strict=True))
@@ -117,12 +117,12 @@ def of_pairs(
         pairs: for a stack, the pairs of each member lie side by side (member-major).
         ref: ``pairs.reference_logps(reference)``.
         shared: every member of a stack judges all the pairs.
-        chunk: pairs a forward pass for each member; as many as memory takes if None.
+        chunk: pairs per forward pass and member; as many as memory takes if None.
 
     Returns:
-        DataFrame[pair, seed, margin, push_chosen, push_rejected], a row a pair and
-        seed; pair is the row in ``pairs``, margin the summed log-ratio of the chosen
-        minus that of the rejected response in nats, a push loss units per nat.
+        DataFrame[pair, seed, margin, push_chosen, push_rejected], one row per pair
+        and seed; pair is the row in ``pairs``, margin the summed log-ratio of the
+        chosen minus that of the rejected response in nats, a push loss units per nat.
     """
     import pandas as pd
 

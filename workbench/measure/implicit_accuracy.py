@@ -1,4 +1,4 @@
-"""Is the policy's own score right, and does it know how sure to be?
+"""How accurate and how well calibrated the policy's own score is.
 
 A policy scores responses, β·log(π/π_ref) by default; σ(difference of two scores) is its
 stated probability that the first is preferred. Accuracy asks for the sign, calibration
@@ -22,8 +22,8 @@ from workbench.measure import calibration
 from workbench.measure.exact import response_logps
 from workbench.methods.direct.links import orpo
 
-Laws = Float[Tensor, "*member prompt response"]
-Score = Callable[[Laws, Float[Tensor, "prompt response"]], Laws]
+Logps = Float[Tensor, "*member prompt response"]
+Score = Callable[[Logps, Float[Tensor, "prompt response"]], Logps]
 
 
 def logratio_score(beta: float) -> Score:
@@ -49,13 +49,13 @@ def per_token_score(beta: float, world, *, reference: bool = False) -> Score:
     """β/|y|·log π, SimPO's score; with the reference, length-normalised DPO's.
 
     Args:
-        beta: reward units a token and nat.
+        beta: reward units per token and nat.
         world: an enumerable world, which knows |y|, the end token included.
         reference: divide π by π_ref.
     """
     tokens = _tokens(world)
 
-    def score(logps: Laws, ref: Tensor) -> Laws:
+    def score(logps: Logps, ref: Tensor) -> Logps:
         return beta * (logps - ref if reference else logps) / tokens
 
     return score
@@ -69,7 +69,7 @@ def log_odds_score(world) -> Score:
     """
     tokens = _tokens(world)
 
-    def score(logps: Laws, ref: Tensor) -> Laws:
+    def score(logps: Logps, ref: Tensor) -> Logps:
         mean = logps / tokens
         return orpo.log_odds(mean.flatten()).view_as(mean)
 
@@ -118,7 +118,7 @@ def population(
     The label is the true probability, so accuracy is its expectation over labels.
 
     Args:
-        ref_logps: log of the law both responses are drawn from.
+        ref_logps: log of the distribution that both responses are drawn from.
         reward: what the annotator perceives, reward units.
         temperature: of the Bradley–Terry annotator, reward units.
 
@@ -151,8 +151,8 @@ def sampled(
 
     Args:
         world: an enumerable world.
-        ref_logps: log of the law both responses are drawn from; pairs of twice the same
-            response are drawn again.
+        ref_logps: log of the distribution that both responses are drawn from; a pair of
+            twice the same response is drawn again.
         reward: what the annotator perceives, reward units.
         n: number of pairs.
         generator: source of randomness.
@@ -202,25 +202,25 @@ def judge(
         ceiling: the accuracy of the true odds with these labels;
         ece: expected calibration error, ten bins, both orders of each pair;
         brier: mean squared error of σ(margin);
-        nll: mean −log-likelihood of the labels, nats a pair;
-        label_kl: E KL(truth‖σ(margin)), nats a pair; never the drift of a policy;
+        nll: mean −log-likelihood of the labels, nats per pair;
+        label_kl: E KL(truth‖σ(margin)), nats per pair; never the drift of a policy;
         slope: margins on the true odds, least squares through 0.
     """
     d, truth, y, w = (v.double() for v in (margins, odds, label, weight))
     w = w / w.sum()
     log = torch.nn.functional.logsigmoid
-    p, said = truth.sigmoid(), d.sigmoid()
+    p, stated = truth.sigmoid(), d.sigmoid()
 
     gap = p * (log(truth) - log(d)) + (1 - p) * (log(-truth) - log(-d))
     values = {
         "accuracy": _hits(d, y),
         "ceiling": _hits(truth, y),
-        "brier": said**2 - 2 * said * y + y,
+        "brier": stated**2 - 2 * stated * y + y,
         "nll": -y * log(d) - (1 - y) * log(-d),
         "label_kl": gap,
     }
     means = {name: (w * value).sum().item() for name, value in values.items()}
-    means["ece"] = calibration.ece(said, y, weight=w)
+    means["ece"] = calibration.ece(stated, y, weight=w)
     means["slope"] = ((w * d * truth).sum() / (w * truth**2).sum()).item()
     return means
 
@@ -246,7 +246,7 @@ def of_policy(
 
     Returns:
         DataFrame[seed, accuracy, ceiling, ranking, ece, brier, nll, label_kl, slope],
-        a row a seed; ranking is the accuracy of log π itself.
+        one row per seed; ranking is the accuracy of log π itself.
     """
     import pandas as pd
 
@@ -266,7 +266,7 @@ def of_policy(
 
 
 def _hits(margins: Tensor, label: Tensor) -> Tensor:
-    """Chance that each pair is called as its label says; a tie is a coin."""
+    """Chance that each pair is called as its label says; a tie counts one half."""
     called = 0.5 + 0.5 * margins.sign()
     return called * label + (1 - called) * (1 - label)
 

@@ -1,8 +1,8 @@
 """Implicit rewards β·log(π/π_ref): of pairs, of tokens, and what theory predicts.
 
-They are in reward units: β (reward units per nat) times a log-ratio (nats a response).
-At DPO's optimum the implicit reward of y is r(x, y) − β log Z(x), so only differences
-between responses to one prompt have a meaning of their own.
+They are in reward units: β (reward units per nat) times a log-ratio (nats per
+response). At DPO's optimum the implicit reward of y is r(x, y) − β log Z(x), so only
+differences between responses to one prompt have a meaning of their own.
 """
 
 import torch
@@ -31,10 +31,10 @@ def of_pairs(
         ref: ``pairs.reference_logps(reference)``.
         beta: reward units per nat.
         shared: every member of a stack judges all the pairs, e.g. held-out ones.
-        chunk: pairs a forward pass for each member; as many as memory takes if None.
+        chunk: pairs per forward pass and member; as many as memory takes if None.
 
     Returns:
-        DataFrame[seed, chosen, rejected, margin, accuracy], a row a seed: means
+        DataFrame[seed, chosen, rejected, margin, accuracy], one row per seed: means
         weighted by ``pairs.weight``, in reward units; accuracy is how often the chosen
         response has the higher implicit reward, a tie counting one half (so it is one
         half before the first step).
@@ -91,7 +91,7 @@ def token_rewards(
 
 
 def of_tokens(policy, reference, tokens: Tokens, beta: float, vocab):
-    """The implicit reward of each token, one row a token.
+    """The implicit reward of each token, one row per token.
 
     Args:
         policy: a policy, or a stack of them with member-major rows.

@@ -5,7 +5,7 @@ dKL/dη = η Var(proxy), per prompt and on average: gold peaks exactly where the
 covariance crosses zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,15 @@ from workbench.measure.overoptimisation_fit import Fit, fit
 from workbench.methods.decoding import best_of_n
 from workbench.worlds import solutions
 
-__all__ = ["Fit", "best_of_n_curve", "fit", "paths", "peak_beta", "tilt_curve"]
+__all__ = [
+    "Fit",
+    "best_of_n_curve",
+    "fit",
+    "paths",
+    "peak_beta",
+    "responses_at",
+    "tilt_curve",
+]
 
 Table = Float[Tensor, "prompt response"]
 
@@ -37,11 +45,11 @@ def best_of_n_curve(ref: Table, proxy: Table, gold: Table, ns: Sequence[int]):
 
     ref, rows = ref.double(), []
     for n in ns:
-        law = best_of_n.log_law(ref, proxy.double(), n)
+        logps = best_of_n.log_distribution(ref, proxy.double(), n)
         values = (
-            solutions.kl(law, ref),
-            solutions.expectation(law, gold.double()),
-            solutions.expectation(law, proxy.double()),
+            solutions.kl(logps, ref),
+            solutions.expectation(logps, gold.double()),
+            solutions.expectation(logps, proxy.double()),
         )
         means = (value.mean().item() for value in values)
         rows.append((n, *means, best_of_n.kl_bound(n)))
@@ -101,6 +109,35 @@ def tilt_curve(ref: Table, proxy: Table, gold: Table, betas: Sequence[float]):
         DataFrame[beta, kl, gold, proxy, covariance].
     """
     return solutions.frontier(ref.double(), proxy.double(), gold.double(), betas)
+
+
+def responses_at(world, ref: Table, proxy: Table, places: Mapping[str, float]):
+    """What π*_β of the proxy writes at each of several β, the likeliest first.
+
+    Args:
+        world: an enumerable world; its gold reward stands beside the proxy.
+        ref: log π_ref.
+        proxy: the reward that is optimised.
+        places: a name for each β, such as {"at the peak": 0.8}.
+
+    Returns:
+        DataFrame[place, prompt, name, probability, proxy, gold], every response of
+        every prompt once per place; name is the response's text.
+    """
+    import pandas as pd
+
+    texts = [world.text(i) for i in range(world.n_responses)]
+    frames = []
+    for place, beta in places.items():
+        best = solutions.optimal_policy(ref.double(), proxy.double(), beta).exp()
+        for x, prompt in enumerate(world.prompts):
+            columns = {"probability": best[x], "proxy": proxy[x], "gold": world.gold[x]}
+            frame = pd.DataFrame({name: v.tolist() for name, v in columns.items()})
+            frame.insert(0, "name", texts)
+            frame.insert(0, "prompt", prompt)
+            frame.insert(0, "place", place)
+            frames.append(frame.sort_values("probability", ascending=False))
+    return pd.concat(frames, ignore_index=True)
 
 
 def paths(

@@ -27,7 +27,7 @@ def pair_values(
         ref: ``pairs.reference_logps(reference)``.
         read: some values of each pair of a batch.
         shared: every member of a stack judges all the pairs.
-        chunk: pairs a forward pass for each member; as many as memory takes if None.
+        chunk: pairs per forward pass and member; as many as memory takes if None.
 
     Returns:
         the rows of ``pairs`` that each member judged, and what was read of them.

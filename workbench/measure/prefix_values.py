@@ -1,11 +1,16 @@
 """The exact value of a policy at every prefix: what its critic is to predict."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from workbench.measure.exact import response_logps
 from workbench.methods.values import soft_backup
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @torch.no_grad()
@@ -42,3 +47,36 @@ def visits(policy, world) -> Float[Tensor, "member prompt node"]:
     return world.tree.reach_logps(
         world.tree.conditionals(response_logps(policy, world))
     ).exp()
+
+
+def beside_critic(
+    policy,
+    critic,
+    world,
+    ref_logps: Float[Tensor, "prompt response"],
+    beta: float,
+    often: float = 0.0,
+) -> "pandas.DataFrame":
+    """What a critic says beside the exact value, at every prefix.
+
+    Args:
+        policy: the policy that is judged, or a stack.
+        critic: a ``ValueModel``, or a stack of as many.
+        world: an enumerable world.
+        ref_logps: log π_ref.
+        beta: reward units per nat.
+        often: leave out the prefixes that are visited with a smaller chance.
+
+    Returns:
+        DataFrame[seed, visits, exact, critic]: the chance of a visit, and two values in
+        reward units; one row per seed, prompt and prefix.
+    """
+    import pandas as pd
+
+    chance = visits(policy, world)
+    true, guess = of_policy(policy, world, ref_logps, beta), critic.value_all(world)
+    seeds = torch.arange(len(chance))[:, None, None].expand_as(chance)
+    kept = chance >= often
+    columns = {"visits": chance, "exact": true, "critic": guess.reshape(true.shape)}
+    values = {name: table[kept].tolist() for name, table in columns.items()}
+    return pd.DataFrame({"seed": seeds[kept].tolist(), **values})

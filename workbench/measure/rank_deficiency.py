@@ -44,10 +44,10 @@ def free_dimensions(component: Int[Tensor, "prompt response"]) -> int:
 
 def seen(pairs: Pairs, world) -> Bool[Tensor, "prompt response"]:
     """The responses that occur in some pair."""
-    held = torch.zeros(world.n_prompts, world.n_responses, dtype=torch.bool)
+    found = torch.zeros(world.n_prompts, world.n_responses, dtype=torch.bool)
     for side in (pairs.chosen, pairs.rejected):
-        held[side.prompt, side.response] = True
-    return held
+        found[side.prompt, side.response] = True
+    return found
 
 
 def unseen_mass(policy, world, pairs: Pairs, *, shared: bool = False):
@@ -65,11 +65,11 @@ def unseen_mass(policy, world, pairs: Pairs, *, shared: bool = False):
     import pandas as pd
 
     return pd.DataFrame(
-        _unseen(response_logps(policy, world), _held(pairs, world, policy, shared))
+        _unseen(response_logps(policy, world), _seen(pairs, world, policy, shared))
     )
 
 
-def _held(pairs: Pairs, world, policy, shared: bool) -> Tensor:
+def _seen(pairs: Pairs, world, policy, shared: bool) -> Tensor:
     """Seen responses, [member, prompt, response]."""
     members = len(policy) if isinstance(policy, Tensor) else policy.members
     if shared or (isinstance(policy, Tensor) and policy.ndim == 2):
@@ -78,8 +78,8 @@ def _held(pairs: Pairs, world, policy, shared: bool) -> Tensor:
     return torch.stack([seen(pairs[r], world) for r in rows])
 
 
-def _unseen(logps: Tensor, held: Tensor) -> dict[str, list]:
-    mass = torch.where(held, 0.0, logps.exp()).sum(-1).mean(-1)
+def _unseen(logps: Tensor, seen: Tensor) -> dict[str, list]:
+    mass = torch.where(seen, 0.0, logps.exp()).sum(-1).mean(-1)
     return {"seed": list(range(len(mass))), "unseen": mass.tolist()}
 
 
@@ -91,15 +91,15 @@ class UnseenTracker:
 
     def __init__(self, world, pairs: Pairs, *, shared: bool = False):
         self.world, self.pairs, self.shared = world, pairs, shared
-        self.held = None
+        self.seen = None
 
     def __call__(self, policy):
         """DataFrame[seed, unseen]."""
         import pandas as pd
 
-        if self.held is None:
-            self.held = _held(self.pairs, self.world, policy, self.shared)
-        return pd.DataFrame(_unseen(response_logps(policy, self.world), self.held))
+        if self.seen is None:
+            self.seen = _seen(self.pairs, self.world, policy, self.shared)
+        return pd.DataFrame(_unseen(response_logps(policy, self.world), self.seen))
 
 
 def rescaled(
@@ -107,7 +107,7 @@ def rescaled(
     component: Bool[Tensor, "*lead response"],
     factor: float,
 ) -> Float[Tensor, "*lead response"]:
-    """The policy with a component's probabilities times a factor, the rest shrunk.
+    """The policy with a component's probabilities scaled, and the rest to match.
 
     Args:
         logps: log π of every response.
@@ -115,14 +115,14 @@ def rescaled(
         factor: positive.
 
     Raises:
-        ValueError: the component would have a mass of 1 or more, or was all there is.
+        ValueError: the component would have a mass of 1 or more, or had it already.
     """
-    held = torch.where(component, logps.exp(), 0.0).sum(-1, keepdim=True)
-    empty = held == 0
-    if bool(((factor * held >= 1) | (held >= 1)).any()):
+    mass = torch.where(component, logps.exp(), 0.0).sum(-1, keepdim=True)
+    empty = mass == 0
+    if bool(((factor * mass >= 1) | (mass >= 1)).any()):
         raise ValueError(
-            f"{factor} times a mass of {held.max().item():.3g} is too much"
+            f"{factor} times a mass of {mass.max().item():.3g} is too much"
         )
-    rest = torch.log1p(-factor * held) - torch.log1p(-held)
+    rest = torch.log1p(-factor * mass) - torch.log1p(-mass)
     inside = torch.where(empty, 0.0, torch.tensor(factor, dtype=logps.dtype).log())
     return logps + torch.where(component, inside, torch.where(empty, 0.0, rest))

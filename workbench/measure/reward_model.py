@@ -1,8 +1,11 @@
-"""A score against the gold reward, over all pairs of responses: no labels, no noise."""
+"""A score compared with the gold reward over all pairs of responses, without labels."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from workbench.measure import calibration
+from workbench.worlds import solutions
 
 Table = Float[Tensor, "prompt response"]
 Values = Float[Tensor, "pair"]
@@ -14,7 +17,7 @@ def population(
     """All ordered pairs of two different responses drawn from π_ref.
 
     Args:
-        ref: log of the law both responses are drawn from.
+        ref: log of the distribution that both responses are drawn from.
         score: what is judged, e.g. a reward model's scores or β·log(π/π_ref).
         gold: the reward that the annotator perceives.
         temperature: of the Bradley–Terry annotator, reward units.
@@ -47,14 +50,14 @@ def against_truth(
     Returns:
         accuracy: chance that the higher score is the one called better (ties one half);
         ceiling: the highest accuracy that any score has with these noisy labels;
-        absolute: E|σ(margin) − p|; kl: E KL(p‖σ(margin)), nats a pair;
+        absolute: E|σ(margin) − p|; kl: E KL(p‖σ(margin)), nats per pair;
         slope: of the margins on the true log-odds, through 0 (1 is calibrated, above 1
         is overconfident).
     """
     d, p = margins.double(), truth.double()
     w = torch.ones_like(d) if weight is None else weight.double()
     w = w / w.sum()
-    said = d.sigmoid()
+    stated = d.sigmoid()
     odds = torch.logit(p)
     called = 0.5 + 0.5 * d.sign()
     log = torch.nn.functional.logsigmoid
@@ -62,7 +65,60 @@ def against_truth(
     return {
         "accuracy": (w * (called * p + (1 - called) * (1 - p))).sum().item(),
         "ceiling": (w * torch.maximum(p, 1 - p)).sum().item(),
-        "absolute": (w * (said - p).abs()).sum().item(),
+        "absolute": (w * (stated - p).abs()).sum().item(),
         "kl": (w * gap).sum().item(),
         "slope": ((w * d * odds).sum() / (w * odds**2).sum()).item(),
     }
+
+
+class HeldOut:
+    """What a reward model is worth on held-out pairs, against their true probability.
+
+    Args:
+        world: an enumerable world.
+        ref: log π_ref, under which the spread of the scores is measured.
+        pairs: comparisons that no model has seen; their labels are not used.
+
+    Attributes:
+        chance: the annotator's true p(chosen ≻ rejected) of each pair.
+    """
+
+    def __init__(self, world, ref: Table, pairs):
+        self.world, self.ref = world, ref.detach().double()
+        self.prompt = pairs.chosen.prompt
+        self.sides = pairs.chosen.response, pairs.rejected.response
+        self.chance = self.margins(world.gold).sigmoid()
+
+    def margins(self, score: Table) -> Values:
+        """Score of the chosen minus score of the rejected response of each pair."""
+        first, second = self.sides
+        return score[self.prompt, first] - score[self.prompt, second]
+
+    def of(self, score: Table) -> dict[str, float]:
+        """The measures of one table of scores.
+
+        Returns:
+            accuracy and its ceiling (see ``against_truth``); nll: expected negative
+            log-likelihood of a fresh label, nats per pair; ece and temperature: see
+            ``calibration``; spread: standard deviation of the scores under π_ref.
+        """
+        d, log = self.margins(score).double(), torch.nn.functional.logsigmoid
+        told = against_truth(d, self.chance)
+        nll = -(self.chance * log(d) + (1 - self.chance) * log(-d)).mean().item()
+        variance = solutions.covariance(self.ref, score, score).mean().item()
+        return {
+            "accuracy": told["accuracy"],
+            "ceiling": told["ceiling"],
+            "nll": nll,
+            "ece": calibration.ece(d.sigmoid(), self.chance),
+            "temperature": calibration.temperature(d, self.chance),
+            "spread": variance**0.5,
+        }
+
+    def __call__(self, model):
+        """The measures of every member of a reward model, one row each."""
+        import pandas as pd
+
+        tables = model.score_all(self.world)
+        tables = tables if tables.ndim == 3 else tables[None]
+        return pd.DataFrame([self.of(table) for table in tables])

@@ -36,10 +36,10 @@ def beside_advantage(
         beta: reward units per nat, of the implicit reward and of V* alike.
 
     Returns:
-        DataFrame[seed, row, position, token, reward, advantage, value], a row a token:
-        reward = β log π/π_ref, advantage = Q* − V* (V* holds π_ref, Q* does not), value
-        = V* before the token is written; all in reward units. Over a response the
-        advantages add up to r(x, y) − β log Z(x).
+        DataFrame[seed, row, position, token, reward, advantage, value], one row per
+        token: reward = β log π/π_ref, advantage = Q* − V* (V* holds π_ref, Q* does
+        not), value = V* before the token is written; all in reward units. The
+        advantages of a response add up to r(x, y) − β log Z(x).
     """
     tokens = Tokens.cat([world.tokens(prompt, response)] * policy.members)
     frame = of_tokens(policy, reference, tokens, beta, world.vocab)

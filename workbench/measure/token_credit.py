@@ -40,31 +40,36 @@ class CreditTracker:
     Called on a policy or a stack it returns DataFrame[seed, depth 0, depth 1, …, rank,
     kl_to_greedy]: correlations over all tokens of a depth, as often as π_ref writes
     them; the rank correlation over the tokens of given responses; KL(π‖greedy) in nats
-    a sequence, the mean over prompts. Before the first step, where every token reward
+    per sequence, the mean over prompts. Before the first step, where every token reward
     is 0, a correlation is rounding error or NaN.
 
     Args:
         world: an enumerable world.
         reference: one policy.
-        held: responses, with ``prompt`` and ``response`` numbers.
+        responses: responses with ``prompt`` and ``response`` numbers.
         beta: reward units per nat.
         reward: reward units; gold if None.
     """
 
     def __init__(
-        self, world, reference, held: Tokens, beta: float, reward: Logps | None = None
+        self,
+        world,
+        reference,
+        responses: Tokens,
+        beta: float,
+        reward: Logps | None = None,
     ):
-        self.world, self.reference, self.held = world, reference, held
+        self.world, self.reference, self.responses = world, reference, responses
         self.given = {"reward": reward, "beta": beta}
         self.ref = response_logps(reference, world)[0]
         self.greedy = greedy_policy(world, self.ref, beta, reward)
 
     def __call__(self, policy):
-        """A row a seed."""
+        """One row per seed."""
         logps = response_logps(policy, self.world)
         by = token_advantages.exact_by_depth(logps, self.world, self.ref, **self.given)
         by = by.pivot(index="seed", columns="depth", values="correlation")
-        asked = (self.held.prompt, self.held.response)
+        asked = (self.responses.prompt, self.responses.response)
         tokens = token_advantages.beside_advantage(
             policy, self.reference, self.world, *asked, **self.given
         )

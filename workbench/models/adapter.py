@@ -19,11 +19,11 @@ def is_adapter(folder: Path) -> bool:
         BadCheckpoint: it holds a model beside it, and nobody knows which is meant.
     """
     # os.path.exists says no, and raises nothing, for a name that no file can have
-    held = os.path.exists(folder / CONFIG)
-    if held and os.path.exists(folder / "config.json"):
+    found = os.path.exists(folder / CONFIG)
+    if found and os.path.exists(folder / "config.json"):
         detail = f"{CONFIG} lies beside config.json: keep one of the two there"
         raise BadCheckpoint(folder, "holds an adapter and a model", detail)
-    return held
+    return found
 
 
 def base_of(folder: Path) -> Path:

@@ -100,8 +100,8 @@ def _told(folder: Path) -> Iterator[None]:
         if not isinstance(error, Exception) and "Panic" not in type(error).__name__:
             raise
         lines = str(error).strip().splitlines() or [""]
-        said = lines[0] if " " in lines[0] else f"{type(error).__name__}: {lines[0]}"
-        raise BadCheckpoint(folder, "cannot be loaded", said) from error
+        message = lines[0] if " " in lines[0] else f"{type(error).__name__}: {lines[0]}"
+        raise BadCheckpoint(folder, "cannot be loaded", message) from error
 
 
 @contextmanager

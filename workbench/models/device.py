@@ -14,8 +14,8 @@ def pick(name: str = "cpu") -> str:
     import torch
 
     if name.startswith("cuda") and not torch.cuda.is_available():
-        said = f"no CUDA device for {name!r}: running on the CPU"
-        warnings.warn(said, WorkbenchWarning, stacklevel=2)
+        message = f"no CUDA device for {name!r}: running on the CPU"
+        warnings.warn(message, WorkbenchWarning, stacklevel=2)
         return "cpu"
     return name
 

@@ -1,5 +1,6 @@
 """A number instead of a next token: rewards of responses, values of prefixes."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ class ScoreModel(nn.Module):
     """A reward model: the head's value at the last response token, reward units.
 
     Args:
-        network: a network with one output a position.
+        network: a network with one output per position.
     """
 
     def __init__(self, network: Network | Stacked):
@@ -41,9 +42,26 @@ class ScoreModel(nn.Module):
         self.network = network
 
     @classmethod
-    def tiny(cls, vocab, width: int = 64, layers: int = 2, seed: int = 0):
-        """A fresh reward model; the head starts N(0, 1/(d + 1)) as in InstructGPT."""
-        return cls(_scalar_network(vocab, width, layers, seed, (width + 1) ** -0.5))
+    def tiny(
+        cls,
+        vocab,
+        width: int = 64,
+        layers: int = 2,
+        seed: int = 0,
+        spread: float | None = None,
+    ):
+        """A fresh reward model.
+
+        Args:
+            vocab: the tokens it reads.
+            width, layers: of the decoder below the head.
+            seed: of all first weights.
+            spread: standard deviation of the head's first weights; None is that of
+                InstructGPT, 1/√(width + 1).
+        """
+        usual = 1 / math.sqrt(width + 1)
+        start = usual if spread is None else spread
+        return cls(_scalar_network(vocab, width, layers, seed, start))
 
     @property
     def members(self) -> int:

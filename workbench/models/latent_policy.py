@@ -109,8 +109,8 @@ class LatentPolicy(nn.Module):
         from safetensors.torch import save_file
 
         Path(folder).mkdir(parents=True, exist_ok=True)
-        held = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
-        save_file(held, Path(folder) / "context.safetensors")
+        weights = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
+        save_file(weights, Path(folder) / "context.safetensors")
 
 
 def _steered(
@@ -158,5 +158,5 @@ class ConditionedPolicy(Policy):
     def sample(
         self, world, prompt, generator: torch.Generator, temperature: float = 1.0
     ) -> Tokens:
-        """One response to each prompt, drawn from the law of an exact world."""
+        """One response to each prompt, from the enumerated distribution of a world."""
         return sample_enumerated(self, world, prompt, generator, temperature)

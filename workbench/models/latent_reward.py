@@ -130,8 +130,8 @@ class LatentReward(nn.Module):
         from safetensors.torch import save_file
 
         Path(folder).mkdir(parents=True, exist_ok=True)
-        held = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
-        save_file(held, Path(folder) / "reward.safetensors")
+        weights = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
+        save_file(weights, Path(folder) / "reward.safetensors")
 
 
 @dataclass(frozen=True)

@@ -58,18 +58,18 @@ class Policy(nn.Module):
         return nn.functional.pad(logps, (0, tokens.ids.shape[1] - width))
 
     def next_token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time vocab"]:
-        """The whole log-law that each token was drawn from; column 0 has none.
+        """Log-probs of all tokens at each token's place; column 0 has none.
 
-        Forbidden tokens have −inf. Columns outside the mask hold laws too.
+        Forbidden tokens have −inf. Columns outside the mask hold distributions too.
         """
         logits = self.logits(tokens.ids.to(self.ban.device))
-        laws = logits[:, :-1].log_softmax(-1).cpu()
-        return nn.functional.pad(laws, (0, 0, 1, 0))
+        log_probs = logits[:, :-1].log_softmax(-1).cpu()
+        return nn.functional.pad(log_probs, (0, 0, 1, 0))
 
     @staticmethod
-    def pick(laws: Float[Tensor, "batch time vocab"], tokens: Tokens) -> Tensor:
+    def pick(log_probs: Float[Tensor, "batch time vocab"], tokens: Tokens) -> Tensor:
         """The log-probs of the tokens themselves out of ``next_token_logps``."""
-        return laws.gather(-1, tokens.ids[..., None])[..., 0]
+        return log_probs.gather(-1, tokens.ids[..., None])[..., 0]
 
     def conditionals(self, world) -> Float[Tensor, "*lead node action"]:
         """Next-token log-probabilities at every prefix, float64.
@@ -107,8 +107,8 @@ class Policy(nn.Module):
     ) -> Tokens:
         """One response to each prompt, by number; a stack samples member-major.
 
-        A stack draws from the enumerated law of an exact world, and member by member
-        elsewhere; a single policy writes token by token with a key-value cache.
+        A stack draws from the enumerated distribution of an exact world, and member by
+        member elsewhere; a single policy writes token by token with a key-value cache.
         """
         if isinstance(self.network, Stacked):
             if hasattr(world, "tree"):
@@ -127,7 +127,7 @@ class Policy(nn.Module):
         return Policy(self.network.member(index))
 
     def copies(self, members: int) -> "Policy":
-        """A stack of trainable copies of this policy, one a seed."""
+        """A stack of trainable copies of this policy, one per seed."""
         stack = Policy.stack([self] * members)
         return stack.requires_grad_(True)
 
@@ -169,7 +169,7 @@ def _lead(mask: Tensor) -> Tensor:
 def sample_enumerated(
     policy, world, prompt: Tensor, generator: torch.Generator, temperature: float
 ) -> Tokens:
-    """Responses drawn from the law over all of them, ``prompt`` for every member."""
+    """Responses from the distribution over all of them, ``prompt`` for every member."""
     if temperature != 1.0:
         conditionals = (policy.conditionals(world) / temperature).log_softmax(-1)
         logps = world.tree.response_logps(conditionals)
@@ -212,19 +212,21 @@ class TabularPolicy(nn.Module):
         return nn.functional.pad(picked, (1, 0))
 
     def next_token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time action"]:
-        """The whole log-law that each token was drawn from; column 0 has none.
+        """Log-probs of all tokens at each token's place; column 0 has none.
 
         Its axis counts the actions of the tree, not token ids.
         """
         nodes, _ = self.world.tree.paths(tokens.response)
-        laws = self.conditionals()[tokens.prompt[:, None], nodes.clamp(min=0)]
-        return nn.functional.pad(laws, (0, 0, 1, 0))
+        log_probs = self.conditionals()[tokens.prompt[:, None], nodes.clamp(min=0)]
+        return nn.functional.pad(log_probs, (0, 0, 1, 0))
 
-    def pick(self, laws: Float[Tensor, "batch time action"], tokens: Tokens) -> Tensor:
+    def pick(
+        self, log_probs: Float[Tensor, "batch time action"], tokens: Tokens
+    ) -> Tensor:
         """The log-probs of the tokens themselves out of ``next_token_logps``."""
         _, actions = self.world.tree.paths(tokens.response)
         taken = nn.functional.pad(actions.clamp(min=0), (1, 0))
-        return laws.gather(-1, taken[..., None])[..., 0]
+        return log_probs.gather(-1, taken[..., None])[..., 0]
 
     @torch.no_grad()
     def sample(self, world, prompt, generator, temperature: float = 1.0) -> Tokens:

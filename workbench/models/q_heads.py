@@ -62,8 +62,8 @@ class QNetwork(Network):
         from safetensors.torch import save_file
 
         Path(folder).mkdir(parents=True, exist_ok=True)
-        held = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
-        save_file(held, Path(folder) / "critic.safetensors")
+        weights = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
+        save_file(weights, Path(folder) / "critic.safetensors")
 
 
 class Read(NamedTuple):
@@ -129,10 +129,10 @@ class TokenCritic(nn.Module):
     @torch.no_grad()
     def follow(self, rate: float) -> None:
         """Move the slow copy: Q̄ ← (1 − rate)·Q̄ + rate·Q, weight by weight (Polyak)."""
-        held = dict(self._named())
-        for name, slow in held.items():
+        weights = dict(self._named())
+        for name, slow in weights.items():
             if name.startswith(_TARGET):
-                slow.lerp_(held[name.removeprefix(_TARGET)], rate)
+                slow.lerp_(weights[name.removeprefix(_TARGET)], rate)
 
     def _named(self):
         """Weights by their name in one ``QNetwork``."""

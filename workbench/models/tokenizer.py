@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from workbench.core.errors import BadCheckpoint, BadRecord, MissingInput, printable
+from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
 from workbench.feedback.columns import SCORES, columns_of
+from workbench.feedback.groups import Groups, Rejected
 from workbench.feedback.kinds.pairs import Pairs
 from workbench.feedback.kinds.thumbs import Thumbs
-from workbench.feedback.labels import Labels
+from workbench.feedback.labels import Labels, label_groups
 from workbench.feedback.records import (
+    GroupRecord,
     PreferenceRecord,
     Record,
     Text,
@@ -32,6 +35,7 @@ from workbench.feedback.records import (
 from workbench.worlds.vocab import Vocab
 
 Kind = Literal["auto", "word", "byte"]
+Row = tuple[list[int], list[int]]  # the tokens of a prompt and of a response
 PAD, BOS, EOS, UNKNOWN = "<pad>", "<bos>", "<eos>", "<unk>"
 
 # The form of HH-RLHF. The generation prompt ends with the blank after the colon, so
@@ -114,11 +118,13 @@ class Encoded:
         kept: index of the record of each row.
         cut: number of prompts and responses that were shortened, and of pairs left out
             because both responses became the same tokens.
+        rejected: how pairs are made of groups, as in ``encode``.
     """
 
     labels: Labels
     kept: tuple[int, ...]
     cut: Counter[str]
+    rejected: Rejected = "random"
 
     @property
     def pairs(self) -> Pairs:
@@ -131,9 +137,17 @@ class Encoded:
 
     def summary(self) -> str:
         """One sentence: how many pairs or responses, and what was cut."""
-        told = ", ".join(f"{n} {what}" for what, n in sorted(self.cut.items()))
+        losses = ", ".join(f"{n} {what}" for what, n in sorted(self.cut.items()))
         what = "responses" if self.labels.pairs is None else "pairs"
-        return f"{len(self.kept)} {what} as tokens, {told or 'nothing cut'}"
+        if self.labels.groups is not None:
+            what = f"groups of {self.labels.groups.extent} responses"
+        return f"{len(self.kept)} {what} as tokens, {losses or 'nothing cut'}"
+
+    @property
+    def pairing(self) -> list[str]:
+        """How pairs are made of groups, in a sentence; nothing where there are none."""
+        groups = self.labels.groups
+        return [] if groups is None else [groups.pairing(self.rejected)]
 
 
 def encode(
@@ -144,8 +158,9 @@ def encode(
     file: str | Path = "records",
     lines: Sequence[int] | None = None,
     skip_bad: bool = False,
+    rejected: Rejected = "random",
 ) -> Encoded:
-    """Turn preference records into tokens: pairs, or single responses with thumbs.
+    """Turn preference records into tokens: pairs, groups, or responses with thumbs.
 
     Args:
         tokenizer: of ``build`` or of a checkpoint.
@@ -157,6 +172,8 @@ def encode(
         lines: line of each record in that file; None counts from 1.
         skip_bad: leave out conversations that the chat template refuses, and count
             them, instead of stopping.
+        rejected: of a group, which response the best one makes a pair with: a key of
+            ``feedback.groups.REJECTED``.
 
     Raises:
         MissingInput: the tokenizer has no end of sequence, or nothing is left.
@@ -170,7 +187,7 @@ def encode(
         raise ValueError(f"max_length is at least 4 tokens, not {max_length}")
     forms = {type(record) for record in records}
     if len(forms) > 1:
-        raise MissingInput("records are pairs or thumbs, not both")
+        raise MissingInput("records are pairs, thumbs or groups, all of one kind")
     prompts, refused = _prompt_ids(tokenizer, [r.prompt for r in records])
     cut: Counter[str] = Counter()
     if refused:
@@ -182,14 +199,22 @@ def encode(
         if not skip_bad:
             raise BadRecord(file, line, "chat template", f"it refuses this: {reason}")
         why = f"the chat template refuses them (first: line {line}: {reason})"
-        what = "pairs" if forms == {PreferenceRecord} else "responses"
+        what = {PreferenceRecord: "pairs", GroupRecord: "groups"}
+        what = what.get(type(records[0]), "responses")
         cut[f"{what} left out: {why}"] = len(refused)
-    sides = zip(*(responses_of(records[i]) for i in prompts), strict=True)
-    coded = [_response_ids(tokenizer, list(map(text_of, side))) for side in sides]
-    kept, rows = _cut_to_fit(tokenizer, prompts, coded, max_length, cut)
-    tokens = [_right_padded(side, pad_id(tokenizer)) for side in rows]
-    labels = _labels([records[i] for i in kept], tokens, Path(file).name)
-    return Encoded(labels, tuple(kept), Counter({k: n for k, n in cut.items() if n}))
+    kept, rows = _cut_to_fit(tokenizer, prompts, records, max_length, cut)
+    some, source = [records[i] for i in kept], Path(file).name
+    if forms == {GroupRecord}:
+        every = [row for group in rows for row in group]
+        groups = Groups.of(some, _right_padded(every, pad_id(tokenizer)))
+        more = {"columns": columns_of([r.extra for r in some]), "source": source}
+        labels = label_groups(groups, rejected, generator(0, "rejected"), **more)
+    else:
+        sides = zip(*rows, strict=True)
+        tokens = [_right_padded(list(side), pad_id(tokenizer)) for side in sides]
+        labels = _labels(some, tokens, source)
+    cut = Counter({what: n for what, n in cut.items() if n})
+    return Encoded(labels, tuple(kept), cut, rejected)
 
 
 def encode_pairs(tokenizer, records: Sequence[Record], *more, **named) -> Encoded:
@@ -204,27 +229,46 @@ def encode_pairs(tokenizer, records: Sequence[Record], *more, **named) -> Encode
 
 
 def _cut_to_fit(
-    tokenizer, prompts: dict[int, list[int]], sides, max_length: int, cut: Counter[str]
-) -> tuple[list[int], list[list]]:
-    """The records that are kept, and (prompt, response) of each, side by side."""
+    tokenizer,
+    prompts: dict[int, list[int]],
+    records: Sequence[Record],
+    max_length: int,
+    cut: Counter[str],
+) -> tuple[list[int], list[list[Row]]]:
+    """The records that are kept, and (prompt, response) of each of their responses."""
     kept: list[int] = []
-    rows: list[list] = [[] for _ in sides]
-    for (i, prompt), *whole in zip(prompts.items(), *sides, strict=True):
-        # both responses see the same prompt: it is cut for the longer of them
+    rows: list[list[Row]] = []
+    for i, prompt in prompts.items():
+        texts = [text_of(response) for response in responses_of(records[i])]
+        whole = _response_ids(tokenizer, texts)
+        # all responses see the same prompt: it is cut for the longest of them
         short = [response[: max_length - 2] for response in whole]
         room = max_length - max(map(len, short))
-        if len(short) == 2 and short[0] == short[1]:
-            cut["pairs left out: the same tokens on both sides"] += 1
+        if same := _same_tokens(records[i], short):
+            cut[same] += 1
             continue
         lead = _shorten(prompt, room, tokenizer.bos_token_id)
         cut["prompts shortened"] += len(lead) < len(prompt)
-        for side, response in enumerate(short):
-            cut["responses shortened"] += len(response) < len(whole[side])
-            rows[side].append((lead, response))
+        for response, before in zip(short, whole, strict=True):
+            cut["responses shortened"] += len(response) < len(before)
+        rows.append([(lead, response) for response in short])
         kept.append(i)
     if not kept:
         raise MissingInput("no pair is left: both sides become the same tokens")
     return kept, rows
+
+
+def _same_tokens(record: Record, responses: list[list[int]]) -> str | None:
+    """Why the responses of a record cannot be compared as tokens, if so."""
+    if isinstance(record, PreferenceRecord) and responses[0] == responses[1]:
+        return "pairs left out: the same tokens on both sides"
+    if isinstance(record, GroupRecord):
+        top = max(record.scores)
+        best = responses[record.scores.index(top)]
+        both = zip(responses, record.scores, strict=True)
+        if all(response == best for response, score in both if score < top):
+            return "groups left out: the same tokens, best and lower ones"
+    return None
 
 
 def _labels(records: Sequence[Record], tokens: list[Tokens], source: str) -> Labels:
@@ -310,8 +354,8 @@ def _prompt_text(tokenizer, prompt: Text) -> str:
 
 
 def _reason(error: Exception) -> str:
-    name, said = type(error).__name__, str(error).strip()
-    return printable(f"{name}: {said.splitlines()[0]}" if said else name, 200)
+    name, message = type(error).__name__, str(error).strip()
+    return printable(f"{name}: {message.splitlines()[0]}" if message else name, 200)
 
 
 def _bad(tokenizer, reason: str, detail: str) -> BadCheckpoint:
@@ -332,7 +376,7 @@ def pad_id(tokenizer) -> int:
     return 0 if tokenizer.eos_token_id != 0 else 1
 
 
-def _right_padded(rows: list[tuple[list[int], list[int]]], pad: int) -> Tokens:
+def _right_padded(rows: list[Row], pad: int) -> Tokens:
     lead = torch.tensor([len(prompt) for prompt, _ in rows])
     total = torch.tensor([len(prompt) + len(response) for prompt, response in rows])
     ids = torch.full((len(rows), int(total.max())), pad)

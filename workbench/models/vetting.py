@@ -60,14 +60,14 @@ def vet(folder: Path) -> Stored:
             holds sizes that its weights do not have.
     """
     _check_folder(folder)
-    held = {n: _object(folder, n) for n in _OBJECTS if (folder / n).exists()}
-    for name, value in held.items():
+    objects = {n: _object(folder, n) for n in _OBJECTS if (folder / n).exists()}
+    for name, value in objects.items():
         if "auto_map" in value:
             detail = f"{name} names code to run, which is refused"
             raise BadCheckpoint(folder, "needs remote code", detail)
-    config = held["config.json"]
+    config = objects["config.json"]
     _check_ways(folder, config)
-    shards = _shards(folder, held[INDEX]) if INDEX in held else []
+    shards = _shards(folder, objects[INDEX]) if INDEX in objects else []
     names = [WEIGHTS] if (folder / WEIGHTS).is_file() else shards
     if not names:
         detail = f"it has neither {WEIGHTS} nor {INDEX}"
@@ -123,10 +123,12 @@ def _entries(value: object) -> Iterator[tuple[int, object, object]]:
     """Depth, key and value of everything inside a JSON value."""
     waiting = [(1, value)]
     while waiting:
-        depth, held = waiting.pop()
-        if not isinstance(held, dict | list):
+        depth, container = waiting.pop()
+        if not isinstance(container, dict | list):
             continue
-        pairs = held.items() if isinstance(held, dict) else enumerate(held)
+        pairs = (
+            container.items() if isinstance(container, dict) else enumerate(container)
+        )
         for key, inner in pairs:
             yield depth, key, inner
             waiting.append((depth + 1, inner))

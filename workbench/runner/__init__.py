@@ -4,7 +4,7 @@ papermill executes; the verdict is ours (`verdict.py`). The parts, in the order 
 a notebook passes through them:
 
     build.py    notebooks/src/NN_name.py  ->  a notebook with stable cell ids
-    stamp.py    hashes: is the executed copy still the one of this code?
+    stamp.py    hashes that tell whether an executed copy belongs to this code
     speed.py    how fast this machine is, against the one the budgets were written on
     job.py      how to execute, and what came of it
     worker.py   one notebook in a process of its own: started, watched, judged
@@ -16,7 +16,7 @@ a notebook passes through them:
     verdict.py  reads the executed copy and says what is wrong with it
     report.py   progress, failures as text, JUnit XML, seconds per cell
     publish.py  the cleaned copy that is committed under notebooks/
-    site.py     site/index.html and one page a notebook: copies.py chooses which copy
+    site.py     site/index.html and one page per notebook: copies.py chooses which copy
                 is shown, page.py makes the page, safe.py lets nothing run or load
     lab.py      JupyterLab on the working copies of workspace.py
     colab.py    what a lesson needs on Colab

@@ -8,7 +8,10 @@ YAML header whose `jupyter.workbench` mapping declares what the runner needs:
     #   workbench:
     #     title: "20 · DPO, anatomy"
     #     part: offline
-    #     budget_s: {ci: 30, lecture: 90, figure: 900}
+    #     path: core
+    #     needs: ["01", "10"]
+    #     minutes: 90
+    #     budget_s: {ci: 30, lecture: 60, figure: 900}
     #     stderr_allow: ["^Setting `pad_token_id`"]
     # ---
 
@@ -21,6 +24,8 @@ YAML header whose `jupyter.workbench` mapping declares what the runner needs:
 
 * `title` (required): shown in the site and in progress lines.
 * `part` (optional): groups notebooks in the site's index.
+* `path` (lessons): core or elective; a study, `NNx_name`, has none.
+* `needs`, `minutes` (lessons): the lessons to have done before, the time it takes.
 * `budget_s` (required): wall-clock seconds allowed per profile, kernel start included.
 * `stderr_allow` (optional): regular expressions; a line on stderr that none of them
   matches fails the notebook.
@@ -28,7 +33,8 @@ YAML header whose `jupyter.workbench` mapping declares what the runner needs:
 The parameters cell holds literals only (a derived value would keep its default when a
 parameter is injected) and declares at least `PROFILE`. The runner injects those of
 `PROFILE`, `OUT`, `DEVICE` and `SEED` that are declared. Two cell tags matter to the
-verdict: `parameters`, and `raises-exception` on a cell whose error is intended.
+verdict: `parameters`, and `raises-exception` on a cell whose error is intended. Cells
+tagged `solution` are folded, in JupyterLab and on the site.
 
 `jupytext --to py:percent` of an edited notebook gives the header back: pyproject.toml
 keeps `workbench` in jupytext's metadata filter.
@@ -44,6 +50,7 @@ from typing import Any
 from workbench.runner import colab
 from workbench.runner.stamp import ADDED, cells_hash, code_hash
 
+STUDY = re.compile(r"\d\d[a-z]_")  # 22a_bco, beside the lesson 22_thumbs
 PROFILES = ("ci", "lecture", "figure")
 KEPT_CELL_METADATA = ("tags", "slideshow", "editable", "collapsed", "jupyter")
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -66,6 +73,9 @@ class Source:
         notebook: the notebook built from it, without outputs.
         title: shown in the site.
         part: group in the site's index, may be empty.
+        kind: core, elective or study; empty for a notebook of another sort.
+        needs: numbers of the lessons that a reader should have done before.
+        minutes: how long a reader takes, 0 if it does not say.
         budget_s: profile -> wall-clock seconds.
         stderr_allow: patterns of expected lines on stderr.
         parameters: declared parameter names -> their defaults.
@@ -75,6 +85,9 @@ class Source:
     notebook: Any
     title: str
     part: str
+    kind: str
+    needs: tuple[str, ...]
+    minutes: int
     budget_s: dict[str, float]
     stderr_allow: tuple[str, ...]
     parameters: dict[str, Any]
@@ -126,6 +139,9 @@ def read(path: Path) -> Source:
         notebook=notebook,
         title=title,
         part=str(declared.get("part", "")),
+        kind="study" if STUDY.match(path.stem) else str(declared.get("path", "")),
+        needs=tuple(map(str, declared.get("needs", ()))),
+        minutes=int(declared.get("minutes", 0)),
         budget_s={profile: float(budget[profile]) for profile in PROFILES},
         stderr_allow=allow,
         parameters=_parameters(path, notebook),
@@ -266,9 +282,11 @@ def _normalise(source: Source) -> None:
     notebook = source.notebook
     seen: dict[str, int] = {}
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(
-            {k: cell.metadata[k] for k in KEPT_CELL_METADATA if k in cell.metadata}
-        )
+        kept = {k: cell.metadata[k] for k in KEPT_CELL_METADATA if k in cell.metadata}
+        if "solution" in kept.get("tags", ()):
+            # JupyterLab folds it: a reader opens it after an attempt
+            kept["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
+        cell.metadata = nbformat.from_dict(kept)
         # Hash of the text and of how often it occurred: inserting a cell does not
         # change the ids of the others.
         key = f"{cell.cell_type}\0{cell.source}"

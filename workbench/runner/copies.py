@@ -104,17 +104,17 @@ def _outcome(name: str, settings: Settings) -> tuple[str, float | None]:
         started = (settings.folder / f"{name}.ipynb").exists()
         return f"not executed {'to its end ' if started else ''}here yet", None
     try:
-        held = json.loads(record.read_text(encoding="utf-8"))
+        outcome = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return UNREADABLE, None
-    failures = held.get("failures") if isinstance(held, dict) else None
+    failures = outcome.get("failures") if isinstance(outcome, dict) else None
     if not isinstance(failures, list):
         return UNREADABLE, None
     if failures:
         kinds = ", ".join(dict.fromkeys(map(_kind, failures)))
         return f"the execution here failed ({kinds})", None
     try:
-        return "", float(held.get("seconds"))
+        return "", float(outcome.get("seconds"))
     except (TypeError, ValueError, OverflowError):
         return "", None
 

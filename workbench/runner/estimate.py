@@ -1,4 +1,4 @@
-"""How long a notebook and the series will still take, told anew as they go.
+"""How long a notebook and the series will still take, updated as they run.
 
 What a notebook took last time here, or else half its budget, is a first guess. It is
 stretched by what the finished notebooks of this call took against their guesses, and

@@ -16,7 +16,7 @@ from typing import Any
 from workbench.core import ending
 from workbench.runner import family
 
-QUIET_S = 1.0  # a kernel that prints all the time is heard once a second
+QUIET_S = 1.0  # output of a kernel is reported at most once per second
 
 
 class Events:
@@ -37,7 +37,7 @@ class Events:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
-    def heard(self) -> None:
+    def printed(self) -> None:
         """The kernel printed or drew something."""
         now = time.monotonic()
         if now - self._heard >= QUIET_S:
@@ -85,7 +85,7 @@ def reporting_engine(events: Events) -> type:
 
             nb_man.cell_start, nb_man.cell_complete = cell_start, cell_complete
             # papermill's client calls this at every message of the kernel
-            nb_man.autosave_cell = events.heard
+            nb_man.autosave_cell = events.printed
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
     return ReportingEngine

@@ -1,8 +1,8 @@
 """All processes of one job: the worker, its kernel, and whatever they started.
 
-A process that leaves its session (`setsid`), or whose parent has died, is no child of
-anybody's any more, but it still carries the environment that it was started with. The
-job's folder is named there, and that is how its processes are found.
+A process that leaves its session (`setsid`), or whose parent has died, is no longer a
+child of any process of the job, but it still carries the environment that it was
+started with. The job's folder is named there, and that is how its processes are found.
 """
 
 import os

@@ -67,7 +67,7 @@ class Result:
         cell_seconds: seconds of each executed cell, prose included (as zero).
         cpu_seconds: seconds of the processor, None if that is not known.
         cached: the executed copy of an earlier call was still valid.
-        notes: what other packages said meanwhile; it decides nothing.
+        notes: messages of other packages; they decide nothing.
     """
 
     name: str

@@ -52,7 +52,9 @@ def environment(root: Path) -> dict[str, str]:
         "JUPYTER_CONFIG_PATH": [os.environ.get("JUPYTER_CONFIG_PATH"), str(CONFIG)],
     }
     calm = {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    joined = {key: os.pathsep.join(filter(None, held)) for key, held in paths.items()}
+    joined = {
+        key: os.pathsep.join(filter(None, folders)) for key, folders in paths.items()
+    }
     return calm | os.environ | joined
 
 
@@ -99,6 +101,6 @@ def _load_jupyter_server_extension(server) -> None:
 
 
 def _greet(server) -> None:
-    """Where it is and how it ends, after all that Jupyter prints at its start."""
+    """Print the address and how to stop, after all that Jupyter prints at its start."""
     address = server.display_url.split()[0]
     print(f"JupyterLab is at {address}\n{HOW_TO_STOP}", flush=True)

@@ -20,6 +20,8 @@ STYLE = """
   text-decoration: underline; }
 .wb-note { border-left: 4px solid #8888; padding-left: .8rem; }
 .jp-Collapser { display: none; }
+.wb-solution { margin: .3rem 4rem; }
+.wb-solution summary { cursor: pointer; color: var(--jp-content-link-color); }
 .cm-editor.cm-s-jupyter .highlight pre { margin: 0; font: inherit; color: inherit;
   padding: var(--jp-code-padding) 4px; overflow-x: auto; }
 .jp-OutputArea-output pre { line-height: inherit; font-family: inherit; }
@@ -28,6 +30,12 @@ STYLE = """
 @page { margin: 0.5in; }
 @media print { .jp-Cell-inputWrapper, .jp-Cell-outputWrapper { display: block; } }
 """
+TEMPLATE = """{%- extends 'lab/base.html.j2' -%}
+{%- block any_cell -%}
+{%- if 'solution' in cell.metadata.get('tags', []) -%}
+<details class="wb-solution"><summary>Solution</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{%- endblock any_cell -%}"""
 FOCUS = r'\1 tabindex="0"'
 PARTIAL = re.compile(r"\..+\.(\d+)\.partial")
 
@@ -100,7 +108,7 @@ def _exporter() -> Any:
             return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
 
     exporter = Exporter(template_name="lab")
-    exporter.raw_template = "{%- extends 'lab/base.html.j2' -%}"
+    exporter.raw_template = TEMPLATE
     exporter.register_filter("highlight_code", Highlight2HTML("ipython3"))
     exporter.register_filter("clean_html", clean_page)
     return exporter

@@ -22,7 +22,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """A bar a running notebook on a terminal; calm lines everywhere else.
+    """One bar per running notebook on a terminal; lines of text everywhere else.
 
     Without a terminal (CI, a file) each notebook prints a line when it starts, one
     every 20 s while it runs, and one when it ends.
@@ -136,21 +136,21 @@ def failure_text(result: "Result") -> str:
 
 
 def notes_text(results: Iterable["Result"]) -> str:
-    """What other people's packages said, each once, with a notebook that heard it."""
-    heard: dict[str, str] = {}
+    """Messages of other people's packages, each once, with a notebook it came from."""
+    first: dict[str, str] = {}
     for result in results:
-        for said in result.notes:
-            heard.setdefault(said, result.name)
-    if not heard:
+        for note in result.notes:
+            first.setdefault(note, result.name)
+    if not first:
         return ""
-    lines = [f"  {said} ({name})" for said, name in heard.items()]
+    lines = [f"  {note} ({name})" for note, name in first.items()]
     return "\n".join(
         [f"{len(lines)} note(s) from other packages, which fail nothing:", *lines]
     )
 
 
 def write_junit(results: Iterable["Result"], path: Path) -> None:
-    """JUnit XML, one test case a notebook."""
+    """JUnit XML, one test case per notebook."""
     results = list(results)
     suite = ElementTree.Element(
         "testsuite",
@@ -179,7 +179,7 @@ def write_junit(results: Iterable["Result"], path: Path) -> None:
 
 
 def write_seconds(results: Iterable["Result"], path: Path) -> None:
-    """CSV with one row a cell: notebook, cell, seconds."""
+    """CSV with one row per cell: notebook, cell, seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

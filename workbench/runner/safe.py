@@ -124,11 +124,11 @@ def safe_output(output: Any) -> Any:
 
     if output.output_type not in ("display_data", "execute_result"):
         return output
-    held = {mime: _joined(value) for mime, value in output.data.items()}
-    plain, dropped, data = held.pop("text/plain", None), [], None
-    for mime in sorted(held, key=_rank):
+    parts = {mime: _joined(value) for mime, value in output.data.items()}
+    plain, dropped, data = parts.pop("text/plain", None), [], None
+    for mime in sorted(parts, key=_rank):
         show = _SHOWN.get(mime)
-        text = held[mime]
+        text = parts[mime]
         shown = show(text, _alt(output, mime)) if show and text is not None else None
         if shown is not None:
             data = {"text/html": shown}
@@ -155,8 +155,8 @@ def _joined(value: Any) -> str | None:
 
 def _alt(output: Any, mime: str) -> str:
     """The sentence that says what a picture shows, which nbconvert would drop."""
-    said = output.get("metadata", {}).get(mime)
-    alt = said.get("alt") if isinstance(said, dict) else None
+    details = output.get("metadata", {}).get(mime)
+    alt = details.get("alt") if isinstance(details, dict) else None
     return str(alt or _joined(output.data.get("text/plain")) or "")
 
 

@@ -1,4 +1,4 @@
-"""The site: one page a lesson, and an index with the claims and the methods.
+"""The site: one page per lesson, and an index with the claims and the methods.
 
 Every lesson has a page from the first build on: the committed copy, until the one that
 is executed here has passed. Whatever comes from data (outputs, claims, cards) is
@@ -26,6 +26,7 @@ from workbench.runner.verdict import CLAIM
 CLAIM_COLUMNS = ("notebook", "statement", "paper", "expected", "seen", "verdict")
 METHOD_COLUMNS = ("key", "title", "family", "paper", "check", "notebook")
 MARK = "<!-- workbench "
+GLOSSARY = "glossary.html"
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto;
@@ -68,12 +69,13 @@ def build_site(settings: Settings, site: Path | None = None) -> Path:
     page.sweep(site)
     lessons = [lesson(path) for path in sources(settings.root)]
     shown = [
-        Shown(one, _write_page(one, _links(lessons, at), site, settings))
+        Shown(one, _write_page(one, _links(lessons, at, settings), site, settings))
         for at, one in enumerate(lessons)
     ]
+    glossary = _write_glossary(site, settings)
     index = site / "index.html"
     page.write(index, f"{_index(shown, settings)}\n{MARK}index -->\n")
-    current = {one.lesson.page for one in shown if one.copy} | {index.name}
+    current = {one.lesson.page for one in shown if one.copy} | {index.name, glossary}
     for old in site.glob("*.html"):
         if old.name not in current and MARK in _end(old):
             old.unlink(missing_ok=True)
@@ -89,6 +91,20 @@ def table(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
         cells = "".join(f"<td>{_text(row.get(column, ''))}</td>" for column in columns)
         lines.append(f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+
+
+def _write_glossary(site: Path, settings: Settings) -> str:
+    """Write the page of GLOSSARY.md, if there is one; the name of the page."""
+    from nbformat.v4 import new_markdown_cell, new_notebook
+
+    source = settings.root / "GLOSSARY.md"
+    if source.is_file():
+        text = source.read_text(encoding="utf-8")
+        notebook = new_notebook(cells=[new_markdown_cell(text)])
+        links = '<a href="index.html">All notebooks</a>'
+        body = page.notebook_html(notebook, "Glossary", links)
+        page.write(site / GLOSSARY, f"{body}{MARK}glossary -->\n")
+    return GLOSSARY
 
 
 class Markup(str):
@@ -117,14 +133,16 @@ def _page(copy: Copy, title: str, links: str, settings: Settings) -> str:
     strip = path_cleaner(settings.root)
     notebook = clean(copy.notebook, settings.root)
     for cell in notebook.cells:
-        cell.source = strip(cell.source)
+        cell.source = strip(cell.source).replace("](../GLOSSARY.md", f"]({GLOSSARY}")
     note = copy.note or f"Executed here at the profile {settings.profile}."
     return page.notebook_html(notebook, strip(title), strip(links), strip(note))
 
 
-def _links(lessons: list[Lesson], at: int) -> str:
-    """To the index, and to the lessons before and after."""
+def _links(lessons: list[Lesson], at: int, settings: Settings) -> str:
+    """To the index, the glossary, and the lessons before and after."""
     found = ['<a href="index.html">All notebooks</a>']
+    if (settings.root / "GLOSSARY.md").is_file():
+        found.append(f'<a href="{GLOSSARY}">Glossary</a>')
     for arrow, place in (("← {}", at - 1), ("{} →", at + 1)):
         if 0 <= place < len(lessons):
             found.append(_link(lessons[place], arrow))
@@ -167,7 +185,7 @@ def _index(shown: list[Shown], settings: Settings) -> str:
         "<meta name='viewport' content='width=device-width'>"
         f"<title>workbench</title><style>{STYLE}</style></head><body>",
         "<h1>workbench</h1>",
-        "<p>Preference optimisation and RLHF held against exact answers. Every page "
+        "<p>Preference optimisation and RLHF compared with exact answers. Every page "
         "below is a notebook with its outputs: the published copy, or the one executed "
         f"here at the profile <b>{html.escape(settings.profile)}</b> ({here} of "
         f"{len(shown)}). Open them live with <code>make lab</code>.</p>",
@@ -214,12 +232,12 @@ def _claims(one: Shown, root: Path) -> list[dict[str, Any]]:
 
 def _emitted(notebook: Any) -> list[dict[str, Any]]:
     """The claims in a notebook's outputs; one that is no mapping is none."""
-    held = (
+    values = (
         output.get("data", {}).get(CLAIM)
         for cell in notebook.cells
         for output in cell.get("outputs", ())
     )
-    return [claim for claim in held if isinstance(claim, dict)]
+    return [claim for claim in values if isinstance(claim, dict)]
 
 
 def _seen(claim: dict[str, Any]) -> str:

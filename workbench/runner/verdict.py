@@ -21,8 +21,8 @@ MAX_BYTES = 1_000_000
 OVER = 2.0
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-# "/a/b.py:12: UserWarning: said", as Python writes a warning
-_WARNING = re.compile(r"^(?P<file>.+?):\d+: (?P<category>\w+): (?P<said>.*)$")
+# "/a/b.py:12: UserWarning: text", as Python writes a warning
+_WARNING = re.compile(r"^(?P<file>.+?):\d+: (?P<category>\w+): (?P<text>.*)$")
 _CRASH = re.compile(r"^(Traceback \(most recent call last\)|Exception ignored in)")
 
 
@@ -80,7 +80,7 @@ def judge(
         stderr_allow: patterns of expected lines on stderr.
         ended: how the worker ended: "finished", "cell error", "dead kernel", "stuck",
             "memory" or "engine".
-        message: what the worker said about it.
+        message: the worker's message about it.
         at: index, among all cells of the executed copy, of the last one started.
 
     Returns:
@@ -121,8 +121,8 @@ def over_budget(budget_s: float, seconds: float) -> list[Failure]:
     """
     if seconds <= OVER * budget_s:
         return []
-    said = f"took {seconds:.1f} s of the processor, declared {budget_s:.1f} s"
-    return [Failure("over budget", said)]
+    message = f"took {seconds:.1f} s of the processor, declared {budget_s:.1f} s"
+    return [Failure("over budget", message)]
 
 
 def claims(notebook: Any) -> list[dict[str, Any]]:
@@ -216,7 +216,7 @@ def _widget_errors(notebook: Any) -> list[Failure]:
 
 
 def foreign(notebook: Any) -> list[str]:
-    """What other people's packages wrote to stderr, a line each."""
+    """What other people's packages wrote to stderr, one line each."""
     every = [line for _, cell in _cells(notebook) for line in _stderr_lines(cell)]
     heads = [line for line, own in every if not own and line[:1].strip()]
     return [line[:300] for line in heads]

@@ -119,7 +119,7 @@ class Worker:
                 source.budget_s[settings.profile] * settings.speed.cpu,
                 seconds if cpu is None else cpu,
             )
-        said = notes.read(self._jobs / "notes.jsonl") + verdict.foreign(notebook)
+        messages = notes.read(self._jobs / "notes.jsonl") + verdict.foreign(notebook)
         result = Result(
             name=source.name,
             profile=settings.profile,
@@ -128,7 +128,7 @@ class Worker:
             seconds=seconds,
             cell_seconds=_cell_seconds(events, len(notebook.cells)),
             cpu_seconds=cpu,
-            notes=tuple(dict.fromkeys(said)),
+            notes=tuple(dict.fromkeys(messages)),
         )
         remember(source, settings, result)
         return result
@@ -163,10 +163,10 @@ class Worker:
         if time.monotonic() - self._looked < LOOK_S:
             return None
         self._looked = time.monotonic()
-        held, most = family.memory(self._jobs) / 1e9, self._settings.memory_gb
-        if held <= most:
+        used, most = family.memory(self._jobs) / 1e9, self._settings.memory_gb
+        if used <= most:
             return None
-        return "memory", f"its processes held {held:.1f} GB, at most {most:g}"
+        return "memory", f"its processes held {used:.1f} GB, at most {most:g}"
 
     def _ending(self, events: list[dict[str, Any]]) -> tuple[str, str, float | None]:
         """How it ended, in one word and in a sentence, and processor seconds."""

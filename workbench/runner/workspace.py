@@ -28,7 +28,7 @@ class Workspace:
     Attributes:
         folder: where the copies stand.
         ready: names of the copies that can be opened, in order.
-        told: sentences for the reader, one a lesson that needs attention.
+        told: sentences for the reader, one per lesson that needs attention.
     """
 
     folder: Path
@@ -185,11 +185,11 @@ def _is_cell(cell: Any) -> bool:
 def _joined(value: Any) -> Any:
     """The same without the choice that the format leaves: one text, or its lines."""
     if isinstance(value, dict):
-        return {key: _joined(held) for key, held in value.items()}
+        return {key: _joined(part) for key, part in value.items()}
     if isinstance(value, list):
-        if value and all(isinstance(held, str) for held in value):
+        if value and all(isinstance(part, str) for part in value):
             return "".join(value)
-        return [_joined(held) for held in value]
+        return [_joined(part) for part in value]
     return value
 
 
@@ -216,10 +216,10 @@ def _put(path: Path, data: bytes) -> None:
 def _read(path: Path) -> dict[str, dict[str, str]]:
     """The record of an earlier call; a damaged one says nothing."""
     try:
-        held = json.loads(path.read_bytes())
+        record = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    pairs = held.items() if isinstance(held, dict) else ()
+    pairs = record.items() if isinstance(record, dict) else ()
     return {name: made for name, made in pairs if _is_made(made)}
 
 

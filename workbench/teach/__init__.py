@@ -1,7 +1,19 @@
-"""Show library source, check a student's function, judge a paper's claim."""
+"""Show library source, check a student's work, keep predictions, judge claims."""
 
 from workbench.teach import check
 from workbench.teach.claim import claim, claims_table
+from workbench.teach.exercise import answer, hint, solution
+from workbench.teach.predict import predict, reveal
 from workbench.teach.show import show
 
-__all__ = ["check", "claim", "claims_table", "show"]
+__all__ = [
+    "answer",
+    "check",
+    "claim",
+    "claims_table",
+    "hint",
+    "predict",
+    "reveal",
+    "show",
+    "solution",
+]

@@ -22,6 +22,7 @@ from torch import Tensor
 from workbench.core.fields import Declared, declared
 from workbench.core.suggest import suggest
 from workbench.feedback.kind import batch_class
+from workbench.teach import diagnosis
 from workbench.teach.properties import (
     Subject,
     gradients,
@@ -33,6 +34,7 @@ from workbench.teach.properties import (
 )
 
 SEEDS = range(3)
+VAGUE = ("wrong value", "wrong scale", "wrong offset", "wrong gradient", "mask ignored")
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ class _Answer:
 
     @property
     def finite(self) -> bool:
-        held = [self.value, *self.gradient.values()]
-        return all(bool(part.isfinite().all()) for part in held)
+        parts = [self.value, *self.gradient.values()]
+        return all(bool(part.isfinite().all()) for part in parts)
 
     def agrees(self, other: "_Answer") -> bool:
         return same(self.value, other.value) and self.same_gradient(other)
@@ -133,7 +135,7 @@ def other_values(cfg: Any, name: str) -> list[Any]:
     return []
 
 
-def _cases(subject: Subject, with_configs: bool) -> list[_Case]:
+def _cases(subject: Subject) -> list[_Case]:
     """Ordinary, dirty, padded and extreme batches; then the other configs."""
     cases, cfg = [], subject.cfg
     for seed in SEEDS:
@@ -143,24 +145,23 @@ def _cases(subject: Subject, with_configs: bool) -> list[_Case]:
         cases.append(_Case("dirty", padded(batch), cfg))
         cases.append(_Case("extreme", subject.extreme(seed), cfg))
         cases.append(_Case("extreme", single(subject.extreme(seed)), cfg))
-    if with_configs:
-        batch = with_garbage(subject.example(99), 99)
-        for field in dataclasses.fields(cfg):
-            for value in other_values(cfg, field.name):
-                changed = dataclasses.replace(cfg, **{field.name: value})
-                cases.append(_Case(field.name, batch, changed))
+    batch = with_garbage(subject.example(99), 99)
+    for field in dataclasses.fields(cfg):
+        for value in other_values(cfg, field.name):
+            changed = dataclasses.replace(cfg, **{field.name: value})
+            cases.append(_Case(field.name, batch, changed))
     return cases
 
 
-def _adapted(function: Callable) -> tuple[Callable, bool]:
-    """The function as (batch, cfg) → values, and whether it reads the config."""
+def _adapted(function: Callable) -> Callable:
+    """The function as (batch, cfg) → values; of one argument, it cannot read cfg."""
     try:
         inspect.signature(function).bind(None, None)
     except TypeError:
-        return lambda batch, cfg: function(batch), False
+        return lambda batch, cfg: function(batch)
     except ValueError:  # a builtin has no signature: let the call speak
         pass
-    return function, True
+    return function
 
 
 def _first_line(error: BaseException) -> str:
@@ -177,8 +178,8 @@ def _called(function: Callable, case: _Case) -> object:
     except NotImplementedError:
         raise _Found("not written yet", "the function is not written yet.") from None
     except (Exception, SystemExit) as error:
-        said = f"the function raised {_first_line(error)}."
-        raise _Found("raises an error", said) from None
+        words = f"the function raised {_first_line(error)}."
+        raise _Found("raises an error", words) from None
 
 
 def _shape(returned: object, right: Tensor) -> None:
@@ -188,25 +189,25 @@ def _shape(returned: object, right: Tensor) -> None:
         raise _Found("returns nothing", "the function returns None: is `return` there?")
     if not isinstance(returned, Tensor):
         kind = type(returned).__name__
-        said = f"it returns a {kind}; return a tensor with one value per example."
-        raise _Found("not a tensor", said)
+        words = f"it returns a {kind}; return a tensor with one value per example."
+        raise _Found("not a tensor", words)
     if returned.shape == right.shape:
         return
     if returned.numel() == 1:
         number = returned.detach().reshape(()).to(right)
         for name, of in (("mean", right.mean()), ("sum", right.sum())):
             if same(number, of):
-                said = f"this is the {name} over the batch: the formula is right, "
-                said += f"return the {rows} values and let the loop reduce them."
-                raise _Found(f"batch {name}", said)
-        said = f"it returns one number for {rows} examples; the loop takes the mean, "
-        raise _Found("batch reduced", said + "the loss returns one value per example.")
+                words = f"this is the {name} over the batch: the formula is right, "
+                words += f"return the {rows} values and let the loop reduce them."
+                raise _Found(f"batch {name}", words)
+        words = f"it returns one number for {rows} examples; the loop takes the mean, "
+        raise _Found("batch reduced", words + "the loss returns one value per example.")
     shape = tuple(returned.shape)
     if returned.ndim == 2 and len(returned) == rows:
-        said = f"it returns the shape {shape}, a value per token: reduce over tokens."
-        raise _Found("token reduction missing", said)
-    said = f"it returns the shape {shape}; one value per example is ({rows},)."
-    raise _Found("wrong shape", said)
+        words = f"it returns the shape {shape}, a value per token: reduce over tokens."
+        raise _Found("token reduction missing", words)
+    words = f"it returns the shape {shape}; one value per example is ({rows},)."
+    raise _Found("wrong shape", words)
 
 
 def _matching(
@@ -222,16 +223,8 @@ def _matching(
 
 
 def _name_mistakes(module: ModuleType, names: list[str]) -> _Found:
-    # imported late: the catalogue imports every method
-    from workbench.catalogue import known_mistakes
-
-    told = known_mistakes(module)
-    words = []
-    for name in names:
-        number, _, rest = name.partition(" ")
-        told_words = told.get(int(number), rest) if number.isdigit() else name
-        words.append(f"mistake ({number}), {told_words}")
-    return _Found(names[0], f"this looks like {'; or '.join(words)}.")
+    words = "; or ".join(_in_words(module, name) for name in names)
+    return _Found(names[0], f"this looks like {words}.")
 
 
 def _breaks(
@@ -242,8 +235,8 @@ def _breaks(
         returned = _called(loss, case) if answer is None else answer.value
         _shape(returned, target.value)
         if answer is None:
-            said = f"no gradient can be taken on the batch called {case.kind}."
-            raise _Found("raises an error", said)
+            words = f"no gradient can be taken on the batch called {case.kind}."
+            raise _Found("raises an error", words)
 
 
 def _diagnose(cases: list[_Case], student: list, right: list[_Answer]) -> None:
@@ -254,21 +247,22 @@ def _diagnose(cases: list[_Case], student: list, right: list[_Answer]) -> None:
     if "ordinary" in wrong:
         raise _formula(plain)
     if "dirty" in wrong:
-        said = "it agrees until numbers stand outside the mask: mask them out "
-        said += "(prompt and padding count for nothing)."
-        raise _Found("mask ignored", said)
+        words = "it agrees until numbers stand outside the mask: mask them out "
+        words += "(prompt and padding count for nothing)."
+        raise _Found("mask ignored", words)
     if len(plain) == len(pairs):
         return  # more batches follow
     if any(not s.agrees(r) for s, r in plain):
         raise _gradient_only(plain, declared(cases[0].batch))
     if any(not s.agrees(r) for case, s, r in pairs if case.kind == "extreme"):
         finite = all(s.finite for case, s, _ in pairs if case.kind == "extreme")
-        said = "it agrees until a token has log-prob 0 or −150; there its "
-        said += "numbers differ" if finite else "value or gradient is not finite"
-        raise _Found("unstable", said + ": use logsigmoid, log1p, expm1 or logsumexp.")
+        words = "it agrees until a token has log-prob 0 or −150; there its "
+        words += "numbers differ" if finite else "value or gradient is not finite"
+        raise _Found("unstable", words + ": use logsigmoid, log1p, expm1 or logsumexp.")
     names = " and ".join(sorted({c.kind for c, s, r in pairs if not s.agrees(r)}))
-    said = f"it agrees at the default config and not with another cfg.{names}."
-    raise _Found("config ignored", said)
+    words = f"it agrees at the default config and not with another cfg.{names}: "
+    words += f"write it as a function of (batch, cfg) and read cfg.{names}."
+    raise _Found("config ignored", words)
 
 
 def _formula(plain: list[tuple[_Answer, _Answer]]) -> _Found:
@@ -285,16 +279,18 @@ def _formula(plain: list[tuple[_Answer, _Answer]]) -> _Found:
         )
     ratio = value / target
     if same(ratio, ratio[0].expand_as(ratio), 1e-7):
-        said = f"it is {ratio[0]:.4g} times the loss: check the scale."
-        return _Found("wrong scale", said)
+        words = f"it is {ratio[0]:.4g} times the loss: check the scale."
+        return _Found("wrong scale", words)
     gap = value - target
     if same(gap, gap[0].expand_as(gap), 1e-7):
-        said = f"it is the loss plus {gap[0]:.4g}: a constant is added or missing."
-        return _Found("wrong offset", said)
+        words = f"it is the loss plus {gap[0]:.4g}: a constant is added or missing."
+        return _Found("wrong offset", words)
     row = int(gap.abs().argmax())
-    said = f"the value differs from the loss: {value[row]:.6g} where {target[row]:.6g} "
-    said += "is right. It is none of the mistakes known for this method."
-    return _Found("wrong value", said)
+    words = (
+        f"the value differs from the loss: {value[row]:.6g} where {target[row]:.6g} "
+    )
+    words += "is right. It is none of the mistakes known for this method."
+    return _Found("wrong value", words)
 
 
 def _gradient_only(
@@ -307,14 +303,16 @@ def _gradient_only(
             if same(gradient, other):
                 continue
             if not other.any():
-                said = (
+                words = (
                     f"the value is right, and a gradient flows into {name}: detach it."
                 )
                 kind = told[name].role
-                return _Found(f"gradient into a {kind} field", said)
+                return _Found(f"gradient into a {kind} field", words)
             if not gradient.any():
-                said = f"the value is right, and no gradient reaches {name}: it is cut."
-                return _Found("gradient cut", said)
+                words = (
+                    f"the value is right, and no gradient reaches {name}: it is cut."
+                )
+                return _Found("gradient cut", words)
     return _Found("wrong gradient", "the value is right and the gradient is not.")
 
 
@@ -323,9 +321,9 @@ def _examine(module: ModuleType, function: object) -> None:
     if not callable(function):
         kind = type(function).__name__
         raise _Found("not a function", f"pass the function itself, not a {kind}.")
-    loss, reads_config = _adapted(function)
+    loss = _adapted(function)
     subject = Subject(module.loss, batch_class(module.loss), module.Config())
-    cases = _cases(subject, reads_config)
+    cases = _cases(subject)
     right = [_answer(module.loss, case) for case in cases]
     # in float32 a probability ratio may overflow in the library too: no case then
     known = [k for k, answer in enumerate(right) if answer.finite]
@@ -340,9 +338,51 @@ def _examine(module: ModuleType, function: object) -> None:
     _shape(returned, right[0].value)
     ordinary = [k for k, case in enumerate(cases) if case.kind == "ordinary"]
     for some in (ordinary, range(len(cases))):
-        parts = [[held[k] for k in some] for held in (cases, student, right)]
+        parts = [[column[k] for k in some] for column in (cases, student, right)]
         _breaks(loss, *parts)
-        _diagnose(*parts)
+        try:
+            _diagnose(*parts)
+        except _Found as found:
+            raise _better(module, loss, parts[0], found) from None
+
+
+def _better(
+    module: ModuleType, loss: Callable, cases: list[_Case], found: _Found
+) -> _Found:
+    """A more telling finding than one in general terms, where there is one."""
+    plain = [case for case in cases if case.kind == "ordinary"]
+
+    def same_values(one: Callable, other: Callable) -> bool:
+        return _alike(one, other, plain, lambda a, b: same(a.value, b.value))
+
+    if found.mistake in VAGUE:
+        slips = diagnosis.two_slips(
+            module, loss, lambda a, b: _alike(a, b, cases, _Answer.agrees)
+        )
+        if slips:
+            told = " and ".join(_in_words(module, name) for name in slips)
+            return _Found(slips[0], f"two slips at once: {told}.")
+        other = diagnosis.neighbour(module, loss, same_values)
+        if other is not None:
+            card = other.card
+            words = f"this is another method's loss: {card.title} ({card.key!r})"
+            return _Found(f"neighbour {card.key}", f"{words}, lesson {card.notebook}.")
+    return found
+
+
+def _alike(one: Callable, other: Callable, cases: list[_Case], agree: Callable) -> bool:
+    answers = ((_attempt(one, case), _attempt(other, case)) for case in cases)
+    return all(a is not None and b is not None and agree(a, b) for a, b in answers)
+
+
+def _in_words(module: ModuleType, name: str) -> str:
+    from workbench.catalogue import known_mistakes
+
+    number, _, rest = name.partition(" ")
+    if not number.isdigit():
+        return name
+    words = known_mistakes(module).get(int(number), rest)
+    return f"mistake ({number}), {words}"
 
 
 def check_method(module: ModuleType, function: object) -> Verdict:
@@ -350,8 +390,8 @@ def check_method(module: ModuleType, function: object) -> Verdict:
 
     Args:
         module: a method with ``loss``, ``Config`` and ``mistakes``.
-        function: the student's, called as ``function(batch, cfg)``, or
-            ``function(batch)`` if it takes one argument.
+        function: the student's, called as ``function(batch, cfg)``. One that takes the
+            batch alone passes only if the method has no settings.
 
     Returns:
         the verdict; a wrong function never raises.
@@ -362,8 +402,8 @@ def check_method(module: ModuleType, function: object) -> Verdict:
             _examine(module, function)
     except _Found as found:
         return Verdict(key, False, found.mistake, found.message)
-    said = "value and gradient agree with the library's loss"
-    return Verdict(key, True, None, f"{said} on ordinary, padded and extreme batches.")
+    words = "value and gradient agree with the library's loss"
+    return Verdict(key, True, None, f"{words} on ordinary, padded and extreme batches.")
 
 
 def _checkable() -> dict[str, ModuleType]:

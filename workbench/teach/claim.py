@@ -1,8 +1,6 @@
 """Judge a paper's claim by an effect and its interval over seeds.
 
-A verdict is computed, never typed: *reproduced* when the whole 95 % interval lies on
-the claimed side, *contradicted* when the whole interval lies on the other side, and
-*not at this scale* when it straddles. Fewer than three seeds are not judged.
+A verdict is computed, never typed; :mod:`workbench.teach.judging` has its rules.
 """
 
 import csv
@@ -11,21 +9,24 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from workbench.core.statistics import interval
+from workbench.teach import judging
+from workbench.teach.judging import (
+    CONTRADICTED,
+    FEW,
+    NOT_CONVERGED,
+    OTHER_SETTING,
+    REPRODUCED,
+    Side,
+)
 
 MIME = "application/vnd.workbench.claim+json"
-REPRODUCED = "reproduced"
-CONTRADICTED = "contradicted"
-SCALE = "not at this scale"
-FEW = "too few seeds"
-MINIMUM_SEEDS = 3
-COLOUR = {REPRODUCED: "#0072b2", CONTRADICTED: "#d55e00", SCALE: "#666", FEW: "#666"}
+COLOUR = {REPRODUCED: "#0072b2", CONTRADICTED: "#d55e00"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,11 @@ class Claim:
         unit: unit of the effect.
         setting: where it was seen: world, steps, noise.
         kind: ``"seeds"`` or ``"exact"``.
-        verdict: reproduced, contradicted, not at this scale, or too few seeds.
+        verdict: one of those of :mod:`workbench.teach.judging`.
         must_hold: the notebook fails when a judged verdict is not *reproduced*.
+        meaning: what a reader learns if the verdict stands, one sentence.
+        reason: why the run could not have shown the claim; empty if it could.
+        from_, to: the ends of the claimed range.
     """
 
     key: str
@@ -63,6 +67,10 @@ class Claim:
     kind: str
     verdict: str
     must_hold: bool
+    meaning: str = ""
+    reason: str = ""
+    from_: float = -math.inf
+    to: float = math.inf
 
     @property
     def reproduced(self) -> bool:
@@ -91,22 +99,30 @@ class Claim:
         return {MIME: record, "text/html": self._html(), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        told = [self.paper, f"expected {self.expected}", f"saw {self.seen}"]
-        told += [self.setting] if self.setting else []
-        return f"{self.verdict}: {self.statement} [{'; '.join(told)}]"
+        parts = [self.source, f"expected {self.expected}", f"saw {self.seen}"]
+        parts += [text for text in (self.setting, self.reason) if text]
+        return f"{self.verdict}: {self.statement} [{'; '.join(parts)}]"
+
+    @property
+    def source(self) -> str:
+        """Whose claim it is; the sentence that is tested is always ours."""
+        return "ours" if self.paper == "ours" else f"after {self.paper}"
 
     def _html(self) -> str:
-        paint = f"color:{COLOUR[self.verdict]};font-weight:bold"
+        paint = f"color:{COLOUR.get(self.verdict, '#666')};font-weight:bold"
         rows = {
-            "paper": f"{self.statement} ({self.paper})",
+            "we test": f"{self.statement} ({self.source})",
             "expected": self.expected,
             "seen": self.seen,
             "setting": self.setting,
+            "why": self.reason,
+            "meaning": self.meaning,
         }
         body = "".join(
             f"<tr><th style='text-align:left'>{name}</th>"
             f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
             for name, text in rows.items()
+            if text
         )
         verdict = f"<caption style='text-align:left;{paint}'>{self.verdict}</caption>"
         return f"<table>{verdict}{body}</table>"
@@ -147,52 +163,6 @@ def _json(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _side(expected: str | tuple, tolerance: float | None) -> tuple[float, float, str]:
-    """The claimed range of the effect, and its text."""
-    if isinstance(expected, tuple):
-        low, high = expected
-        if not low < high:
-            raise ValueError(f"expected range {expected} is empty")
-        return low, high, f"between {low:g} and {high:g}"
-    # an effect of exactly zero is neither positive nor negative
-    if expected == "positive":
-        return math.nextafter(0.0, 1.0), math.inf, "positive"
-    if expected == "negative":
-        return -math.inf, math.nextafter(0.0, -1.0), "negative"
-    if expected == "zero":
-        if tolerance is None or not tolerance > 0:
-            # an interval around zero is no evidence for zero unless it is narrow
-            raise ValueError("expected='zero' needs a tolerance: how small is zero?")
-        return -tolerance, tolerance, f"zero (within ±{tolerance:g})"
-    raise ValueError(f"expected is positive, negative, zero or a range, not {expected}")
-
-
-def judge(low: float, high: float, side: tuple[float, float]) -> str:
-    """Verdict of an interval against the claimed range."""
-    if side[0] <= low and high <= side[1]:
-        return REPRODUCED
-    if high < side[0] or low > side[1]:
-        return CONTRADICTED
-    return SCALE
-
-
-def _spread(values: list[float], kind: str) -> tuple[float, float, float]:
-    if kind == "exact":
-        return sum(values) / len(values), min(values), max(values)
-    if len(values) == 1:
-        return values[0], math.nan, math.nan
-    return interval(values)
-
-
-def _verdict(
-    values: list[float], low: float, high: float, kind: str, side: tuple[float, float]
-) -> str:
-    if kind == "seeds":
-        return judge(low, high, side) if len(values) >= MINIMUM_SEEDS else FEW
-    # a theorem holds at every value or it does not hold
-    return REPRODUCED if judge(low, high, side) == REPRODUCED else CONTRADICTED
-
-
 def claim(
     *,
     key: str,
@@ -202,8 +172,12 @@ def claim(
     expected: str | tuple,
     unit: str = "",
     setting: str = "",
+    meaning: str = "",
     kind: str = "seeds",
     tolerance: float | None = None,
+    rest: tuple[Any, Any] | None = None,
+    control: tuple[Any, str] | None = None,
+    condition: tuple[bool, str] | None = None,
     out: str | Path | None = None,
     must_hold: bool = False,
 ) -> Claim:
@@ -211,15 +185,24 @@ def claim(
 
     Args:
         key: short name, unique in the notebook; the same key replaces its row.
-        paper: authors, year, identifier.
+        paper: authors, year, identifier; ``"ours"`` if no source says it.
         statement: the claim in one sentence that could be false.
-        effect: one value a seed; for an exact claim, one value or several.
-        expected: ``"positive"``, ``"negative"``, ``"zero"`` or a range (low, high).
+        effect: one value per seed; for an exact claim, one value or several.
+        expected: ``"positive"``, ``"negative"``, ``"zero"`` or a range (low, high);
+            fixed before the effect is seen.
         unit: unit of the effect (nats, reward units).
         setting: world, steps, noise; what a reader needs to repeat it.
+        meaning: one sentence: what a reader learns if the verdict stands.
         kind: ``"exact"`` for a quantity that has no seeds, such as a theorem
             checked by enumeration.
         tolerance: half-width of ``"zero"``.
+        rest: the quantity that the claim says something about, (at three quarters of
+            the run, at its end), one value per seed. If it moves by more than a tenth
+            of itself the verdict is *not converged*.
+        control: (effects, what they are) of a case that must pass the same test, such
+            as the method on clean labels. If it fails, *not converged*.
+        condition: (whether it holds here, in words) the condition under which the
+            paper makes the claim. If it does not hold, *other setting*.
         out: results folder of the notebook; its ``claims.csv`` gets the row.
         must_hold: fail the notebook unless the verdict is *reproduced*.
 
@@ -229,18 +212,18 @@ def claim(
     Raises:
         ValueError: no effect, an effect that is not finite, an unknown kind or range.
     """
-    values = [float(v) for v in effect] if _many(effect) else [float(effect)]
-    if not values or not all(map(math.isfinite, values)):
-        raise ValueError(f"claim {key}: effects must be finite numbers, got {values}")
     if kind not in ("seeds", "exact"):
         raise ValueError(f"claim {key}: kind is 'seeds' or 'exact', not {kind!r}")
-    *side, words = _side(expected, tolerance)
-    mean, low, high = _spread(values, kind)
+    values = judging.numbers(effect, f"claim {key}")
+    side = Side.of(expected, tolerance)
+    mean, low, high = judging.spread(values, kind)
+    found, reason = _found(key, values, kind, side, rest, control, condition)
     made = Claim(
         key=key, notebook=Path(out).name if out else "", paper=paper,
-        statement=statement, expected=words, mean=mean, low=low, high=high,
-        seeds=len(values), unit=unit, setting=setting, kind=kind,
-        verdict=_verdict(values, low, high, kind, tuple(side)), must_hold=must_hold,
+        statement=statement, expected=side.words, mean=mean, low=low, high=high,
+        seeds=len(values), unit=unit, setting=setting, kind=kind, verdict=found,
+        must_hold=must_hold, meaning=meaning, reason=reason, from_=side.low,
+        to=side.high,
     )  # fmt: skip
     if out is not None:
         _record(made, Path(out) / "claims.csv")
@@ -248,12 +231,31 @@ def claim(
     return made
 
 
-def _many(effect: object) -> bool:
-    try:
-        len(effect)
-    except TypeError:  # a number, or a tensor without axes
-        return False
-    return True
+def _found(
+    key: str,
+    values: list[float],
+    kind: str,
+    side: Side,
+    rest: tuple[Any, Any] | None,
+    control: tuple[Any, str] | None,
+    condition: tuple[bool, str] | None,
+) -> tuple[str, str]:
+    """The verdict, and why the run could not have shown the claim if it could not."""
+    found = judging.verdict(values, kind, side)
+    if found == FEW:
+        return found, ""
+    if condition is not None and not condition[0]:
+        return OTHER_SETTING, f"here it does not hold that {condition[1]}"
+    if rest is not None:
+        earlier, last = (judging.numbers(part, f"claim {key}") for part in rest)
+        if why := judging.moving(earlier, last):
+            return NOT_CONVERGED, why
+    if control is not None:
+        effects, words = judging.numbers(control[0], f"claim {key}"), control[1]
+        if judging.verdict(effects, kind, side) != REPRODUCED:
+            mean = sum(effects) / len(effects)
+            return NOT_CONVERGED, f"the control, {words}, fails it too ({mean:.3g})"
+    return found, ""
 
 
 def _record(made: Claim, path: Path) -> None:
@@ -263,7 +265,8 @@ def _record(made: Claim, path: Path) -> None:
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             rows = {row["key"]: row for row in csv.DictReader(file)}
-    numbers = {n: f"{getattr(made, n):.10g}" for n in ("mean", "low", "high")}
+    real = ("mean", "low", "high", "from_", "to")
+    numbers = {name: f"{getattr(made, name):.10g}" for name in real}
     rows[made.key] = asdict(made) | numbers
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
@@ -280,7 +283,7 @@ def _record(made: Claim, path: Path) -> None:
 
 
 def claims_table(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """The claims of several notebooks in one table, a row a claim.
+    """The claims of several notebooks in one table, one row per claim.
 
     Args:
         paths: ``claims.csv`` files, or the result folders that hold one.
@@ -292,10 +295,14 @@ def claims_table(paths: Iterable[str | Path]) -> pd.DataFrame:
     frames = [pd.DataFrame(columns=names)]
     for path in map(Path, paths):
         file = path / "claims.csv" if path.is_dir() else path
-        text = dict.fromkeys(("key", "notebook", "unit", "setting"), str)
+        text = ("key", "notebook", "unit", "setting", "meaning", "reason")
+        text = dict.fromkeys(text, str)
         blank = {"low": ["nan"], "high": ["nan"]}  # a unit may be empty, no NaN
+        frame = pd.read_csv(file, dtype=text, na_values=blank, keep_default_na=False)
+        # a file of an older version lacks the later columns
+        later = {f.name: f.default for f in fields(Claim) if f.default is not MISSING}
         frames.append(
-            pd.read_csv(file, dtype=text, na_values=blank, keep_default_na=False)
+            frame.assign(**{k: v for k, v in later.items() if k not in frame})
         )
     kept = [frame for frame in frames if len(frame)] or frames[:1]
     return pd.concat(kept, ignore_index=True)[names]

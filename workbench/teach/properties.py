@@ -114,8 +114,8 @@ def padded(batch: Any) -> Any:
 
 def single(batch: Any) -> Any:
     """The same batch in float32."""
-    held = {n: v.float() for n, v in tensors(batch).items() if v.is_floating_point()}
-    return replace(batch, **held)
+    floats = {n: v.float() for n, v in tensors(batch).items() if v.is_floating_point()}
+    return replace(batch, **floats)
 
 
 def leaves(batch: Any) -> Any:
@@ -133,17 +133,17 @@ def gradients(value: Tensor, batch: Any) -> dict[str, Tensor]:
 
     The weights differ, so a gradient in the wrong row shows.
     """
-    held = {n: v for n, v in tensors(batch).items() if v.requires_grad}
+    learned = {n: v for n, v in tensors(batch).items() if v.requires_grad}
     if not value.requires_grad:
-        return {name: torch.zeros_like(v) for name, v in held.items()}
+        return {name: torch.zeros_like(v) for name, v in learned.items()}
     generator = torch.Generator().manual_seed(17)
     weight = 0.5 + torch.rand(value.shape, generator=generator).to(value)
     found = torch.autograd.grad(
-        (weight * value).sum(), list(held.values()), allow_unused=True
+        (weight * value).sum(), list(learned.values()), allow_unused=True
     )
     return {
         name: torch.zeros_like(v) if g is None else g
-        for (name, v), g in zip(held.items(), found, strict=True)
+        for (name, v), g in zip(learned.items(), found, strict=True)
     }
 
 

@@ -87,8 +87,8 @@ def _lines(target: object) -> tuple[list[str], int]:
     code = getattr(target, "__code__", None)
     at = code.co_firstlineno if code else getattr(target, "__firstlineno__", 0)
     # of several with this name the one that holds the line; the last one is in force
-    held = [(first, last) for first, last in found if first <= at <= last]
-    first, _ = (held or found)[-1]
+    inside = [(first, last) for first, last in found if first <= at <= last]
+    first, _ = (inside or found)[-1]
     return inspect.getblock(lines[first - 1 :]), first
 
 

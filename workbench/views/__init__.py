@@ -2,9 +2,11 @@
 
 from workbench.views.bars import bars
 from workbench.views.chart import Chart, Panels
+from workbench.views.clouds import clouds
 from workbench.views.curves import distribution, training_curves
 from workbench.views.displacement_curves import displacement
 from workbench.views.fig import Fig
+from workbench.views.gold_curves import gold_curves
 from workbench.views.kl_curves import kl_drift
 from workbench.views.layers import (
     Band,
@@ -18,6 +20,8 @@ from workbench.views.layers import (
 )
 from workbench.views.loss_curves import links
 from workbench.views.overoptimisation_curves import frontier, overoptimisation
+from workbench.views.pipeline import pipeline
+from workbench.views.push_curves import thumb_pushes
 from workbench.views.reliability_diagram import reliability
 from workbench.views.rewards import implicit_rewards, token_rewards
 from workbench.views.scatter import points
@@ -40,20 +44,24 @@ __all__ = [
     "Text",
     "VLine",
     "bars",
+    "clouds",
     "displacement",
     "distribution",
     "frontier",
+    "gold_curves",
     "implicit_rewards",
     "kl_drift",
     "links",
     "method",
     "overoptimisation",
+    "pipeline",
     "points",
     "reliability",
     "role",
     "series",
     "simplex",
     "sweep",
+    "thumb_pushes",
     "token_rewards",
     "training_curves",
     "unseen_mass",

@@ -1,5 +1,6 @@
 """Means over seeds with a band, and the sentence that says what the band is."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -8,6 +9,16 @@ from workbench.views.layers import Band, Layer, Line
 from workbench.views.style import Style
 
 SPREADS = {"range": "min–max", "interval": "95 % interval of the mean"}
+
+
+def headline(label: str) -> str:
+    """A panel's title from an axis label: its words, without the unit in brackets.
+
+    "gold reward (reward units)" becomes "Gold reward". Symbols that stand first
+    (π, β, r̂) stay as they are.
+    """
+    words = re.sub(r"\s*\([^()]*\)$", "", label.strip()) or label.strip()
+    return words[0].upper() + words[1:] if words[:1].isascii() else words
 
 
 def need(frame: pd.DataFrame, *columns: str) -> None:

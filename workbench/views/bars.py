@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from workbench.views.aggregate import SPREADS, need, seeds, summary
+from workbench.views.aggregate import SPREADS, headline, need, seeds, summary
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Bars, HLine, Layer
@@ -31,10 +31,10 @@ def bars(
         caption: one sentence that could be false.
         label: quantity and unit of `y`.
         by: column whose values stand side by side in each group.
-        title: heading.
+        title: heading; the label without its unit if empty.
         spread: what the error bars are, "range" or "interval".
         exact: a known value, drawn dashed in black (upright bars only).
-        horizontal: bars lie along x (long names); no error bars.
+        horizontal: bars lie along x (long names).
     """
     need(frame, x, y, *([by] if by else []))
     groups = {y: frame} if by is None else dict(iter(frame.groupby(by, sort=False)))
@@ -43,15 +43,17 @@ def bars(
     styles = looks(map(str, groups))
     for name, group in groups.items():
         table = summary(group, x, y, spread).set_index(x).reindex(places)
-        wide = not horizontal and bool((table["high"] > table["low"]).any())
+        wide = bool((table["high"] > table["low"]).any())
         ends = {k: table[k].tolist() for k in ("low", "high")} if wide else {}
         style, tag = styles[str(name)], str(name) if by else ""
         drawn.append(Bars(names, table["mean"].tolist(), tag, style, **ends))
     line = [] if exact is None else [HLine(exact, "exact", role("exact"))]
     layers: list[Layer] = [*line, *drawn]
-    said = _note(frame, spread) if any(len(bar.low) for bar in drawn) else ""
+    remark = _note(frame, spread) if any(len(bar.low) for bar in drawn) else ""
     axes = (label, x) if horizontal else (x, label)
-    chart = Chart(title, *axes, layers, said, horizontal=horizontal)
+    chart = Chart(
+        title or headline(label), *axes, layers, remark, horizontal=horizontal
+    )
     height = len(places) * 0.26 + 1.0 if horizontal else 3.2
     return Fig(Panels([chart], height=height), caption, frame)
 

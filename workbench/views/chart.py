@@ -6,9 +6,12 @@ one cannot disagree.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf, isfinite, log10
 
-from workbench.views.layers import Bars, Heat, Layer, Number, legend_entry
+from workbench.views.layers import Bars, Heat, Layer, Line, Number, legend_entry
+
+CLOSE = 0.01  # of the drawn height: two lines nearer than this look like one
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,34 @@ class Chart:
     width: Number = 1
 
     @property
+    def drawn(self) -> list[Layer]:
+        """The layers, a line that a later one covers made wide, so that both are seen.
+
+        Two lines coincide if at equal x they are nowhere further apart than a
+        hundredth of the drawn height.
+        """
+        lines = [la for la in self.layers if isinstance(la, Line) and not la.faint]
+        high = {id(la): [_height(y, self.y_log) for y in la.y] for la in lines}
+        values = [y for ys in high.values() for y in ys if isfinite(y)]
+        near = CLOSE * (max(values) - min(values)) if values else 0.0
+
+        def coincide(one: Line, other: Line) -> bool:
+            if len(one.x) < 2 or list(one.x) != list(other.x):
+                return False
+            pairs = zip(high[id(one)], high[id(other)], strict=True)
+            return all(a == b or abs(a - b) <= near for a, b in pairs)
+
+        covered = {
+            id(one)
+            for i, one in enumerate(lines)
+            if any(coincide(one, other) for other in lines[i + 1 :])
+        }
+        return [
+            replace(la, wide=True) if isinstance(la, Line) and id(la) in covered else la
+            for la in self.layers
+        ]
+
+    @property
     def bar_layers(self) -> list[Bars]:
         """The bar layers, in order."""
         return [layer for layer in self.layers if isinstance(layer, Bars)]
@@ -65,6 +96,13 @@ class Chart:
         return [text for text in [*labels, self.note] if text]
 
 
+def _height(y: Number, logarithmic: bool) -> float:
+    """Where a value stands on the axis."""
+    if not logarithmic:
+        return float(y)
+    return log10(y) if y > 0 else -inf
+
+
 @dataclass(frozen=True)
 class Panels:
     """Charts side by side under one heading."""
@@ -76,6 +114,12 @@ class Panels:
     def __post_init__(self) -> None:
         if not self.charts:
             raise ValueError("Panels needs at least one chart")
+
+    @property
+    def colours(self) -> list[str]:
+        """The colours of all series."""
+        layers = [layer for chart in self.charts for layer in chart.layers]
+        return [layer.style.colour for layer in layers if hasattr(layer, "style")]
 
     @property
     def widths(self) -> list[float]:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from workbench.views.aggregate import curve, need, note
+from workbench.views.aggregate import curve, headline, need, note, seeds
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.layers import Layer, Line, VLine
+from workbench.views.layers import HLine, Layer, Line, VLine
 from workbench.views.style import look, looks, role
 
 
@@ -23,31 +23,40 @@ def training_curves(
     spread: str = "range",
     log_y: bool = False,
     log_x: bool = False,
+    zero: bool = False,
 ) -> Fig:
-    """One panel a column, a line a value of `by`.
+    """One panel per column, one line per value of `by`.
 
     Args:
         frame: tidy rows, a seed and step each.
-        columns: column to axis label with unit, such as {"loss": "loss (nats)"}.
+        columns: column to axis label with unit, such as {"loss": "DPO loss (nats)"}.
+            The panel's title is the label without its unit.
         caption: one sentence that could be false.
         x: column on the x axis.
         by: column whose values (methods, settings) become separate lines.
         title: heading over all panels.
         spread: what the band over seeds is, "range" or "interval".
         log_y, log_x: logarithmic axes.
+        zero: draw the level 0, for a column whose sign matters.
     """
     need(frame, x, *columns, *([by] if by else []))
     groups = {"": frame} if by is None else dict(iter(frame.groupby(by, sort=False)))
     charts, styles = [], looks(map(str, groups))
-    for column, label in columns.items():
-        layers: list[Layer] = []
+    for column, unit in columns.items():
+        layers: list[Layer] = [HLine(0.0)] if zero else []
         for name, group in groups.items():
             style = styles[str(name)] if by else look(column)
-            layers += curve(group, x, column, str(name), style, spread)
-        said, head = note(list(groups.values()), spread), column.replace("_", " ")
+            label = str(name) if by else _of_all(group)
+            layers += curve(group, x, column, label, style, spread)
+        bands, head = note(list(groups.values()), spread), headline(unit)
         scale = {"x_log": log_x, "y_log": log_y}
-        charts.append(Chart(head, x, label, layers, said, **scale))
+        charts.append(Chart(head, x, unit, layers, bands, **scale))
     return Fig(Panels(charts, title), caption, frame)
+
+
+def _of_all(frame: pd.DataFrame) -> str:
+    """The legend entry of the only line: with a band beside it, it needs one."""
+    return f"mean over {seeds(frame)} seeds" if seeds(frame) > 1 else ""
 
 
 def distribution(

@@ -27,7 +27,7 @@ def displacement(
     probability: 1 if a higher score always means a larger fall of the chosen response.
 
     Args:
-        frame: DataFrame[pair, chosen(, rejected, seed), …scores], a row a pair, as
+        frame: DataFrame[pair, chosen(, rejected, seed), …scores], one row per pair, as
             `measure.displacement.change` gives it with the scores merged in.
         scores: column to axis label with unit, such as
             {"ches": "CHES (hidden units²)"}; each gets a panel.
@@ -45,15 +45,15 @@ def displacement(
         for side in sides:
             y, style = frame[side].astype(float).tolist(), role(side)
             layers.append(Points(x, y, side, style, size=4, faint=len(frame) > 100))
-        head = f"rank correlation with the fall: {foretold(frame, column)}"
-        said = f"{seeds(frame)} seeds" if several else ""
-        charts.append(Chart(head, label, UNIT, layers, said))
+        head = f"Rank correlation with the fall: {foretold(frame, column)}"
+        remark = f"{seeds(frame)} seeds" if several else ""
+        charts.append(Chart(head, label, UNIT, layers, remark))
     return Fig(Panels(charts, title), caption, frame)
 
 
 def foretold(frame: pd.DataFrame, score: str) -> str:
     """The rank correlation of a score with −chosen; over seeds mean and range."""
-    from workbench.measure.displacement import rank_correlation
+    from workbench.core.statistics import rank_correlation
 
     if seeds(frame) < 2:
         return f"{rank_correlation(frame[score], -frame['chosen']):.2f}"

@@ -8,8 +8,8 @@ from workbench.views.marks_matplotlib import Place, draw, plain
 from workbench.views.style import GREY
 
 DPI = 100  # two panels fit the 865 pixels of a notebook cell on a small screen
-COLOURS = (96, 160, 256)  # a palette image is a third of a full-colour one
-FAITHFUL = 60  # levels out of 255 by which a channel of a pixel may be off
+SHARP = 2  # pixels of the file per pixel of the page: crisp on a dense screen
+COLOURS = 64  # a palette image is a third of a full-colour one
 _RC = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
@@ -74,7 +74,7 @@ def _compose(figure, panels: Panels) -> None:
     top, bottom = figure.subplots(2, len(charts), squeeze=False, gridspec_kw=grid)
     for chart, axes, below in zip(charts, top, bottom, strict=True):
         bars = chart.bar_layers
-        for layer in chart.layers:
+        for layer in chart.drawn:
             index = next((i for i, bar in enumerate(bars) if bar is layer), 0)
             draw(layer, axes, Place(index, len(bars), chart.horizontal))
         _decorate(axes, chart)
@@ -83,20 +83,31 @@ def _compose(figure, panels: Panels) -> None:
         figure.suptitle(plain(panels.title), x=0.01, ha="left", fontsize=11)
 
 
-def _palette(png: bytes) -> bytes:
-    """The same picture with as few colours as keep every pixel's.
+def _rgb(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
 
-    Median cut gives colours to what covers many pixels: with too few of them a thin
-    line takes the colour of its neighbour.
+
+def _palette(png: bytes, panels: Panels) -> bytes:
+    """The same picture in few colours, those of its series among them exactly.
+
+    Median cut gives colours to what covers many pixels, and a thin line would take
+    the colour of its neighbour: so the colours of the series are not left to it.
     """
-    from PIL import Image, ImageChops
+    import numpy as np
+    from PIL import Image
 
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    for colours in COLOURS:
-        drawn = picture.quantize(colours, dither=Image.Dither.NONE)
-        gap = ImageChops.difference(picture, drawn.convert("RGB"))
-        if max(high for _, high in gap.getextrema()) <= FAITHFUL:
-            break
+    cut = picture.quantize(COLOURS, dither=Image.Dither.NONE).getpalette() or []
+    kept = dict.fromkeys([(255, 255, 255), *map(_rgb, panels.colours)])
+    levels = np.array([*kept, *zip(*[iter(cut)] * 3, strict=True)][:256])
+    # one integer per colour sorts much faster than rows of three
+    packed = np.array(picture).astype("int32") @ np.array([1 << 16, 1 << 8, 1])
+    seen, which = np.unique(packed, return_inverse=True)
+    colours = np.stack([seen >> 16, seen >> 8 & 255, seen & 255], axis=1)
+    gaps = np.stack([((colours - level) ** 2).sum(1) for level in levels])
+    nearest = gaps.argmin(0).astype("uint8")[which.reshape(packed.shape)]
+    drawn = Image.fromarray(nearest)
+    drawn.putpalette(levels.astype("uint8").tobytes())
     small = io.BytesIO()
     drawn.save(small, format="png", optimize=True)
     return small.getvalue()
@@ -122,8 +133,9 @@ def render(panels: Panels) -> bytes:
         matplotlib.rcParams.update(_RC)
         # Data may hold any script; a missing glyph is drawn as a box, not reported.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = Figure(figsize=panels.size, dpi=DPI, layout="constrained")
+        sharp = SHARP * DPI
+        figure = Figure(figsize=panels.size, dpi=sharp, layout="constrained")
         FigureCanvasAgg(figure)
         _compose(figure, panels)
         figure.savefig(png, format="png", metadata={"Software": None})
-    return _palette(png.getvalue())
+    return _palette(png.getvalue(), panels)

@@ -145,7 +145,7 @@ def render(panels: Panels) -> dict:
     ]
     data = []
     for chart, axes in charts:
-        for layer in chart.layers:
+        for layer in chart.drawn:
             data += traces(layer, axes)
         data += _note(chart, axes)
     return _short({"data": data, "layout": _layout(panels, charts)})
@@ -154,7 +154,7 @@ def render(panels: Panels) -> dict:
 def _short(value: object) -> object:
     """Floats to six significant digits: no eye sees more, and files are shorter."""
     if isinstance(value, dict):
-        return {key: _short(held) for key, held in value.items()}
+        return {key: _short(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_short(held) for held in value]
+        return [_short(part) for part in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value

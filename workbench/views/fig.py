@@ -74,7 +74,10 @@ class Fig:
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         """The picture alone: text/html here would hide the PNG from nbconvert."""
         bundle = {PLOTLY: self.plotly, "image/png": self.png, "text/plain": self.alt}
-        return bundle, {"image/png": {"alt": self.alt}}
+        # the file has twice the pixels: the page shows it at the size of its inches
+        wide, high = (round(side * draw_matplotlib.DPI) for side in self.panels.size)
+        shown = {"alt": self.alt, "width": wide, "height": high}
+        return bundle, {"image/png": shown}
 
     def _ipython_display_(self) -> None:
         """Show the picture, then caption and table as a second output."""

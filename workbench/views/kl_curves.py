@@ -64,8 +64,10 @@ def estimate_chart(estimates: pd.DataFrame) -> Chart:
         x = np.linspace(-0.2, 0.2, len(rows)) + i if len(rows) > 1 else [float(i)]
         ends = {"low": low.tolist(), "high": high.tolist()}
         layers.append(Points(list(map(float, x)), mean.tolist(), "", series(i), **ends))
-    said = f"error bars: 95 % intervals, {int(estimates['n'].iloc[0])} samples"
-    said += f"; {count} seeds" if count > 1 else ""
+    remark = f"error bars: 95 % intervals, {int(estimates['n'].iloc[0])} samples"
+    remark += f"; {count} seeds" if count > 1 else ""
     title = "Estimates minus the exact value" if away else "Estimates of the same KL"
     unit = "estimate − exact KL (nats per sequence)" if away else UNIT
-    return Chart(title, "estimator", unit, layers, said, x_names=tuple(map(str, names)))
+    return Chart(
+        title, "estimator", unit, layers, remark, x_names=tuple(map(str, names))
+    )

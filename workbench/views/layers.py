@@ -17,13 +17,18 @@ def _same_length(kind: str, **columns: Sequence) -> None:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through (x, y)."""
+    """A line through (x, y).
+
+    `faint` draws one of many, thin and pale; `wide` one that another line covers.
+    """
 
     x: Numbers
     y: Numbers
     label: str = ""
     style: Style = role("policy")
     markers: bool = False
+    faint: bool = False
+    wide: bool = False
 
     def __post_init__(self) -> None:
         _same_length("Line", x=self.x, y=self.y)
@@ -102,7 +107,7 @@ class Heat:
 
     Args:
         z: rows of values, first row on top; None leaves a cell empty.
-        rows: a name a row.
+        rows: one name per row.
         text: what stands in each cell, rows as in `z`.
         label: quantity and unit of the colour.
     """

@@ -22,15 +22,18 @@ def links(
     push: str = "push_chosen",
     loss_range: Range | None = None,
     push_range: Range | None = None,
+    loss: bool = True,
 ) -> Fig:
     """Loss of a pair and push on one of its responses against the margin.
 
     Args:
         frame: DataFrame[method, margin, loss, push_chosen, push_rejected], rows of
-            ``measure.pull.of_grid`` with the method's name; a row a method and margin.
+            ``measure.pull.of_grid`` with the method's name; one row per method and
+            margin.
         caption: one sentence that could be false.
         push: the column of the right panel, a push in loss units per nat.
         loss_range, push_range: ends of the y axes, where one link would hide the rest.
+        loss: False leaves the panel of the loss out.
 
     Raises:
         ValueError: a method has several rows at one margin, e.g. a table of two
@@ -49,17 +52,17 @@ def links(
         group = curves[name]
         x = group["margin"].tolist()
         left.append(Line(x, group["loss"].tolist(), name, style))
-        right.append(Line(x, group[push].tolist(), "", style))
+        right.append(Line(x, group[push].tolist(), "" if loss else name, style))
         # the rejected response is pushed down: its push ends where it is 0 or above
         if ends := stops(x, (sign * group[push]).tolist()):
             right.append(Points(ends, [0.0] * len(ends), "", style, size=8))
-    said = "marker: here the push ends or turns round"
+    remark = "marker: here the push ends or turns round"
     title = f"Push on the {push.removeprefix('push_')} response"
     charts = [
         Chart("Loss of a pair", MARGIN, "loss (own unit)", left, y_range=loss_range),
-        Chart(title, MARGIN, "push (loss per nat)", right, said, y_range=push_range),
+        Chart(title, MARGIN, "push (loss per nat)", right, remark, y_range=push_range),
     ]
-    return Fig(Panels(charts), caption, frame)
+    return Fig(Panels(charts if loss else charts[1:]), caption, frame)
 
 
 def stops(margin: Sequence[Number], push: Sequence[Number]) -> list[float]:

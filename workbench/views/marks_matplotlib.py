@@ -49,7 +49,8 @@ def draw(layer, axes, place: Place) -> None:
 def _(layer: Line, axes, place: Place) -> None:
     marker = _MARKER[layer.style.marker] if layer.markers else None
     label = plain(layer.label) or None
-    look = _look(layer.style)
+    width, seen = (5.5, 0.45) if layer.wide else (0.8, 0.5) if layer.faint else (1.6, 1)
+    look = _look(layer.style) | {"linewidth": width, "alpha": seen}
     axes.plot(layer.x, layer.y, label=label, marker=marker, markersize=4, **look)
 
 
@@ -84,6 +85,8 @@ def _(layer: Bars, axes, place: Place) -> None:
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(False, axis="y")
+        if len(layer.low):
+            axes.hlines(at, layer.low, layer.high, color="#333333", lw=1.2)
         return
     axes.bar(at, layer.y, width=thick, color=colour, label=label)
     turn = 35 if sum(map(len, names)) > 40 else 0

@@ -73,10 +73,12 @@ def traces(layer, axes: Axes) -> list[dict]:
 def _(layer: Line, axes: Axes) -> list[dict]:
     mode = "lines+markers" if layer.markers else "lines"
     style = layer.style
-    look = {"color": style.colour, "dash": style.dash, "width": 2}
+    width, seen = (7, 0.45) if layer.wide else (1, 0.5) if layer.faint else (2, 1)
+    look = {"color": style.colour, "dash": style.dash, "width": width}
     return [
         {"type": "scatter", "x": column(layer.x), "y": column(layer.y), "mode": mode}
         | {"line": look, "marker": {"symbol": style.marker, "size": 5}}
+        | ({"opacity": seen} if seen < 1 else {})
         | _named(layer.label)
         | axes.names
     ]
@@ -119,8 +121,9 @@ def _(layer: Bars, axes: Axes) -> list[dict]:
         trace |= {"x": values, "y": at, "orientation": "h"}
     else:
         trace |= {"x": at, "y": values}
-    if len(layer.low) and not axes.horizontal:
-        trace["error_y"] = _spread(layer.y, layer.low, layer.high)
+    if len(layer.low):
+        side = "error_x" if axes.horizontal else "error_y"
+        trace[side] = _spread(layer.y, layer.low, layer.high)
     return [trace | _named(layer.label) | axes.names]
 
 

@@ -1,14 +1,14 @@
 """Gold and proxy reward against the distance from the reference."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from workbench.views.aggregate import need, note, seeds, summary
+from workbench.views.aggregate import need, seeds
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.layers import Band, Layer, Line, Points
+from workbench.views.layers import Layer, Line, Points, VLine
 from workbench.views.style import Style, looks, role, series
 
 ROOT = "√KL(π‖π_ref) (√nats)"
@@ -25,8 +25,10 @@ def overoptimisation(
     start: float | int = 0.0,
     exact: pd.DataFrame | None = None,
     by: str = "step",
-    spread: str = "range",
     title: str = "Overoptimisation",
+    others: Sequence[pd.DataFrame] = (),
+    peak: float | int | None = None,
+    rewards: Sequence[str] = ("proxy", "gold"),
 ) -> Fig:
     """Gold and proxy reward against √KL: where the proxy rises and gold falls.
 
@@ -38,14 +40,22 @@ def overoptimisation(
             a function of d = √KL.
         start: the reference's gold reward, added to the laws.
         exact: DataFrame[kl, gold] of the exact frontier, drawn dashed in black.
-        by: the column along each curve that is the same in all seeds (step, n, beta);
-            seeds are averaged at equal values of it, KL included. A curve without
-            it is drawn in the order of its rows.
-        spread: what the band over seeds is, "range" or "interval".
+        by: the column along each run (step, n, beta). A curve without it is drawn in
+            the order of its rows.
         title: heading.
+        others: more paths with the columns of `curves`, such as those of other
+            proxies, of which gold is drawn, thin.
+        rewards: which of proxy and gold are drawn.
+        peak: KL in nats where a vertical line says that gold is highest.
+
+    Several seeds of a curve reach different KL at the same step, so their mean by step
+    would be no function of the KL: each run is drawn thin, the median at equal KL bold.
     """
     need(curves, "kl", "gold", "proxy")
-    layers: list[Layer] = []
+    layers: list[Layer] = [
+        Line(_root(o["kl"]), o["gold"].tolist(), "", role("gold"), faint=True)
+        for o in others
+    ]
     if exact is not None:
         path = exact.sort_values("kl")
         look = role("exact")
@@ -54,12 +64,17 @@ def overoptimisation(
         )
     groups = _groups(curves)
     for i, (name, group) in enumerate(groups.items()):
-        for reward in ("proxy", "gold"):
+        for reward in rewards:
             look = role(reward) if len(groups) == 1 else series(i, role(reward))
             label = f"{reward}, {name}" if name else reward
-            layers += _curve(group, by, reward, label, look, spread)
+            layers += _curve(group, by, reward, label, look)
     layers += _laws(laws or {}, start, float(curves["kl"].max()))
-    chart = Chart(title, ROOT, REWARD, layers, note(curves, spread))
+    if peak is not None:
+        layers.append(VLine(float(np.sqrt(max(peak, 0.0))), "gold is highest"))
+    count = seeds(curves)
+    note = f"thin: {count} seeds; bold: their median" if count > 1 else ""
+    note = f"thin: gold of {len(others)} others" if len(others) else note
+    chart = Chart(title, ROOT, REWARD, layers, note)
     return Fig(Panels([chart], height=3.6), caption, curves)
 
 
@@ -69,7 +84,7 @@ def frontier(
     """Methods as points under the exact frontier, which none can pass.
 
     Args:
-        points: DataFrame[method, kl, gold], a row a seed; nats and reward units.
+        points: DataFrame[method, kl, gold], one row per seed; nats and reward units.
         exact: DataFrame[kl, gold], the best gold reward at each KL.
         caption: one sentence that could be false.
         root: √KL on the x axis instead of KL.
@@ -91,9 +106,11 @@ def frontier(
         centre = [float(np.mean(x))], [float(np.mean(y))]
         layers.append(Points(*centre, str(key), style, size=8))
     x_label = ROOT if root else "KL(π‖π_ref) (nats per sequence)"
-    said = "small and pale: single seeds" if points["method"].duplicated().any() else ""
+    remark = (
+        "small and pale: single seeds" if points["method"].duplicated().any() else ""
+    )
     title = "Gold reward bought with drift"
-    chart = Chart(title, x_label, "gold reward (reward units)", layers, said)
+    chart = Chart(title, x_label, "gold reward (reward units)", layers, remark)
     return Fig(Panels([chart], height=3.6), caption, points)
 
 
@@ -108,17 +125,42 @@ def _groups(curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _curve(
-    group: pd.DataFrame, by: str, reward: str, label: str, look: Style, spread: str
+    group: pd.DataFrame, by: str, reward: str, label: str, look: Style
 ) -> list[Layer]:
+    """One run as it is; of several, each run thin and pale and their median bold."""
     if seeds(group) < 2:
         path = group.sort_values(by) if by in group.columns else group
         few, y = len(path) <= FEW, path[reward].tolist()
         return [Line(_root(path["kl"]), y, label, look, markers=few)]
-    at = summary(group, by, "kl", spread)["mean"]
-    table = summary(group, by, reward, spread)
-    x = _root(at)
-    band = Band(x, table["low"].tolist(), table["high"].tolist(), look)
-    return [band, Line(x, table["mean"].tolist(), label, look)]
+    runs = [run.sort_values(by) for _, run in group.groupby("seed")]
+    thin = [
+        Line(_root(r["kl"]), r[reward].astype(float).tolist(), "", look, faint=True)
+        for r in runs
+    ]
+    x, y = _median([(_root(r["kl"]), r[reward].astype(float).tolist()) for r in runs])
+    return [*thin, Line(x, y, label, look)]
+
+
+def _median(runs: list[tuple[list[float], list[float]]]) -> tuple[list, list]:
+    """The median over runs of y at equal x, as far as half of the runs reach.
+
+    A run's x may turn back: only where it goes further than before does it count, so
+    that the median is a function of x. A run that ends where x is smallest, as one
+    along rising β does, is read from its end.
+    """
+    ahead = []
+    for x, y in runs:
+        if x[0] > x[-1]:
+            x, y = x[::-1], y[::-1]
+        best = np.maximum.accumulate(x)
+        new = np.concatenate([[True], best[1:] > best[:-1]])
+        ahead.append((np.asarray(x)[new], np.asarray(y)[new]))
+    grid = np.linspace(
+        min(x[0] for x, _ in ahead), float(np.median([x[-1] for x, _ in ahead])), 60
+    )
+    table = [np.interp(grid, x, y, left=np.nan, right=np.nan) for x, y in ahead]
+    kept = np.isfinite(table).sum(0) * 2 >= len(ahead)
+    return grid[kept].tolist(), np.nanmedian(np.array(table)[:, kept], 0).tolist()
 
 
 def _laws(laws: Mapping[str, Law], start: float | int, furthest: float) -> list[Layer]:
@@ -127,5 +169,5 @@ def _laws(laws: Mapping[str, Law], start: float | int, furthest: float) -> list[
     return [
         Line(d.tolist(), (start + np.asarray(law(d), float)).tolist(), name, look)
         for i, (name, law) in enumerate(laws.items())
-        for look in [series(i, role("law")) if len(laws) > 1 else role("law")]
+        for look in [series(i, role("fitted")) if len(laws) > 1 else role("fitted")]
     ]

@@ -30,10 +30,10 @@ def implicit_rewards(
     for name in ("chosen", "rejected"):
         pair += curve(frame, x, name, name, role(name), spread)
     margin = [HLine(0.0), *curve(frame, x, "margin", "margin", role("margin"), spread)]
-    said = note(frame, spread)
+    remark = note(frame, spread)
     charts = [
-        Chart("Implicit rewards", x, UNIT, pair, said),
-        Chart("Chosen minus rejected", x, "margin (reward units)", margin, said),
+        Chart("Implicit rewards", x, UNIT, pair, remark),
+        Chart("Chosen minus rejected", x, "margin (reward units)", margin, remark),
     ]
     return Fig(Panels(charts), caption, frame)
 
@@ -71,7 +71,7 @@ def _one_response(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def token_heat(frame: pd.DataFrame, by: str) -> Heat:
-    """A row a response, a cell a token: the token and its reward."""
+    """One row per response, one cell per token: the token and its reward."""
     need(frame, by, "position", "token", "reward")
     keys = [by, "position", "token"]
     frame = frame.groupby(keys, as_index=False, sort=False)["reward"].mean()

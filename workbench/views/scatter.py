@@ -33,7 +33,7 @@ def points(
     the live figure shows the others under the pointer.
 
     Args:
-        frame: DataFrame[method, kl, gold], a row a seed; nats and reward units.
+        frame: DataFrame[method, kl, gold], one row per seed; nats and reward units.
         exact: DataFrame[kl, gold], the best gold reward at each KL
             (`worlds.exact.frontier`), drawn dashed; None draws none.
         by: column that gives a point its colour, the same for all rows of a method;
@@ -62,14 +62,16 @@ def points(
     wide = "√KL(π‖π_ref) (√nats)" if root else "KL(π‖π_ref) (nats per sequence)"
     limits = {"x_range": sheet.x_range, "y_range": sheet.y_range}
     several = seeds(frame) > 1
-    said = f"error bars: {SPREADS[spread]} over {seeds(frame)} seeds" if several else ""
+    remark = (
+        f"error bars: {SPREADS[spread]} over {seeds(frame)} seeds" if several else ""
+    )
     layers += [*texts, *marks]  # leader lines lie under the points
-    chart = Chart(title, wide, "gold reward (reward units)", layers, said, **limits)
+    chart = Chart(title, wide, "gold reward (reward units)", layers, remark, **limits)
     return Fig(Panels([chart], height=HEIGHT), caption, table.drop(columns="x"))
 
 
 def means(frame: pd.DataFrame, by: str | None, spread: str = "range") -> pd.DataFrame:
-    """One row a method, best gold first: mean KL and gold, and the ends of gold.
+    """One row per method, best gold first: mean KL and gold, and the ends of gold.
 
     Returns:
         DataFrame[method, kind, kl, gold, low, high].
@@ -110,7 +112,7 @@ def _path(exact: pd.DataFrame, scale, last: float) -> tuple[list[float], list[fl
 
 
 def _marks(table: pd.DataFrame) -> list[Layer]:
-    """One layer a kind of data, those of `DATA` in its order."""
+    """One layer per kind of data, those of `DATA` in its order."""
     kinds = list(dict.fromkeys(table["kind"]))
     kinds = [k for k in DATA if k in kinds] + [k for k in kinds if k not in DATA]
     layers: list[Layer] = []

@@ -37,16 +37,18 @@ def simplex(
     caption: str,
     names: Sequence[str] = ("rock", "paper", "scissors"),
     title: str = "Mixtures of three responses",
+    goal: str = "Nash equilibrium (exact)",
 ) -> Fig:
-    """Trajectories on the 3-simplex, with the Nash equilibrium.
+    """Trajectories on the 3-simplex, with the exact place where they should end.
 
     Args:
         trajectories: DataFrame[curve, step, *names], probabilities; a path a `curve`
             (a method key gives the path that method's look).
-        nash: the equilibrium as three probabilities, or None.
+        nash: the exact place (a cross) as three probabilities, or None.
         caption: one sentence that could be false.
         names: the three probability columns, corners left, right and top.
         title: heading.
+        goal: what the legend calls that place, if it is no equilibrium.
     """
     need(trajectories, "curve", "step", *names)
     edge = Style("#999999")
@@ -58,8 +60,10 @@ def simplex(
     if nash is not None:
         look = Style(BLACK, role("exact").dash, "x")
         x, y = corner_xy(nash)
-        layers.append(Points([x], [y], "Nash equilibrium (exact)", look, size=11))
-    paths = trajectories.sort_values("step").groupby("curve", sort=False)
+        layers.append(Points([x], [y], goal, look, size=11))
+    # stable: the curves keep their order, and the last one lies on top
+    ordered = trajectories.sort_values("step", kind="stable")
+    paths = ordered.groupby("curve", sort=False)
     for i, (key, path) in enumerate(paths):
         look = method(str(key)) if key in METHODS else series(i)
         xy = [corner_xy(row) for row in path[list(names)].to_numpy()]
@@ -68,6 +72,6 @@ def simplex(
         layers.append(Points(x[:1], y[:1], "", Style(GREY, marker="square"), size=5))
         layers.append(Points(x[-1:], y[-1:], "", look, size=6))
     limits = {"x_range": (-0.25, 1.25), "y_range": (-0.12, HEIGHT + 0.12)}
-    said = "grey square: start; marker: end"
-    chart = Chart(title, "", "", layers, said, bare=True, **limits)
+    remark = "grey square: start; marker: end"
+    chart = Chart(title, "", "", layers, remark, bare=True, **limits)
     return Fig(Panels([chart], height=3.7), caption, trajectories)

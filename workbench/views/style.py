@@ -1,7 +1,10 @@
 """Colours, dashes and markers: one look for one role, everywhere.
 
-The palette is Okabe and Ito's, which stays distinct under the common forms of
-colour blindness; dash and marker repeat the distinction for greyscale print.
+Two palettes. That of the roles is Okabe and Ito's, which stays distinct under the
+common forms of colour blindness, and it is used for roles only: gold is the gold reward
+and nothing else. Methods and other series take the second one, after Paul Tol's muted
+scheme. Dash and marker repeat the distinction for greyscale print. Dashed black is the
+exact value; what was learned is solid.
 """
 
 import zlib
@@ -17,6 +20,15 @@ YELLOW = "#f0e442"
 BLUE = "#0072b2"
 VERMILLION = "#d55e00"
 PURPLE = "#cc79a7"
+
+# The second palette: none of these is the colour of a role.
+INDIGO = "#332288"
+OLIVE = "#999933"
+WINE = "#882255"
+TEAL = "#44aaa0"
+BROWN = "#8c510a"
+ROSE = "#cc6677"
+PLUM = "#aa4499"
 
 
 @dataclass(frozen=True)
@@ -47,38 +59,39 @@ ROLES: dict[str, Style] = {
     "before": Style(GREY, "solid", "square"),
     "after": Style(BLUE),
     "estimate": Style(BLUE, "dot", "circle"),
-    "law": Style("#555555", "dot", "cross"),
+    "fitted": Style("#555555", "dot", "cross"),
     "guide": Style("#bbbbbb", "solid", "circle"),
 }
 
 # Every method keeps its look in every notebook. No two share colour and marker.
 METHODS: dict[str, Style] = {
-    "sft": Style(GREY, "solid", "square"),
-    "bt": Style(PURPLE, "dashdot", "diamond"),
-    "dpo": Style(BLUE, "solid", "circle"),
-    "ipo": Style(SKY, "solid", "square"),
-    "rloo": Style(GREEN, "solid", "triangle-up"),
-    "ppo": Style(VERMILLION, "solid", "diamond"),
-    "nash_md": Style(PURPLE, "solid", "star"),
-    "best_of_n": Style(ORANGE, "solid", "triangle-down"),
-    "vas": Style(ORANGE, "dash", "cross"),
+    "sft": Style(BROWN, "solid", "square"),
+    "bt": Style(PURPLE, "dashdot", "diamond"),  # a reward model is the proxy
+    "dpo": Style(INDIGO, "solid", "circle"),
+    "ipo": Style(TEAL, "solid", "square"),
+    "rloo": Style(OLIVE, "solid", "triangle-up"),
+    "ppo": Style(WINE, "solid", "diamond"),
+    "nash_md": Style(ROSE, "solid", "star"),
+    "best_of_n": Style(BROWN, "solid", "triangle-down"),
+    "vas": Style(TEAL, "solid", "cross"),
     "soft_backup": Style(BLACK, "dash", "x"),
 }
 
 # What a method learns from, in the order in which legends list it.
 DATA: dict[str, Style] = {
-    "pairs": Style(BLUE, "solid", "circle"),
-    "lists": Style(GREEN, "solid", "square"),
-    "thumbs": Style(ORANGE, "solid", "triangle-up"),
-    "scores": Style(VERMILLION, "solid", "diamond"),
-    "tokens": Style(PURPLE, "solid", "triangle-down"),
-    "responses": Style(GREY, "solid", "cross"),
+    "pairs": Style(INDIGO, "solid", "circle"),
+    "lists": Style(OLIVE, "solid", "square"),
+    "thumbs": Style(TEAL, "solid", "triangle-up"),
+    "scores": Style(WINE, "solid", "diamond"),
+    "tokens": Style(ROSE, "solid", "triangle-down"),
+    "responses": Style(BROWN, "solid", "cross"),
+    "own": Style(PLUM, "solid", "x"),
     "none": Style(BLACK, "solid", "star"),
 }
 
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY)
+_COLOURS = (INDIGO, OLIVE, WINE, TEAL, BROWN, ROSE)
 _MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
-_DASHES = ("solid", "dash", "dot", "dashdot")
+_DASHES = ("solid", "dot", "dashdot", "dash")
 
 
 def role(name: str) -> Style:
@@ -99,7 +112,7 @@ def method(key: str) -> Style:
     code = zlib.crc32(key.encode())
     colour = _COLOURS[code % len(_COLOURS)]
     marker = _MARKERS[(code // len(_COLOURS)) % len(_MARKERS)]
-    return Style(colour, "dash", marker)
+    return Style(colour, "solid", marker)
 
 
 def series(index: int, of: Style | None = None) -> Style:

@@ -1,4 +1,4 @@
-"""A measure against what was swept: β, noise, pairs, width. One line a method."""
+"""A measure against what was swept: β, noise, pairs, width; one line per method."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from workbench.views.aggregate import curve, need, note
+from workbench.views.aggregate import curve, headline, need, note
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import HLine, Layer, Line
@@ -34,7 +34,7 @@ def sweep(
     """Means over seeds at each swept value, marked and joined, with a band.
 
     Args:
-        frame: tidy rows, a row a seed, swept value and method. Seeds are told apart
+        frame: tidy rows, one per seed, swept value and method. Seeds are told apart
             by a column `seed`; without one, equal values of `x` are averaged and
             there is no band. A missing value (NaN) is left out.
         x: column that was swept, numbers (names belong into `bars`).
@@ -68,10 +68,10 @@ def sweep(
         layers = _exact(known.get(column), (x, column, by), styles, exact_label)
         for name, group in groups.items():
             layers += curve(group, x, column, name, styles[name], spread, markers=True)
-        said = note(list(groups.values()), spread)
-        head = title if len(y) == 1 and title else column.replace("_", " ")
+        bands = note(list(groups.values()), spread)
+        head = title if len(y) == 1 and title else headline(label)
         axes = {"x_log": log_x, "y_log": log_y, "x_ticks": ticks(frame[x], log_x)}
-        charts.append(Chart(head, x_label or x, label, layers, said, **axes))
+        charts.append(Chart(head, x_label or x, label, layers, bands, **axes))
     return Fig(Panels(charts, title if len(y) > 1 else ""), caption, frame)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from workbench.views.aggregate import curve, need, note, summary
+from workbench.views.aggregate import curve, headline, need, note, summary
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Band, HLine, Layer, Line, Points
@@ -24,7 +24,7 @@ def unseen_mass(
     spread: str = "range",
     title: str = "Mass on unseen responses",
 ) -> Fig:
-    """The mass on unseen responses along training, one line a method.
+    """The mass on unseen responses along training, one line per method.
 
     Args:
         frame: DataFrame[seed, step, unseen, …], as `measure.rank_deficiency`'s
@@ -36,7 +36,7 @@ def unseen_mass(
             "margin (reward units)"): a second panel shows the mass against it, so that
             methods are compared where they have fitted the pairs equally well. Seeds
             are averaged at each step; the square is the first step.
-        start: the reference's mass, drawn dashed.
+        start: the reference's mass, drawn in grey.
         spread: what the band over seeds is, "range" or "interval".
         title: heading of the first panel.
     """
@@ -44,17 +44,21 @@ def unseen_mass(
     need(frame, x, "unseen", *columns, *(against[:1] if against else ()))
     groups = {"policy": frame} if by is None else dict(_split(frame, by))
     styles = looks(groups)
-    floor: list[Layer] = [] if start is None else [HLine(start, "π_ref", role("exact"))]
+    floor: list[Layer] = (
+        [] if start is None else [HLine(start, "π_ref", role("reference"))]
+    )
     first, second = list(floor), list(floor)
     for name, group in groups.items():
         first += curve(group, x, "unseen", name, styles[name], spread)
         if against is not None:
             second += _path(group, x, against[0], name, styles[name])
-    said = note(list(groups.values()), spread)
+    remark = note(list(groups.values()), spread)
     limits = {"y_range": _range(first)}
-    charts = [Chart(title, x, UNIT, first, said, **limits)]
+    charts = [Chart(title, x, UNIT, first, remark, **limits)]
     if against is not None:
-        charts.append(Chart(f"against {against[0]}", against[1], UNIT, second))
+        charts.append(
+            Chart(f"Against: {headline(against[1])}", against[1], UNIT, second)
+        )
     return Fig(Panels(charts), caption, frame)
 
 

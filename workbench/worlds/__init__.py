@@ -1,1 +1,1 @@
-"""What can be said, and how good it is: prompts, responses, gold rewards."""
+"""Worlds: prompts, all possible responses, and their gold rewards."""

@@ -1,8 +1,8 @@
 """The hidden author whose reviews are the corpus: fluent on most days, not on all.
 
-A first-order Markov chain, so its law over all reviews is exact. It prefers plain
-judgements, often ends after one, sometimes forgets a conjunction, and is kinder to some
-prompts than to others. No learner sees these tables.
+A first-order Markov chain, so its distribution over all reviews is exact. It prefers
+plain judgements, often ends after one, sometimes forgets a conjunction, and is kinder
+to some prompts than to others. No learner sees these tables.
 """
 
 import torch
@@ -35,5 +35,5 @@ def author_logps(tree: PrefixTree, prompt: str) -> Float[Tensor, " response"]:
 
 
 def all_author_logps(tree: PrefixTree) -> Float[Tensor, "prompt response"]:
-    """The author's law for every prompt."""
+    """The author's distribution for every prompt."""
     return torch.stack([author_logps(tree, prompt) for prompt in PROMPTS])

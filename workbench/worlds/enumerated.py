@@ -47,7 +47,7 @@ class Enumerated:
 
     @property
     def n_responses(self) -> int:
-        """Number of responses a prompt."""
+        """Number of responses per prompt."""
         return self.tree.n_responses
 
     @property
@@ -131,11 +131,11 @@ class Enumerated:
         prompt: Int[Tensor, " batch"],
         generator: torch.Generator,
     ) -> Tokens:
-        """One response to each prompt from a law over all of them."""
+        """One response to each prompt from a distribution over all of them."""
         response = torch.empty_like(prompt)
-        for p, law in enumerate(logps.double().exp()):
+        for p, probs in enumerate(logps.double().exp()):
             rows = prompt == p
-            response[rows] = _draw(law, int(rows.sum()), generator)
+            response[rows] = _draw(probs, int(rows.sum()), generator)
         return self.tokens(prompt, response)
 
     def draw(
@@ -144,12 +144,12 @@ class Enumerated:
         n: int,
         generator: torch.Generator,
     ) -> Tokens:
-        """``n`` responses from a law over all of them, prompts in equal shares."""
+        """``n`` responses drawn from a distribution, prompts in equal shares."""
         return self.draw_for(logps, torch.arange(n) % self.n_prompts, generator)
 
 
-def _draw(law: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Independent draws by inverting the cumulative law, in float64."""
+def _draw(probs: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Independent draws by inverting the cumulative distribution, in float64."""
     uniform = torch.rand(count, generator=generator, dtype=torch.float64)
-    edges = law.cumsum(0)
-    return torch.searchsorted(edges, uniform * edges[-1]).clamp(max=len(law) - 1)
+    edges = probs.cumsum(0)
+    return torch.searchsorted(edges, uniform * edges[-1]).clamp(max=len(probs) - 1)

@@ -25,6 +25,7 @@ FADE = 0.4  # each repetition of a judgement counts this much less
 TURN = 1.3  # what follows "but" weighs more
 PENALTY = 0.8  # a grammar error
 SILENCE = 1.0  # an empty review
+DIGITS = 9  # more than a reward has; in float64 1 + 0.4 − 0.8 is 0.5999999999999999
 
 
 def _table(prompt: str) -> Float[Tensor, " word"]:
@@ -62,12 +63,13 @@ def sentiment(
         fade = FADE ** seen.gather(1, word[:, None])[:, 0]
         total += torch.where(judges, worth[word] * modifier * turn * fade, 0.0)
         seen.scatter_add_(1, word[:, None], torch.ones_like(total)[:, None])
-        factor = torch.where(word == NOT, NEGATION, INTENSITY)
+        factor = torch.full_like(modifier, INTENSITY)
+        factor = torch.where(word == NOT, NEGATION, factor)  # in float64
         factor = torch.where(word == before, 1.0, factor)
         modifier = torch.where((word == NOT) | (word == VERY), modifier * factor, 1.0)
         turn = torch.where(word == BUT, TURN, turn)
         before = word
-    return total
+    return total.round(decimals=DIGITS)
 
 
 def grammar_errors(
@@ -104,7 +106,7 @@ def attributes(
 ) -> dict[str, Float[Tensor, " review"]]:
     """What annotators may care about, in reward units.
 
-    ``sentiment`` and ``fluency`` add up to gold. ``brevity`` is minus a fifth a word,
+    ``sentiment`` and ``fluency`` add up to gold. ``brevity`` is minus a fifth per word,
     ``colour`` counts distinct words beyond the first, a fifth each.
     """
     n, length = words.shape

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.worlds import gold
+
 # Weight of each attribute (see worlds.gold.attributes) for each type of person.
 TYPES = {
     "fan": {"sentiment": 2.0, "fluency": 1.0},
@@ -20,7 +22,8 @@ SHARES = {"fan": 0.36, "editor": 0.34, "poet": 0.30}
 def reward(world, weights: dict[str, float]) -> Float[Tensor, "prompt response"]:
     """What a person with these weights perceives, reward units."""
     parts = (weight * world.attributes[name] for name, weight in weights.items())
-    return sum(parts, start=torch.zeros(()))
+    total = sum(parts, start=torch.zeros((), dtype=torch.float64))
+    return total.round(decimals=gold.DIGITS)
 
 
 def rewards(world) -> Float[Tensor, "type prompt response"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from workbench.core.kl import categorical_kl
 
 Matrix = Float[Tensor, "*lead response response"]
-LogLaw = Float[Tensor, "*lead response"]
+LogDistribution = Float[Tensor, "*lead response"]
 
 
 def biased_rps(a: float = 0.3, b: float = 0.1, c: float = 0.2) -> Matrix:
@@ -62,7 +62,7 @@ def population(
     be cyclic.
 
     Args:
-        rewards: one reward a type, reward units.
+        rewards: one reward per type, reward units.
         shares: of the types, adding up to 1.
         temperature: reward units.
     """
@@ -70,18 +70,20 @@ def population(
     return torch.tensordot(shares.to(gap), gap.sigmoid(), dims=1)
 
 
-def win_rate(matrix: Matrix, logps: LogLaw) -> LogLaw:
+def win_rate(matrix: Matrix, logps: LogDistribution) -> LogDistribution:
     """p(y ≻ π) of every response y against a policy."""
     return (matrix @ logps.exp()[..., None])[..., 0]
 
 
-def best_response(matrix: Matrix, logps: LogLaw, ref: LogLaw, tau: float) -> LogLaw:
+def best_response(
+    matrix: Matrix, logps: LogDistribution, ref: LogDistribution, tau: float
+) -> LogDistribution:
     """log of μ exp(p(y ≻ π)/τ), the best answer to π in the regularised game."""
     return (ref + win_rate(matrix, logps) / tau).log_softmax(-1)
 
 
 def duality_gap(
-    matrix: Matrix, logps: LogLaw, ref: LogLaw, tau: float
+    matrix: Matrix, logps: LogDistribution, ref: LogDistribution, tau: float
 ) -> Float[Tensor, "*lead"]:
     """What a best-responding rival gains on either side; 0 only at π*_τ.
 
@@ -92,8 +94,12 @@ def duality_gap(
 
 
 def nash(
-    matrix: Matrix, ref: LogLaw, tau: float, tolerance: float = 1e-12, most: int = 20000
-) -> LogLaw:
+    matrix: Matrix,
+    ref: LogDistribution,
+    tau: float,
+    tolerance: float = 1e-12,
+    most: int = 20000,
+) -> LogDistribution:
     """log π*_τ, the Nash equilibrium of the regularised game.
 
     Extragradient steps of size 1/(1 + τ) from μ, until log π − log μ − p(y ≻ π)/τ is
@@ -115,7 +121,7 @@ def nash(
     size = 1 / (1 + tau)
     logps = ref.log_softmax(-1)
 
-    def ahead(base: LogLaw, against: LogLaw) -> LogLaw:
+    def ahead(base: LogDistribution, against: LogDistribution) -> LogDistribution:
         pull = (1 - size * tau) * base + size * tau * ref
         return (pull + size * win_rate(matrix, against)).log_softmax(-1)
 
@@ -127,7 +133,9 @@ def nash(
     raise ArithmeticError(f"no equilibrium after {most} extragradient steps")
 
 
-def resting_point(matrix: Matrix, ref: LogLaw, tau: float, mix: float) -> LogLaw:
+def resting_point(
+    matrix: Matrix, ref: LogDistribution, tau: float, mix: float
+) -> LogDistribution:
     """log π where learning against the mixture π^(1 − mix) μ^mix comes to rest.
 
     It is the best response to the mixture, which is the Nash equilibrium of
@@ -143,30 +151,32 @@ def resting_point(matrix: Matrix, ref: LogLaw, tau: float, mix: float) -> LogLaw
     return best_response(matrix, opponent, ref, tau)
 
 
-def bradley_terry(matrix: Matrix, law: LogLaw, most: int = 100) -> LogLaw:
-    """The reward of maximum likelihood, for pairs drawn independently from a law.
+def bradley_terry(
+    matrix: Matrix, logps: LogDistribution, most: int = 100
+) -> LogDistribution:
+    """The reward of maximum likelihood, for pairs drawn independently.
 
     Newton steps until every response wins as often as the reward says it should.
 
     Args:
         matrix: P, Bradley–Terry or not.
-        law: log-probabilities of the responses that are compared.
+        logps: log-probabilities with which both responses of a pair are drawn.
         most: Newton steps.
 
     Returns:
-        reward units with mean 0 under the law; exact where P is Bradley–Terry.
+        reward units with mean 0 under ``logps``; exact where P is Bradley–Terry.
 
     Raises:
         ArithmeticError: not converged: some response may win always, or never.
     """
-    rival = law.softmax(-1)[..., None, :]
-    reward = torch.zeros_like(law)
+    rival = logps.softmax(-1)[..., None, :]
+    reward = torch.zeros_like(logps)
     for _ in range(most):
-        said = (reward[..., :, None] - reward[..., None, :]).sigmoid()
-        miss = ((matrix - said) * rival).sum(-1)
+        predicted = (reward[..., :, None] - reward[..., None, :]).sigmoid()
+        miss = ((matrix - predicted) * rival).sum(-1)
         if miss.abs().max() < 1e-12:
             return reward - (rival[..., 0, :] * reward).sum(-1, keepdim=True)
-        slope = said * (1 - said) * rival
+        slope = predicted * (1 - predicted) * rival
         # only differences count: the rival's row fixes the mean
         system = torch.diag_embed(slope.sum(-1)) - slope + rival
         reward = reward + torch.linalg.solve(system, miss).clamp(-2, 2)

@@ -26,14 +26,14 @@ BETA = 0.5  # neither 1, where a forgotten β is not seen, nor so small that π*
 SIGN = 0.2  # reward units; at the start every reading but that of "reference" is near 0
 SIZE = 0.15  # reward units, half-width of the last two ranges
 
-Laws = Float[Tensor, "prompt response"]
+LogDistribution = Float[Tensor, "prompt response"]
 
 
 class YesNo(Enumerated):
     """Seven answers of at most two words, and the reward of each.
 
     Args:
-        reward: answer to reward, one mapping a prompt; 0 elsewhere.
+        reward: answer to reward, one mapping per prompt; 0 elsewhere.
     """
 
     name = "yes-no"
@@ -80,7 +80,7 @@ class Probe:
         return torch.tensor([[self.world.index(text) for text in two] for two in texts])
 
     @property
-    def ref_logps(self) -> Laws:
+    def ref_logps(self) -> LogDistribution:
         """log π_ref: all answers alike, but for ``odds``."""
         weight = torch.ones_like(self.world.gold)
         weight = weight.scatter(-1, self.pair[:, :1], self.odds)
@@ -97,8 +97,8 @@ class Probe:
         Args:
             logps: log π of every response.
         """
-        laws = logps.detach().double().reshape(-1, *self.world.gold.shape)
-        margin = self.beta * self._gap(laws - self.ref_logps)
+        log_probs = logps.detach().double().reshape(-1, *self.world.gold.shape)
+        margin = self.beta * self._gap(log_probs - self.ref_logps)
         worst = (margin - self.answer).abs().argmax(-1, keepdim=True)
         return margin.gather(-1, worst)[:, 0].tolist()
 

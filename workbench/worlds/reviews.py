@@ -1,8 +1,8 @@
 """The exact world: reviews of a film, its plot, its cast or its music.
 
-Eight words, at most ``max_words`` of them: 585, 4,681 or 37,449 responses a prompt for
-3, 4 or 5 words. A policy is evaluated on all of them, so every expectation below is a
-sum and no estimate.
+Eight words, at most ``max_words`` of them: 585, 4,681 or 37,449 responses per prompt
+for 3, 4 or 5 words. A policy is evaluated on all of them, so every expectation below
+is a sum and no estimate.
 """
 
 from functools import cached_property
@@ -54,7 +54,8 @@ class Reviews(Enumerated):
     @cached_property
     def gold(self) -> Float[Tensor, "prompt response"]:
         """The gold reward of every response: sentiment plus fluency."""
-        return self.attributes["sentiment"] + self.attributes["fluency"]
+        total = self.attributes["sentiment"] + self.attributes["fluency"]
+        return total.round(decimals=gold.DIGITS)
 
     @cached_property
     def author(self) -> Float[Tensor, "prompt response"]:

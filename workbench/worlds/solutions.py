@@ -12,43 +12,51 @@ from torch import Tensor
 from workbench.core.divergences import Divergence
 from workbench.core.kl import categorical_kl
 
-LogLaw = Float[Tensor, "*lead response"]
+LogDistribution = Float[Tensor, "*lead response"]
 Reward = Float[Tensor, "*#lead response"]
 _BISECTIONS = 200  # float64 has no number left between the two ends
 
 
-def expectation(logps: LogLaw, values: Reward) -> Float[Tensor, "*lead"]:
+def expectation(logps: LogDistribution, values: Reward) -> Float[Tensor, "*lead"]:
     """E_π[values]."""
     return (logps.exp() * values).sum(-1)
 
 
-def covariance(logps: LogLaw, first: Reward, second: Reward) -> Float[Tensor, "*lead"]:
+def covariance(
+    logps: LogDistribution, first: Reward, second: Reward
+) -> Float[Tensor, "*lead"]:
     """Cov_π(first, second)."""
     product = expectation(logps, first * second)
     return product - expectation(logps, first) * expectation(logps, second)
 
 
-def kl(logps: LogLaw, ref: Reward) -> Float[Tensor, "*lead"]:
-    """KL(π‖π_ref), nats a sequence; the reverse direction swaps the arguments."""
+def kl(logps: LogDistribution, ref: Reward) -> Float[Tensor, "*lead"]:
+    """KL(π‖π_ref), nats per sequence; the reverse direction swaps the arguments."""
     return categorical_kl(logps, ref.expand_as(logps))
 
 
-def chi2(logps: LogLaw, ref: Reward) -> Float[Tensor, "*lead"]:
+def chi2(logps: LogDistribution, ref: Reward) -> Float[Tensor, "*lead"]:
     """χ²(π‖π_ref) = E_ref[(π/π_ref)²] − 1."""
-    return torch.expm1((2 * logps - ref).logsumexp(-1))
+    # what π never writes counts nothing, also where π_ref never writes it: no ∞ − ∞
+    squared = torch.where(logps == -torch.inf, -torch.inf, 2 * logps - ref)
+    return torch.expm1(squared.logsumexp(-1))
 
 
-def entropy(logps: LogLaw) -> Float[Tensor, "*lead"]:
-    """−E_π[log π], nats a sequence."""
+def entropy(logps: LogDistribution) -> Float[Tensor, "*lead"]:
+    """−E_π[log π], nats per sequence."""
     return -(logps.exp() * logps.clamp(min=-1e30)).sum(-1)
 
 
-def log_partition(ref: LogLaw, reward: Reward, beta: float) -> Float[Tensor, "*lead"]:
+def log_partition(
+    ref: LogDistribution, reward: Reward, beta: float
+) -> Float[Tensor, "*lead"]:
     """log Z(x) = log Σ_y π_ref(y|x) exp(r(x, y)/β)."""
     return (ref + reward / beta).logsumexp(-1)
 
 
-def optimal_policy(ref: LogLaw, reward: Reward, beta: float) -> LogLaw:
+def optimal_policy(
+    ref: LogDistribution, reward: Reward, beta: float
+) -> LogDistribution:
     """log π*_β, the maximiser of E_π[r] − β KL(π‖π_ref).
 
     Args:
@@ -61,7 +69,7 @@ def optimal_policy(ref: LogLaw, reward: Reward, beta: float) -> LogLaw:
     return (ref + reward / beta).log_softmax(-1)
 
 
-def frontier(ref: LogLaw, proxy: Reward, gold: Reward, betas):
+def frontier(ref: LogDistribution, proxy: Reward, gold: Reward, betas):
     """Where π*_β of the proxy lies, for each β, averaged over prompts.
 
     Args:
@@ -91,7 +99,7 @@ def frontier(ref: LogLaw, proxy: Reward, gold: Reward, betas):
 
 
 def f_divergence(
-    logps: LogLaw, ref: Reward, divergence: Divergence
+    logps: LogDistribution, ref: Reward, divergence: Divergence
 ) -> Float[Tensor, "*lead"]:
     """D_f(π‖π_ref) = E_ref[f(π/π_ref)], in nats for the KL family.
 
@@ -110,8 +118,8 @@ def f_divergence(
 
 
 def optimal_policy_f(
-    ref: LogLaw, reward: Reward, beta: float, divergence: Divergence
-) -> LogLaw:
+    ref: LogDistribution, reward: Reward, beta: float, divergence: Divergence
+) -> LogDistribution:
     """The maximiser of E_π[r] − β D_f(π‖π_ref), as log-probs.
 
     r = β f′(π/π_ref) + λ, with λ found by bisection in float64: the total mass falls in
@@ -131,18 +139,22 @@ def optimal_policy_f(
     low = torch.where(known, reward, torch.inf).amin(-1, keepdim=True)
     low = torch.maximum(low, high - beta * divergence.supremum)
 
-    def law(shift: Tensor) -> Tensor:
+    def log_probs_at(shift: Tensor) -> Tensor:
         slope = torch.where(known, (reward - shift) / beta, 0.0)
         return ref + divergence.log_density(slope)
 
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        light = law(middle).logsumexp(-1, keepdim=True) <= 0  # not at f′'s end: NaN
+        # where f′ ends the mass is NaN, which is not light
+        light = log_probs_at(middle).logsumexp(-1, keepdim=True) <= 0
         low, high = torch.where(light, low, middle), torch.where(light, middle, high)
-    return law(high).log_softmax(-1)  # at the upper end every slope is in the domain
+    # at the upper end every slope is in the domain
+    return log_probs_at(high).log_softmax(-1)
 
 
-def optimal_policy_chi2(ref: LogLaw, reward: Reward, coefficient: float) -> LogLaw:
+def optimal_policy_chi2(
+    ref: LogDistribution, reward: Reward, coefficient: float
+) -> LogDistribution:
     """The maximiser of E_π[R] − c χ²(π‖π_ref), χ² = E_ref[(u − 1)²] without a half.
 
     π = π_ref max(0, R − ν)/(2c), a linear tilt; responses below ν get −inf. For every

@@ -1,8 +1,8 @@
 """Stories: a larger language whose truth is known but cannot be enumerated.
 
-258 words, 16 to 48 of them a story, 96 prompts of a genre and a character. Gold reward
-is a documented function of the tokens (``story_gold``); its expectation under a policy
-is estimated from samples, so every number comes with its standard error.
+258 words, 16 to 48 of them per story, 96 prompts of a genre and a character. Gold
+reward is a documented function of the tokens (``story_gold``); its expectation under a
+policy is estimated from samples, so every number comes with its standard error.
 """
 
 from collections.abc import Sequence
@@ -142,7 +142,8 @@ class Stories:
 
     def gold_reward(self, tokens: Tokens) -> Float[Tensor, "batch"]:
         """Gold reward of each row: the sum of its attributes, float64, on the CPU."""
-        return torch.stack(list(self.attributes(tokens).values())).sum(0)
+        total = torch.stack(list(self.attributes(tokens).values())).sum(0)
+        return total.round(decimals=story_gold.DIGITS)
 
     def corpus(self, n: int, generator: torch.Generator) -> Tokens:
         """``n`` stories of the hidden author, prompts in equal shares."""

@@ -35,6 +35,7 @@ FADE = 0.5  # each repetition counts this much less
 BACK = 0.1  # telling an earlier stage again
 ERROR = 0.3  # a grammar error; no more than ten are counted
 MOST_ERRORS = 10
+DIGITS = 9  # the order of a sum is no reason to prefer a story
 
 Words = Int[Tensor, "batch time"]
 Real = Bool[Tensor, "batch time"]
@@ -76,7 +77,8 @@ def sentiment(
     negated = torch.zeros_like(real)
     negated[:, 1:] = _is(lexicon, words, "not")[:, :-1] & real[:, :-1]
     negated &= _is(lexicon, words, "mood")
-    worth = lexicon.worth[words] * torch.where(negated, NEGATION, 1.0) * fade
+    factor = torch.where(negated, NEGATION, torch.ones_like(fade))  # in float64
+    worth = lexicon.worth[words] * factor * fade
     length = real.sum(1, keepdim=True).clamp(min=1)
     third = torch.arange(words.shape[1]) * 3 // length
     arcs = torch.tensor([ARCS[name] for name in GENRES], dtype=torch.float64)[genre]

@@ -6,6 +6,7 @@ node. At a node a policy writes one of ``n_words`` words or ends (the last colum
 response of ``depth`` words ends by itself: no end token is written, none is paid for.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -99,9 +100,10 @@ class PrefixTree:
     def conditionals(
         self, response_logps: Float[Tensor, "*lead response"]
     ) -> Float[Tensor, "*lead node action"]:
-        """Next-token log-probabilities of a law over responses; the inverse of the sum.
+        """Next-token log-probs from those of responses; inverts ``response_logps``.
 
-        A prefix that is never reached gets the uniform law, so that every row is one.
+        A prefix that is never reached gets the uniform distribution, so that every row
+        is a distribution.
         """
         below = response_logps[..., self.level(self.depth)]
         rows = []
@@ -110,9 +112,7 @@ class PrefixTree:
             end = response_logps[..., self.level(length), None]
             joint = torch.cat([words, end], dim=-1)
             below = joint.logsumexp(-1)
-            even = torch.full_like(
-                joint, -torch.tensor(self.n_words + 1.0).log().item()
-            )
+            even = torch.full_like(joint, -math.log(self.n_words + 1))
             reached = below[..., None] > -torch.inf
             rows.append(torch.where(reached, joint - below[..., None], even))
         return torch.cat(rows[::-1], dim=-2)
@@ -152,7 +152,7 @@ class PrefixTree:
     def at_nodes(
         self, values: Float[Tensor, "member longest depth *rest"]
     ) -> Float[Tensor, "member node *rest"]:
-        """What was read along the prefixes of ``depth − 1`` words, once a node.
+        """What was read along the prefixes of ``depth − 1`` words, once per node.
 
         Every such prefix passes through all the shorter ones: prefix c of n words first
         stands in row c · n_words^(depth − 1 − n), at position n.

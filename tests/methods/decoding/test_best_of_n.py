@@ -1,4 +1,4 @@
-"""The law of best-of-n by hand, against sampling, and where it is hard to compute."""
+"""The distribution of best-of-n by hand, by sampling, and in hard numerical cases."""
 
 from decimal import Decimal, getcontext
 
@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
-from tests.methods.enumerated import F64, law, random
+from tests.methods.enumerated import F64, random, random_logps
 from workbench.methods.decoding import best_of_n
 from workbench.worlds.reviews import Reviews
 from workbench.worlds.solutions import expectation, kl
@@ -16,26 +16,26 @@ N = 40
 SCORES = random(1, N).round(decimals=1)  # rounding makes ties
 
 
-def check_ties_share_by_their_mass(log_law):
+def check_ties_share_by_their_mass(log_distribution):
     """π_ref = (0.5, 0.3, 0.2), scores (0, 1, 1), n = 2.
 
     P(0) = 0.5² = 0.25; the tied two have 1 − 0.25 = 0.75, split 3 : 2.
     """
     ref = torch.tensor([0.5, 0.3, 0.2], dtype=F64).log()
-    got = log_law(ref, torch.tensor([0.0, 1, 1], dtype=F64), 2).exp()
+    got = log_distribution(ref, torch.tensor([0.0, 1, 1], dtype=F64), 2).exp()
     assert_close(got.tolist(), [0.25, 0.45, 0.3])
 
 
-def check_probabilities_sum_to_one(log_law):
+def check_probabilities_sum_to_one(log_distribution):
     """F≤^n − F<^n telescopes to 1."""
     for n in (1, 2, 7, 64, 10_000):
-        total = log_law(law(2, N), SCORES, n).logsumexp(-1)
+        total = log_distribution(random_logps(2, N), SCORES, n).logsumexp(-1)
         assert abs(total) < 1e-12
 
 
-def check_one_draw_is_the_reference(log_law):
+def check_one_draw_is_the_reference(log_distribution):
     """n = 1 selects nothing."""
-    assert_close(log_law(law(2, N), SCORES, 1), law(2, N))
+    assert_close(log_distribution(random_logps(2, N), SCORES, 1), random_logps(2, N))
 
 
 CHECKS = [
@@ -46,8 +46,8 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_law_passes(check):
-    check(best_of_n.log_law)
+def test_distribution_passes(check):
+    check(best_of_n.log_distribution)
 
 
 @pytest.mark.parametrize("name", best_of_n.mistakes)
@@ -56,24 +56,26 @@ def test_mistake_is_caught(name):
 
 
 def test_many_draws_leave_the_reference_on_the_best_score():
-    ref = law(2, N)
+    ref = random_logps(2, N)
     best = SCORES == SCORES.max()
-    got = best_of_n.log_law(ref, SCORES, 10**7)
+    got = best_of_n.log_distribution(ref, SCORES, 10**7)
     want = torch.where(best, ref, -torch.inf).log_softmax(-1)
     assert_close(got.exp(), want.exp(), atol=1e-6, rtol=0)
 
 
 def test_increasing_transforms_of_the_score_change_nothing():
-    ref = law(2, N)
-    base = best_of_n.log_law(ref, SCORES, 5)
-    assert_close(best_of_n.log_law(ref, SCORES.exp(), 5), base)
-    assert_close(best_of_n.log_law(ref, 3 * SCORES**3 + SCORES, 5), base)
+    ref = random_logps(2, N)
+    base = best_of_n.log_distribution(ref, SCORES, 5)
+    assert_close(best_of_n.log_distribution(ref, SCORES.exp(), 5), base)
+    assert_close(best_of_n.log_distribution(ref, 3 * SCORES**3 + SCORES, 5), base)
 
 
 def test_best_of_two_of_best_of_three_is_best_of_six():
-    ref = law(2, N)
-    twice = best_of_n.log_law(best_of_n.log_law(ref, SCORES, 3), SCORES, 2)
-    assert_close(twice, best_of_n.log_law(ref, SCORES, 6))
+    ref = random_logps(2, N)
+    twice = best_of_n.log_distribution(
+        best_of_n.log_distribution(ref, SCORES, 3), SCORES, 2
+    )
+    assert_close(twice, best_of_n.log_distribution(ref, SCORES, 6))
 
 
 def test_kl_obeys_the_bound_on_all_reviews_and_grows_with_n():
@@ -82,7 +84,7 @@ def test_kl_obeys_the_bound_on_all_reviews_and_grows_with_n():
     scores, last = world.gold.double(), torch.zeros(4, dtype=F64)
     gold = expectation(ref, scores)
     for n in (2, 4, 16, 256, 10_000):
-        chosen = best_of_n.log_law(ref, scores, n)
+        chosen = best_of_n.log_distribution(ref, scores, n)
         assert_close(chosen.logsumexp(-1), torch.zeros(4, dtype=F64))
         distance = kl(chosen, ref)
         assert (last < distance).all()
@@ -95,7 +97,7 @@ def test_bound_is_reached_as_the_atoms_shrink():
     gaps = []
     for size in (100, 10_000):
         ref = torch.zeros(size, dtype=F64).log_softmax(-1)
-        chosen = best_of_n.log_law(ref, torch.arange(size, dtype=F64), 4)
+        chosen = best_of_n.log_distribution(ref, torch.arange(size, dtype=F64), 4)
         gaps.append(best_of_n.kl_bound(4) - kl(chosen, ref).item())
     assert 0 < gaps[1] < 1e-6 < gaps[0] < 1e-2
 
@@ -106,7 +108,7 @@ def test_rare_responses_keep_their_digits(n):
     getcontext().prec = 400
     ref = (-10 * torch.arange(40, dtype=F64)).log_softmax(-1)
     for scores in (torch.arange(40.0), -torch.arange(40.0)):
-        got = best_of_n.log_law(ref, scores, n)
+        got = best_of_n.log_distribution(ref, scores, n)
         mass = [Decimal(value).exp() for value in ref.tolist()]
         whole = sum(mass)
         order = scores.argsort().tolist()
@@ -120,27 +122,27 @@ def test_rare_responses_keep_their_digits(n):
 
 
 def test_responses_the_reference_never_writes_are_never_chosen():
-    ref = law(2, N).clone()
+    ref = random_logps(2, N).clone()
     ref[SCORES == SCORES.min()] = -torch.inf
     ref[SCORES.argmax()] = -torch.inf
-    got = best_of_n.log_law(ref, SCORES, 8)
+    got = best_of_n.log_distribution(ref, SCORES, 8)
     assert not got.isnan().any()
     assert ((got == -torch.inf) == (ref == -torch.inf)).all()
     assert abs(got.logsumexp(-1)) < 1e-12
 
 
-def test_selected_samples_follow_the_law():
+def test_selected_samples_follow_the_distribution():
     """20,000 selections of the best of 3: χ² of 9 cells with 8 degrees of freedom.
 
     Its 99.99 % quantile is 31.8.
     """
-    ref, n, draws = law(4, 9), 3, 20_000
+    ref, n, draws = random_logps(4, 9), 3, 20_000
     scores = torch.tensor([0.0, 1, 1, 2, -1, 2, 0.5, 3, 1], dtype=F64)
     generator = torch.Generator().manual_seed(5)
     drawn = torch.multinomial(ref.exp(), n * draws, True, generator=generator)
     kept = drawn[best_of_n.best(scores[drawn], n)]
     seen = torch.bincount(kept, minlength=9)
-    expected = draws * best_of_n.log_law(ref, scores, n).exp()
+    expected = draws * best_of_n.log_distribution(ref, scores, n).exp()
     assert ((seen - expected) ** 2 / expected).sum() < 31.8
 
 

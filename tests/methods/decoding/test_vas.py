@@ -8,7 +8,14 @@ from torch import nn
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
-from tests.methods.enumerated import F64, TREE, law, node_values, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    node_values,
+    random,
+    random_logps,
+    token_logps,
+)
 from workbench.feedback.kinds.scored_prefixes import FinishedResponses, ValueRollouts
 from workbench.methods.decoding import vas
 from workbench.methods.values import soft_backup
@@ -32,7 +39,7 @@ def hand_batch():
 
 def fit_gradient(loss, values, cfg, old=None):
     """Σ_y π_ref(y) ∇L(y) in a table of values, one for each prefix."""
-    ref, reward = law(0), random(1, TREE.n_responses)
+    ref, reward = random_logps(0), random(1, TREE.n_responses)
     table = values.clone().requires_grad_()
     _, mask = token_logps(TREE, ref)
     old = values if old is None else old
@@ -44,7 +51,7 @@ def fit_gradient(loss, values, cfg, old=None):
 
 def reference_values():
     """V^ref(s) = E[r | s] of every prefix."""
-    conditionals = TREE.conditionals(law(0))
+    conditionals = TREE.conditionals(random_logps(0))
     return soft_backup.linear(TREE, conditionals, random(1, TREE.n_responses)).V
 
 
@@ -115,7 +122,7 @@ def test_lambda_one_fits_the_score_itself_whatever_the_old_critic_says():
 
 def test_another_value_is_no_fixed_point():
     soft = soft_backup.backup(
-        TREE, TREE.conditionals(law(0)), random(1, TREE.n_responses), 0.5
+        TREE, TREE.conditionals(random_logps(0)), random(1, TREE.n_responses), 0.5
     ).V
     assert fit_gradient(vas.loss, soft, CFG).abs().max() > 1e-2
 
@@ -179,7 +186,7 @@ def test_tokens_outside_the_top_keep_their_logits_and_the_bonus_is_centred():
 
 def test_without_the_centre_all_tokens_outside_the_top_are_punished():
     """Equal values must change nothing; an uncentred bonus of b V moves the top."""
-    base = law(7, 9)
+    base = random_logps(7, 9)
     cfg = vas.Config(strength=2.0, top_k=3)
     same = torch.full((9,), 5.0, dtype=F64)
     assert_close(vas.next_token_logits(base, same, cfg), base)
@@ -267,8 +274,8 @@ def test_with_finished_responses_the_fixed_point_is_v_ref_and_the_reward():
     data = FinishedResponses(WORLD.tokens(prompt, response), REWARD.flatten())
     for lam in (0.0, 0.5, 1.0):
         sizes = []
-        for said in (REWARD, REWARD + 0.1):
-            critic = Known(MEAN.V, said)
+        for finished in (REWARD, REWARD + 0.1):
+            critic = Known(MEAN.V, finished)
             batch = data.batch(critic, torch.arange(len(data)), None)
             each = vas.loss(batch, vas.Config(lam=lam))
             total = REF.flatten().exp() @ each

@@ -65,7 +65,7 @@ def test_length_dpo_adds_its_price_to_the_reward():
 
 
 def test_nca_takes_the_reward_of_infonca_and_adpo_pair_that_of_adpo():
-    """Held against the exact optimum in test_declared_scales where there is one."""
+    """Compared with the exact optimum in test_declared_scales where there is one."""
     assert nca.implicit_reward is infonca.implicit_reward
     responses = example().chosen
     told = adpo_pair.implicit_reward(responses, adpo.Config(tau=0.5, beta_r=2.0))

@@ -122,7 +122,7 @@ def test_discopop_of_trl_is_not_finite_far_on_the_wrong_side():
 
 
 def test_ipo_of_the_paper_differs_from_trl_by_the_length_squared():
-    """Both responses of T tokens: TRL's D is D/T, and its target is nats a token.
+    """Both responses of T tokens: TRL's D is D/T, and its target is nats per token.
 
     T² (D/T − 1/(2τ))² = (D − 1/(2τ/T))²: the paper's loss at τ/T is T² times TRL's
     at τ.
@@ -130,8 +130,8 @@ def test_ipo_of_the_paper_differs_from_trl_by_the_length_squared():
     batch = PairLogps.example(torch.Generator().manual_seed(4), batch=8, time=6)
     full = torch.zeros(8, 6, dtype=torch.bool)
     full[:, 1:] = True
-    held = [getattr(batch, f) for f in batch.__dataclass_fields__][:4]
-    batch = PairLogps(*(x - 0.5 for x in held), full, full)
+    logps = [getattr(batch, f) for f in batch.__dataclass_fields__][:4]
+    batch = PairLogps(*(x - 0.5 for x in logps), full, full)
     tau, length = 0.3, 5
     theirs = dpo_losses(batch, "ipo", tau)
     paper = ipo.loss(batch, ipo.Config(tau=tau / length))
@@ -218,8 +218,10 @@ def test_wpo_without_its_cap_is_trl_with_use_weighting(beta):
     )
     batch.policy_chosen.requires_grad_()
     batch.policy_rejected.requires_grad_()
-    laws = torch.cat([batch.policy_chosen_law, batch.policy_rejected_law])
-    squares = (2 * laws).logsumexp(-1)
+    log_probs = torch.cat(
+        [batch.policy_chosen_distribution, batch.policy_rejected_distribution]
+    )
+    squares = (2 * log_probs).logsumexp(-1)
     rows = [squares[[i, i + 32]] for i in range(32)]
     theirs = [
         dpo_whole(pair, "sigmoid", beta, log_squares=row, use_weighting=True)

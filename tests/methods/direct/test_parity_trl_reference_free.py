@@ -18,9 +18,9 @@ from workbench.methods.direct.links import cpo, hinge, ipo, orpo, slic
 def cpo_whole(batch, loss_type, beta, nll, **settings):
     """What CPOTrainer returns for a batch."""
     cls = trainer_class("trl.experimental.cpo", "CPOTrainer")
-    held = {"label_smoothing": 0.0, "alpha": 0.0, "simpo_gamma": 0.0} | settings
+    options = {"label_smoothing": 0.0, "alpha": 0.0, "simpo_gamma": 0.0} | settings
     return reference_free_whole(
-        cls, batch, loss_type=loss_type, beta=beta, cpo_alpha=nll, **held
+        cls, batch, loss_type=loss_type, beta=beta, cpo_alpha=nll, **options
     )
 
 
@@ -41,9 +41,9 @@ def orpo_losses(batch, lam, attention=None):
 
 def without_reference(batch):
     """The same pairs under a reference of log-prob 0: log-ratios are log-probs."""
-    held = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
-    held |= {name: torch.zeros_like(v) for name, v in held.items() if "ref" in name}
-    return type(batch)(**held)
+    values = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
+    values |= {name: torch.zeros_like(v) for name, v in values.items() if "ref" in name}
+    return type(batch)(**values)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 0.3])
@@ -86,7 +86,7 @@ def test_simpo_of_trl_keeps_the_nll_of_cpo_by_default():
 
 @pytest.mark.parametrize("beta", [0.1, 2.0])
 def test_hinge_of_trl_cpo_is_slic_times_beta(beta):
-    """relu(1 − β·gap) + α·NLL a token = β·(relu(1/β − gap) + (α/β)·NLL a token)."""
+    """relu(1 − β·gap) + α·NLL per token = β·(relu(1/β − gap) + (α/β)·NLL per token)."""
     batch = example()
     theirs = cpo_losses(batch, "hinge", beta, nll=0.3)
     cfg = slic.Config(delta=1 / beta, lam=0.3 / beta, nll="mean")
@@ -114,7 +114,7 @@ def test_orpo_is_trl_orpo_where_the_prompt_is_not_counted(lam):
 
 
 def test_orpo_of_trl_counts_the_prompt_in_its_nll():
-    """Two prompt tokens before T response tokens: NLL a token of all T + 1 that are
+    """Two prompt tokens before T response tokens: NLL per token of all T + 1 that are
     predicted. The odds are of the response alone."""
     batch = example(batch=6)
     wide = {
@@ -141,12 +141,14 @@ def test_orpo_of_trl_counts_the_prompt_in_its_nll():
 def test_orpo_of_trl_is_not_finite_at_a_certain_response():
     """log(1 − e^0) = −∞ there; ours is finite and keeps its push."""
     batch = example(batch=1)
-    held = {name: getattr(batch, name).detach() for name in batch.__dataclass_fields__}
-    held["policy_rejected"] = torch.zeros_like(held["policy_rejected"])
-    held["policy_rejected"].requires_grad_()
-    certain = type(batch)(**held)
+    values = {
+        name: getattr(batch, name).detach() for name in batch.__dataclass_fields__
+    }
+    values["policy_rejected"] = torch.zeros_like(values["policy_rejected"])
+    values["policy_rejected"].requires_grad_()
+    certain = type(batch)(**values)
     ours = orpo.loss(certain, orpo.Config(lam=0.1))
-    (push,) = torch.autograd.grad(ours.sum(), held["policy_rejected"])
+    (push,) = torch.autograd.grad(ours.sum(), values["policy_rejected"])
     assert ours.isfinite().all()
     assert push.isfinite().all()
     assert push[certain.rejected_mask].min() > 0

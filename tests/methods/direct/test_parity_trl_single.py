@@ -51,14 +51,14 @@ def kto_whole(batch, mismatched, beta, loss_type="kto", **weights):
     """What KTOTrainer returns for a batch and its mismatched responses: one number."""
     cls = trainer_class("trl", "KTOTrainer")
     main, other = batch.mask, mismatched.mask
-    held = {"desirable_weight": 1.0, "undesirable_weight": 1.0} | weights
+    defaults = {"desirable_weight": 1.0, "undesirable_weight": 1.0} | weights
     trainer = state(
         cls,
         beta=beta,
         loss_type=loss_type,
         calculate_KL=loss_type == "kto",
         ref_model=two_answers(answer(batch.ref, main), answer(mismatched.ref, other)),
-        **held,
+        **defaults,
     )
     inputs = {
         "input_ids": torch.zeros_like(main, dtype=torch.long),
@@ -74,7 +74,7 @@ def kto_whole(batch, mismatched, beta, loss_type="kto", **weights):
 
 
 def thumb_example(seed=5, batch=16, lowered=0.0):
-    """Random thumbs, and mismatched rows that the policy likes less, nats a token."""
+    """Random thumbs, and mismatched rows that the policy likes less, nats per token."""
     generator = torch.Generator().manual_seed(seed)
     drawn = ThumbLogps.example(generator, batch=batch, time=7)
     other = ThumbLogps.example(generator, batch=batch, time=9)
@@ -206,5 +206,5 @@ SAID = [
     [pytest.param(*row, id=f"{row[0].card.key}-{row[1]}") for row in SAID],
 )
 def test_a_default_that_is_said_to_be_trls_is(module, field, where, theirs):
-    held = {f.name: f.default for f in dataclasses.fields(trainer_class(*where))}
-    assert getattr(module.Config(), field) == held[theirs]
+    defaults = {f.name: f.default for f in dataclasses.fields(trainer_class(*where))}
+    assert getattr(module.Config(), field) == defaults[theirs]

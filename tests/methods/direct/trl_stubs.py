@@ -1,7 +1,7 @@
 """TRL's own loss code on given log-probs: what it reads of a trainer is a stand-in.
 
 The methods ``_compute_loss`` (DPO, KTO) and ``get_batch_loss_metrics`` (CPO, ORPO) run
-as they are. They return one number a batch, so a value per example takes a batch each.
+as they are. They return one number per batch, so every example needs its own batch.
 """
 
 import functools
@@ -55,14 +55,14 @@ def answer(logps, mask, log_squares=None):
     """
     zero = torch.zeros_like(logps)
     squares = zero if log_squares is None else log_squares
-    held = SimpleNamespace(
+    outputs = SimpleNamespace(
         log_probs=torch.where(mask, logps, 0.0)[:, 1:],
         log_sum_sq_probs=torch.where(mask, squares, 0.0)[:, 1:],
         entropy=zero[:, 1:],
         mean_logits=zero[:, 1:],
         is_top1=torch.zeros_like(mask[:, 1:]),
     )
-    return lambda **_: held
+    return lambda **_: outputs
 
 
 def stacked(batch, name):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, random, random_logps, token_logps
 from workbench.feedback.kinds.game_rollouts import GameRollouts
 from workbench.methods.games import nash_md
 from workbench.worlds.solutions import kl
@@ -40,9 +40,9 @@ def nash(prefers, ref, tau):
 
 
 GAMES = {
-    "biased rock-paper-scissors": (BIASED_RPS, law(0, 3)),
-    "ten random": (preference(1, 10), law(1, 10)),
-    "all responses of a tree": (preference(2), law(2)),
+    "biased rock-paper-scissors": (BIASED_RPS, random_logps(0, 3)),
+    "ten random": (preference(1, 10), random_logps(1, 10)),
+    "all responses of a tree": (preference(2), random_logps(2)),
 }
 
 
@@ -59,8 +59,8 @@ def hand_batch():
 def gradients(loss, tree, mix, seed=3):
     """Σ_y π(y) E ∇L(y), and the gradient of the objective with a stopped opponent."""
     n = tree.n_responses
-    prefers, ref = preference(seed, n), law(seed, n)
-    logits = law(seed + 1, n).clone().requires_grad_()
+    prefers, ref = preference(seed, n), random_logps(seed, n)
+    logits = random_logps(seed + 1, n).clone().requires_grad_()
     logps = logits.log_softmax(-1)
     opponent = nash_md.mixture(logps, ref, mix).detach()
     wins = prefers @ opponent.exp()
@@ -164,7 +164,7 @@ def test_nash_is_where_the_expected_gradient_of_self_play_vanishes():
 
 
 def test_mixture_runs_from_the_policy_to_the_reference():
-    logps, ref = law(5), law(6)
+    logps, ref = random_logps(5), random_logps(6)
     assert_close(nash_md.mixture(logps, ref, 0.0), logps)
     assert_close(nash_md.mixture(logps, ref, 1.0), ref)
     assert_close(

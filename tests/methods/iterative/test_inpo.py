@@ -9,7 +9,14 @@ import torch
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
-from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    every_pair,
+    random,
+    random_logps,
+    token_logps,
+)
 from workbench.feedback.kinds.round_pairs import RoundPairLogps
 from workbench.loops import rounds
 from workbench.methods.direct.links import ipo
@@ -43,9 +50,9 @@ def preference(seed, n=N):
 
 
 GAMES = {
-    "biased rock-paper-scissors": (biased_rps(), law(0, 3)),
-    "ten random": (preference(1, 10), law(1, 10)),
-    "all responses of a tree": (preference(2), law(2)),
+    "biased rock-paper-scissors": (biased_rps(), random_logps(0, 3)),
+    "ten random": (preference(1, 10), random_logps(1, 10)),
+    "all responses of a tree": (preference(2), random_logps(2)),
 }
 
 
@@ -106,7 +113,7 @@ def check_gradient_is_twice_the_distance(loss):
 
 def check_minimiser_of_a_round(loss):
     """π_{t+1} ∝ π_ref^(τ/η) π_t^(1 − τ/η) exp(p(y ≻ π_t)/η), for labels and chances."""
-    ref, old, prefers = law(1), law(2), preference(3)
+    ref, old, prefers = random_logps(1), random_logps(2), preference(3)
     rest = 0.4 * ref + 0.6 * old + 4 * (prefers @ old.exp())
     for cfg in FORMS.values():
         known = (rest.log_softmax(-1), ref, old, prefers)
@@ -141,7 +148,7 @@ def test_in_the_first_round_it_is_ipo(form):
     Averaged over labels the soft form has the same gradient: (h − 1/(2η))² with chance
     p and (h + 1/(2η))² with 1 − p is (h − (p − 1/2)/η)² and a constant.
     """
-    ref, at, prefers = law(1), law(2), preference(3)
+    ref, at, prefers = random_logps(1), random_logps(2), preference(3)
     got = population_gradient(inpo.loss, FORMS[form], at, ref, ref, prefers)
     weight = (ref[:, None] + ref).exp()
 
@@ -157,7 +164,7 @@ def test_in_the_first_round_it_is_ipo(form):
 
 
 def test_labels_and_chances_have_the_same_gradient_on_average():
-    known = (law(4), law(1), law(2), preference(3))
+    known = (random_logps(4), random_logps(1), random_logps(2), preference(3))
     hard, soft = (population_gradient(inpo.loss, c, *known) for c in FORMS.values())
     assert hard.norm() > 0.1
     assert_close(hard, soft)
@@ -174,7 +181,7 @@ def test_soft_loss_does_not_ask_who_won_the_draw():
 
 def test_pairs_that_the_policy_of_the_round_would_not_write_move_the_minimiser():
     """As with the best and the worst of many."""
-    ref, old, prefers = law(1), law(2), preference(3)
+    ref, old, prefers = random_logps(1), random_logps(2), preference(3)
     rest = inpo.step(old, ref, prefers, CFG)
     weight = random(4, N, N).exp()
     known = (rest, ref, old, prefers, weight + weight.T)
@@ -183,7 +190,7 @@ def test_pairs_that_the_policy_of_the_round_would_not_write_move_the_minimiser()
 
 def test_step_is_the_round_solved_by_newton():
     """The loss is quadratic in the logits: one solve from anywhere lands on it."""
-    ref, old, prefers = law(1), law(2), preference(3)
+    ref, old, prefers = random_logps(1), random_logps(2), preference(3)
 
     def slope(at):
         return population_gradient(inpo.loss, CFG, at, ref, old, prefers)

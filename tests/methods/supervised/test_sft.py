@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, random, random_logps, token_logps
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.methods.supervised import sft
 from workbench.worlds.solutions import kl
@@ -40,16 +40,16 @@ def check_gradient_is_minus_one_on_response_tokens(loss):
     assert_close(gradient, -MASK.to(F64))
 
 
-def check_data_law_is_stationary(loss):
+def check_data_distribution_is_stationary(loss):
     """Σ_y p(y) ∇log π(y) = ∇ Σ_y π(y) = 0 where π = p."""
-    data = law(1)
+    data = random_logps(1)
     assert expected_gradient(loss, data, data).abs().max() < 1e-12
 
 
 CHECKS = [
     check_nats_of_the_response_tokens,
     check_gradient_is_minus_one_on_response_tokens,
-    check_data_law_is_stationary,
+    check_data_distribution_is_stationary,
 ]
 
 
@@ -58,9 +58,9 @@ def test_mean_over_tokens_divides_by_the_length_of_each_response():
     assert_close(mean, torch.tensor([3 / 2, 2 / 3], dtype=F64))
 
 
-def test_mean_over_tokens_has_the_data_law_over_length_as_its_minimiser():
+def test_mean_over_tokens_has_the_data_distribution_over_length_as_its_minimiser():
     """Σ p(y)/|y| log π(y) is a likelihood with weights p(y)/|y|."""
-    data, cfg = law(1), sft.Config(reduce="mean")
+    data, cfg = random_logps(1), sft.Config(reduce="mean")
     _, mask = token_logps(TREE, data)
     tilted = (data - mask.sum(-1).double().log()).log_softmax(-1)
     assert expected_gradient(sft.loss, data, tilted, cfg).abs().max() < 1e-12
@@ -68,12 +68,12 @@ def test_mean_over_tokens_has_the_data_law_over_length_as_its_minimiser():
 
 
 def test_sft_on_chosen_responses_is_a_noisy_best_of_two():
-    """Law of the chosen one: Σ_j μ_i μ_j 2 P_ij = 2 μ_i B_i, at most twice μ.
+    """Distribution of the chosen one: Σ_j μ_i μ_j 2 P_ij = 2 μ_i B_i, at most twice μ.
 
     With noise-free labels and no ties, B_i is the rank of i under μ, and the KL is at
     most that of a rank uniform on (0, 1): ∫ 2u log 2u du = log 2 − 1/2.
     """
-    mu, reward = law(2), 3 * random(3, TREE.n_responses)
+    mu, reward = random_logps(2), 3 * random(3, TREE.n_responses)
     for scale in (1.0, 1e9):
         prefers = (scale * (reward[:, None] - reward)).sigmoid()
         chosen = mu + (2 * (prefers * mu.exp()).sum(-1)).log()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.models.test_steered_policy import Table
 from workbench.feedback.kinds.token_values import TokenResponses, TokenValues
 from workbench.loops import values
@@ -123,8 +123,8 @@ def check_expectile_backup_is_the_fixed_point(loss):
     """Q = r + V(s·a) and V its τ-expectile under the data: no gradient is left."""
     for tau in (0.5, 0.9, 0.999):
         cfg = replace(PLAIN, tau=tau)
-        q, v = fixed_point(law(0), tau)
-        for part in gradient(loss, law(0), q, v, cfg):
+        q, v = fixed_point(random_logps(0), tau)
+        for part in gradient(loss, random_logps(0), q, v, cfg):
             assert part.abs().max() < 1e-12
 
 
@@ -132,7 +132,7 @@ def check_price_pulls_q_to_the_data(loss):
     """At every prefix 2 (2 μ_a (Q_a − r − V(s·a)) + α (softmax(Q)_a − μ_a)), times the
     chance to come there: two heads, each with both terms."""
     q, v = random(3, TREE.n_nodes, TREE.n_words + 1), random(4, TREE.n_nodes)
-    cfg, logps = replace(PLAIN, cql=0.7), law(0)
+    cfg, logps = replace(PLAIN, cql=0.7), random_logps(0)
     conditionals = TREE.conditionals(logps)
     error = conditionals.exp() * 2 * (q - TREE.action_values(v, REWARD))
     pull = 0.7 * (q.softmax(-1) - conditionals.exp())
@@ -155,8 +155,8 @@ CHECKS = [
 
 
 def test_at_one_half_it_is_the_value_of_who_wrote_the_data():
-    q, v = fixed_point(law(0), 0.5)
-    exact = soft_backup.linear(TREE, TREE.conditionals(law(0)), REWARD)
+    q, v = fixed_point(random_logps(0), 0.5)
+    exact = soft_backup.linear(TREE, TREE.conditionals(random_logps(0)), REWARD)
     assert_close(v, exact.V)
     assert_close(q, exact.Q)
 
@@ -164,9 +164,9 @@ def test_at_one_half_it_is_the_value_of_who_wrote_the_data():
 @pytest.mark.parametrize("tau", [0.9, 0.99, 0.9999])
 def test_towards_one_it_is_the_best_that_the_data_hold(tau):
     """max − V ≤ (1 − τ)/(τ μ(a*|s)) · (max − min) at a prefix; two levels add up."""
-    conditionals = TREE.conditionals(law(0))
+    conditionals = TREE.conditionals(random_logps(0))
     best = soft_backup.maximum(TREE, conditionals, REWARD)
-    _, v = fixed_point(law(0), tau)
+    _, v = fixed_point(random_logps(0), tau)
     rare = conditionals.exp().amin()
     width = REWARD.amax() - REWARD.amin()
     assert (v <= best.V + 1e-12).all()
@@ -174,14 +174,14 @@ def test_towards_one_it_is_the_best_that_the_data_hold(tau):
 
 
 def test_it_rises_with_the_expectile():
-    roots = [fixed_point(law(0), tau)[1] for tau in (0.1, 0.5, 0.7, 0.9, 0.99)]
+    roots = [fixed_point(random_logps(0), tau)[1] for tau in (0.1, 0.5, 0.7, 0.9, 0.99)]
     assert (torch.stack(roots).diff(dim=0) > 0).all()
 
 
 def test_what_nobody_wrote_does_not_count_however_good_it_is():
     """The best response is left out of the data: V^max is that of the others, and Q of
     the token that makes it is moved by CQL alone."""
-    logps, best = law(0), int(REWARD.argmax())
+    logps, best = random_logps(0), int(REWARD.argmax())
     logps[best] = -torch.inf
     logps = logps.log_softmax(-1)
     q, v = fixed_point(logps, 1 - 1e-9)
@@ -199,7 +199,7 @@ def test_what_nobody_wrote_does_not_count_however_good_it_is():
 def test_with_a_price_q_is_biased_and_its_mean_under_the_data_is_not():
     """At Q − T = ½ α (1 − softmax(Q)/μ) no gradient is left; Σ μ (Q − T) = 0 where the
     data hold every token, so at τ = ½ V stays V^μ."""
-    alpha, conditionals = 0.7, TREE.conditionals(law(0))
+    alpha, conditionals = 0.7, TREE.conditionals(random_logps(0))
     exact = soft_backup.linear(TREE, conditionals, REWARD)
     mu, goal = conditionals.exp(), TREE.action_values(exact.V, REWARD)
     q = goal.clone()
@@ -214,7 +214,7 @@ def test_with_a_price_q_is_biased_and_its_mean_under_the_data_is_not():
     assert bias.abs().max() > 0.05
     assert_close((mu * bias).sum(-1), torch.zeros(TREE.n_nodes, dtype=F64))
     cfg = replace(PLAIN, tau=0.5, cql=alpha)
-    for part in gradient(ilql.loss, law(0), q, exact.V, cfg):
+    for part in gradient(ilql.loss, random_logps(0), q, exact.V, cfg):
         assert part.abs().max() < 1e-12
 
 
@@ -261,12 +261,12 @@ WORLD = Reviews(max_words=2)
 
 @pytest.mark.parametrize("beta", [0.1, 0.3, 1.0])
 def test_on_the_tree_soft_values_and_the_inverse_beta_decode_the_optimum(beta):
-    soft = soft_backup.backup(TREE, TREE.conditionals(law(0)), REWARD, beta)
+    soft = soft_backup.backup(TREE, TREE.conditionals(random_logps(0)), REWARD, beta)
     bonus = ilql.advantage(soft.Q[:, None], soft.V) / beta
-    steered = TREE.conditionals(law(0)) + bonus
+    steered = TREE.conditionals(random_logps(0)) + bonus
     total = steered.logsumexp(-1)
     assert_close(total, torch.zeros_like(total), atol=1e-12, rtol=0)
-    best = optimal_policy(law(0)[None], REWARD[None], beta)[0]
+    best = optimal_policy(random_logps(0)[None], REWARD[None], beta)[0]
     assert_close(TREE.response_logps(steered), best)
 
 

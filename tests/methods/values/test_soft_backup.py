@@ -1,4 +1,4 @@
-"""The soft backup against what is known of the whole law of responses."""
+"""The soft backup against what is known of the whole distribution of responses."""
 
 import math
 

@@ -1,1 +1,1 @@
-"""One file a kind of feedback: the batch a loss reads, the data set that makes it."""
+"""One file per kind of feedback: the batch a loss reads, the data set that makes it."""

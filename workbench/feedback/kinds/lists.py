@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.core.errors import MissingInput
+from workbench.core.errors import BadCall, MissingInput
 from workbench.core.fields import constant, frozen, learned, masks
 from workbench.core.logps import Reduce, sequence_logps
 from workbench.core.pairwise_sums import differences
@@ -24,7 +24,8 @@ class ListLogps:
         ref: token log-probs under the reference (or another anchor).
         mask: True on response tokens.
         scores: reward of each response, reward units; in no order.
-        proposal: log-prob of each response under the law it was drawn from, nats.
+        proposal: log-prob of each response under the distribution it was drawn from,
+            nats.
     """
 
     policy: Float[Tensor, "batch group time"] = learned("mask")
@@ -34,7 +35,7 @@ class ListLogps:
     proposal: Float[Tensor, "batch group"] = constant()
 
     def logps(self, reduce: Reduce = "sum") -> Float[Tensor, "batch group"]:
-        """log π(y|x), in nats a sequence (or a token for ``"mean"``)."""
+        """log π(y|x), in nats per sequence (or per token for ``"mean"``)."""
         return sequence_logps(self.policy, self.mask, reduce)
 
     def logratio(self, reduce: Reduce = "sum") -> Float[Tensor, "batch group"]:
@@ -54,7 +55,7 @@ class ListLogps:
 
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):
-        """Random valid values, three responses a list."""
+        """Random valid values, three responses per list."""
         flat = ResponseLogps.example(generator, 3 * batch, time, dtype)
         policy, ref, mask = (
             value.unflatten(0, (batch, 3))
@@ -73,7 +74,8 @@ class Lists:
     Attributes:
         tokens: the responses, those of a list side by side.
         scores: reward of each response, reward units.
-        proposal: log-prob of each under the law it was drawn from, nats a sequence.
+        proposal: log-prob of each under the distribution it was drawn from, nats per
+            sequence.
         weight: how much each list counts.
     """
 
@@ -87,7 +89,7 @@ class Lists:
 
     @property
     def group(self) -> int:
-        """Responses a list."""
+        """Responses per list."""
         return self.scores.shape[1]
 
     def _rows(self, lists: slice | Tensor) -> Tensor:
@@ -107,8 +109,8 @@ class Lists:
     def cat(parts: "list[Lists]") -> "Lists":
         """Data sets below each other; for a stack of seeds, member-major."""
         names = ("scores", "proposal", "weight")
-        held = {n: torch.cat([getattr(p, n) for p in parts]) for n in names}
-        return Lists(tokens=Tokens.cat([part.tokens for part in parts]), **held)
+        joined = {n: torch.cat([getattr(p, n) for p in parts]) for n in names}
+        return Lists(tokens=Tokens.cat([part.tokens for part in parts]), **joined)
 
     def reference_logps(self, reference) -> Tensor:
         """Reference log-probs of every response, [list · group, time]."""
@@ -132,6 +134,47 @@ class Lists:
         )
 
 
+@dataclass(frozen=True)
+class MixedLists:
+    """Lists of several lengths; those of one length make a batch.
+
+    Attributes:
+        parts: the lists of each length.
+        place: of each list its part, and its row in that part.
+    """
+
+    parts: tuple[Lists, ...]
+    place: Int[Tensor, "batch 2"]
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    @property
+    def weight(self) -> Float[Tensor, " batch"]:
+        """How much each list counts, whatever its length."""
+        return torch.ones(len(self), dtype=torch.float64)
+
+    def alike(self, rows: Tensor) -> list[Tensor]:
+        """Rows in parts: the lists of a part have one length."""
+        part = self.place[rows, 0]
+        return [rows[part == number] for number in part.unique().tolist()]
+
+    def reference_logps(self, reference) -> list[Tensor]:
+        """Reference log-probs of every response, for each length."""
+        return [part.reference_logps(reference) for part in self.parts]
+
+    def batch(self, policy, rows: Tensor, ref: list[Tensor]) -> ListLogps:
+        """What a listwise loss reads, for some of the lists of one length.
+
+        Raises:
+            BadCall: the policy is a stack, whose members may draw other lengths.
+        """
+        if policy.members > 1:
+            raise BadCall("lists of several lengths train one seed after the other")
+        number = int(self.place[rows[0], 0])
+        return self.parts[number].batch(policy, self.place[rows, 1], ref[number])
+
+
 def sample_lists(
     world,
     logps: Float[Tensor, "prompt response"],
@@ -142,13 +185,13 @@ def sample_lists(
     *,
     noise: float = 0.0,
 ) -> Lists:
-    """Draw lists from a law over responses and have them scored.
+    """Draw lists from a distribution over responses and have them scored.
 
     Args:
         world: an enumerable world.
-        logps: law that all responses are drawn from, independently.
+        logps: distribution that all responses are drawn from, independently.
         n: lists, prompts in equal shares.
-        group: responses a list; the same one may come twice.
+        group: responses per list; the same one may come twice.
         generator: source of randomness.
         reward: what is scored; gold if None.
         noise: standard deviation of Gaussian noise on each score, reward units.
@@ -197,4 +240,25 @@ def join(labels, group: int = 4) -> Lists:
     )
 
 
-kind = Kind("lists", ListLogps, {("pairs", "utilities", "proposal"): join})
+def of_groups(labels) -> Lists | MixedLists:
+    """The groups of a file with their scores; nobody knows the proposal (NaN)."""
+    groups, parts = labels.groups, []
+    place = torch.zeros(len(groups), 2, dtype=torch.long)
+    for number, size in enumerate(groups.sizes.unique().tolist()):
+        rows = (groups.sizes == size).nonzero()[:, 0]
+        place[rows] = torch.stack(
+            [torch.full_like(rows, number), torch.arange(len(rows))], dim=-1
+        )
+        some = groups[rows]
+        scores = some.scores.unflatten(0, (-1, size))
+        unknown = torch.full_like(scores, torch.nan)
+        weight = torch.ones(len(rows), dtype=torch.float64)
+        parts.append(Lists(some.tokens, scores, unknown, weight))
+    return parts[0] if len(parts) == 1 else MixedLists(tuple(parts), place)
+
+
+kind = Kind(
+    "lists",
+    ListLogps,
+    {("groups",): of_groups, ("pairs", "utilities", "proposal"): join},
+)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from workbench.core.errors import BadCall
 from workbench.core.fields import frozen, learned, masks, tensors
 from workbench.core.logps import Reduce
 from workbench.core.memory import read_in_parts, rows_at_once
@@ -23,13 +24,13 @@ def exchanged(batch: Any) -> Any:
     Partners are called alike but for the words chosen and rejected; a field without
     these words stays as it is.
     """
-    held = tensors(batch)
+    values = tensors(batch)
     other = {"chosen": "rejected", "rejected": "chosen"}
     partner = {
         name: "_".join(other.get(word, word) for word in name.split("_"))
-        for name in held
+        for name in values
     }
-    return replace(batch, **{name: held[partner[name]] for name in held})
+    return replace(batch, **{name: values[partner[name]] for name in values})
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class PairLogps:
         )
 
     @property
-    def held(self) -> dict[str, Tensor]:
-        """The tensors by name, to make a pair that knows more of them."""
+    def by_name(self) -> dict[str, Tensor]:
+        """The tensors by name, for making a batch that has more of them."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def margin(self, reduce: Reduce = "sum") -> Float[Tensor, " batch"]:
@@ -199,6 +200,18 @@ class AroundPairs:
         return self.pairs.reference_logps(reference)
 
 
+TRIES = 1000  # draws of two responses that differ
+
+
+def one_response(prompt: Int[Tensor, " batch"]) -> BadCall:
+    """What to say of prompts to which two responses never differ."""
+    named = ", ".join(map(str, prompt.unique().tolist()[:5]))
+    return BadCall(
+        f"no two different responses in {TRIES} tries to prompt {named}: whoever "
+        "writes them always writes the same"
+    )
+
+
 def sample_pairs(
     world,
     logps: Float[Tensor, "prompt response"],
@@ -207,25 +220,33 @@ def sample_pairs(
     generator: torch.Generator,
     reward: Float[Tensor, "prompt response"] | None = None,
 ) -> Pairs:
-    """Draw pairs from a law over responses and have them labelled.
+    """Draw pairs from a distribution over responses and have them labelled.
 
     Args:
         world: an enumerable world.
-        logps: law that both responses are drawn from, independently; pairs of twice
-            the same response are drawn again.
+        logps: distribution that both responses are drawn from, independently; pairs of
+            twice the same response are drawn again.
         n: number of pairs, prompts in equal shares.
         annotator: who labels.
         generator: source of randomness.
         reward: what the annotator perceives; the world's gold reward if None.
+
+    Raises:
+        BadCall: some prompt has one response only.
     """
     reward = world.gold if reward is None else reward
     prompt = torch.arange(n) % world.n_prompts
     first = world.draw_for(logps, prompt, generator).response
     second = first.clone()
     # both are drawn again: a new partner alone would overrate the frequent responses
-    while (same := first == second).any():
+    for _ in range(TRIES):
+        same = first == second
+        if not same.any():
+            break
         first[same] = world.draw_for(logps, prompt[same], generator).response
         second[same] = world.draw_for(logps, prompt[same], generator).response
+    else:
+        raise one_response(prompt[first == second])
     prefers = annotator.prefers_first(
         reward[prompt, first],
         reward[prompt, second],
@@ -258,7 +279,7 @@ def population_pairs(
     Args:
         world: an enumerable world.
         prompt: number of the prompt.
-        logps: log μ, the law both responses are drawn from.
+        logps: log μ, the distribution both responses are drawn from.
         annotator: who labels.
         reward: what the annotator perceives; gold if None.
         responses: restrict to these; all if None.

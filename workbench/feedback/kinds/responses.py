@@ -33,7 +33,7 @@ class ResponseLogps:
     mask: Bool[Tensor, "batch time"] = masks()
 
     def logps(self, reduce: Reduce = "sum") -> Float[Tensor, " batch"]:
-        """log π(y|x), in nats a sequence (or a token for ``"mean"``)."""
+        """log π(y|x), in nats per sequence (or per token for ``"mean"``)."""
         return sequence_logps(self.policy, self.mask, reduce)
 
     def logratio(self, reduce: Reduce = "sum") -> Float[Tensor, " batch"]:

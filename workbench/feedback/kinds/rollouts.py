@@ -36,13 +36,15 @@ class Rollouts:
         ref: token log-probs under the reference.
         mask: True on response tokens.
         scores: reward of the whole response, in reward units.
-        group: responses a prompt, side by side in the batch.
-        advantages: what ``advantages(rollouts, cfg)`` returned, a value a token.
+        group: responses per prompt, side by side in the batch.
+        advantages: what ``advantages(rollouts, cfg)`` returned, a value per token.
         values: V of the critic that learns, before each token.
         old_values: V of the critic when the responses were sampled.
         returns: what the critic is to predict, before any whitening.
         token_scores: a reward for each token, reward units; None where the score of
             the whole response is all there is. ``scores`` is then their sum.
+        part_scores: each of several rewards of the response, reward units; None where
+            there is one. ``scores`` is then their sum.
     """
 
     policy: Float[Tensor, "batch time"] = learned("mask")
@@ -60,10 +62,11 @@ class Rollouts:
     )
     returns: Float[Tensor, "batch time"] | None = constant("mask", default=None)
     token_scores: Float[Tensor, "batch time"] | None = constant("mask", default=None)
+    part_scores: Float[Tensor, "batch rewards"] | None = constant(default=None)
 
     def __getitem__(self, rows: slice | Tensor) -> "Rollouts":
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        picked = {k: v[rows] for k, v in held.items() if isinstance(v, Tensor)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        picked = {k: v[rows] for k, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **picked)
 
     @property

@@ -33,12 +33,12 @@ class RoundPairLogps(PairLogps):
         pair = PairLogps.example(generator, batch, time, dtype)
         old = {}
         for side in ("chosen", "rejected"):
-            logps, mask = pair.held[f"policy_{side}"], pair.held[f"{side}_mask"]
+            logps, mask = pair.by_name[f"policy_{side}"], pair.by_name[f"{side}_mask"]
             noise = torch.randn(batch, time, generator=generator, dtype=dtype)
             moved = (logps + 0.3 * noise).clamp(max=0)
             old[f"old_{side}"] = torch.where(mask, moved, 0.0)
         wins = torch.rand(batch, generator=generator, dtype=dtype)
-        return cls(**pair.held, **old, preference=wins)
+        return cls(**pair.by_name, **old, preference=wins)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class RoundPairs(AroundPairs):
         pair = self.pairs.batch(policy, rows, ref)
         dtype = pair.policy_chosen.dtype
         return RoundPairLogps(
-            **pair.held,
+            **pair.by_name,
             old_chosen=self.old[0][rows].to(dtype),
             old_rejected=self.old[1][rows].to(dtype),
             preference=self.preference[rows].to(dtype),

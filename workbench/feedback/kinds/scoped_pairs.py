@@ -41,7 +41,7 @@ class ScopedPairLogps(PairLogps):
     @classmethod
     def example(cls, generator, batch=8, time=5, dtype=torch.float64):
         """Random valid values, for generic tests and ``teach.check``."""
-        parts = PairLogps.example(generator, batch, time, dtype).held
+        parts = PairLogps.example(generator, batch, time, dtype).by_name
         for place in ("outside", "near"):
             one = ResponseLogps.example(generator, batch, time, dtype)
             parts[f"policy_{place}"] = one.policy
@@ -55,7 +55,7 @@ class ScopedPairs(AroundPairs):
     """Pairs inside the scope of a wish, with responses outside and near it.
 
     Attributes:
-        outside: the reference's own responses to prompts out of scope, one a pair.
+        outside: the reference's own responses to prompts out of scope, one per pair.
         near: its own responses to prompts that look alike but are out of scope.
     """
 
@@ -91,7 +91,7 @@ class ScopedPairs(AroundPairs):
             parts[f"policy_{place}"] = one.policy
             parts[f"ref_{place}"] = one.ref
             parts[f"{place}_mask"] = one.mask
-        return ScopedPairLogps(**pair.held, **parts)
+        return ScopedPairLogps(**pair.by_name, **parts)
 
 
 def sample_scoped(
@@ -105,11 +105,11 @@ def sample_scoped(
     """Pairs in scope of a wish, and responses that nobody judged outside and near it.
 
     A chosen response fulfils the wish, a rejected one does not; each is drawn from the
-    law given that it does or does not.
+    distribution of ``logps`` conditioned on that.
 
     Args:
         world: an enumerable world.
-        logps: law that all responses are drawn from, usually the reference.
+        logps: distribution that all responses are drawn from, usually the reference.
         wish: True on the responses that fulfil it.
         n: rows; each has a pair, a response outside, and one near.
         generator: source of randomness.

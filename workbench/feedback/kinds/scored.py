@@ -84,4 +84,17 @@ def _of_labels(labels) -> ValuedResponses:
     return ValuedResponses(tokens, scores, baseline)
 
 
-kind = Kind("scores", ScoredLogps, {("pairs", "utilities"): _of_labels})
+def _of_groups(labels) -> ValuedResponses:
+    """Every response of a file's groups; the baseline is the mean of its group."""
+    groups = labels.groups
+    total = torch.zeros(len(groups), dtype=groups.scores.dtype)
+    total = total.index_add(0, groups.owner, groups.scores)
+    baseline = (total / groups.sizes)[groups.owner]
+    return ValuedResponses(groups.tokens, groups.scores, baseline)
+
+
+kind = Kind(
+    "scores",
+    ScoredLogps,
+    {("groups",): _of_groups, ("pairs", "utilities"): _of_labels},
+)

@@ -31,7 +31,7 @@ class PairSteps(PairLogps):
             left = mask.flip(-1).cumsum(-1).flip(-1)
             inside = (left == 2) | (left == 3) | (left.amax(-1, keepdim=True) == 1)
             steps.append(mask & inside)
-        return cls(**pair.held, chosen_step=steps[0], rejected_step=steps[1])
+        return cls(**pair.by_name, chosen_step=steps[0], rejected_step=steps[1])
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class StepPairs(AroundPairs):
 
         Args:
             pairs: pairs; each starts with the same prompt.
-            size: tokens a step.
+            size: tokens per step.
         """
         time = pairs.time
         chosen, rejected = pairs.chosen.padded(time), pairs.rejected.padded(time)
@@ -78,7 +78,7 @@ class StepPairs(AroundPairs):
         for name in ("chosen_step", "rejected_step"):
             step = vars(self)[name][rows]
             steps[name] = torch.nn.functional.pad(step, (0, time - step.shape[1]))
-        return PairSteps(**pair.held, **steps)
+        return PairSteps(**pair.by_name, **steps)
 
 
 def _first(mask: Tensor, size: int) -> Tensor:
@@ -118,7 +118,7 @@ def sample_steps(
 
     Args:
         world: an enumerable world.
-        logps: law of the prefixes and of the tokens.
+        logps: distribution of the prefixes and of the tokens.
         values: of every token at every prefix, reward units: Q(s, a) = V(s·a). The
             label is Bradley–Terry in these.
         n: number of pairs, prompts in equal shares.
@@ -130,8 +130,8 @@ def sample_steps(
     uniform = torch.rand(n, generator=generator, dtype=torch.float64)
     cut = (uniform * (nodes >= 0).sum(-1)).long()
     node = nodes.gather(1, cut[:, None])[:, 0]
-    law = tree.conditionals(logps.double())[prompt, node].exp()
-    actions = torch.multinomial(law, 2, generator=generator)
+    probs = tree.conditionals(logps.double())[prompt, node].exp()
+    actions = torch.multinomial(probs, 2, generator=generator)
     one, two = values[prompt[:, None], node[:, None], actions].unbind(1)
     wins = annotator.prefers_first(one, two, generator)
     first, second = (stopped(tree, node, action) for action in actions.unbind(1))

@@ -22,7 +22,7 @@ class ThumbLogps(ResponseLogps):
     Attributes:
         up: True for a thumb up.
         reference_point: mean log-ratio of MISMATCHED prompts and responses of the
-            batch, in nats: an estimate of KL(π‖π_ref). One value a row, the same for
+            batch, in nats: an estimate of KL(π‖π_ref). One value per row, the same for
             all rows of a seed; a constant, and not clamped.
         reference_mean: mean log-ratio of the batch itself, in nats; a constant.
     """
@@ -166,7 +166,7 @@ def sample_thumbs(
 
     Args:
         world: an enumerable world.
-        logps: law that the responses are drawn from.
+        logps: distribution that the responses are drawn from.
         n: responses, prompts in equal shares.
         annotator: who labels; p(up) = σ((r − bar)/temperature), then flipped.
         generator: source of randomness.

@@ -23,7 +23,7 @@ class PairTokenRewards(PairLogps):
         """Random valid values between −½ and ½."""
         pair = PairLogps.example(generator, batch, time, dtype)
         drawn = torch.rand(2, batch, time, generator=generator, dtype=dtype) - 0.5
-        return cls(**pair.held, reward_chosen=drawn[0], reward_rejected=drawn[1])
+        return cls(**pair.by_name, reward_chosen=drawn[0], reward_rejected=drawn[1])
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TokenRewardPairs(AroundPairs):
     """Pairs with a reward for each response token, given from outside.
 
     Attributes:
-        chosen_rewards: one value a token of the chosen responses, aligned with
+        chosen_rewards: one value per token of the chosen responses, aligned with
             ``pairs.chosen.ids``.
         rejected_rewards: the same of the rejected ones.
     """
@@ -57,7 +57,7 @@ class TokenRewardPairs(AroundPairs):
             values = vars(self)[f"{side}_rewards"][rows].to(pair.policy_chosen.dtype)
             wide = torch.nn.functional.pad(values, (0, time - values.shape[1]))
             rewards[f"reward_{side}"] = wide
-        return PairTokenRewards(**pair.held, **rewards)
+        return PairTokenRewards(**pair.by_name, **rewards)
 
 
 def _of_labels(labels) -> TokenRewardPairs:

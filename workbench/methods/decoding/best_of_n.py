@@ -39,7 +39,7 @@ card = Card(
     parents=("bt",),
     needs=("reward", "reference"),
     paper="Stiennon et al. 2020 (2009.01325); Gao et al. 2023 (2210.10760)",
-    check="The law sums to 1, agrees with sampling, and its KL obeys the bound.",
+    check="Probabilities sum to 1 and agree with sampling; the KL obeys the bound.",
     claim="Gold rises and falls along d = √KL as d(α − β_bon d).",
     notebook="11",
 )
@@ -67,14 +67,14 @@ def _levels(
     rises = torch.zeros_like(order)
     rises[..., 1:] = ranked[..., 1:] > ranked[..., :-1]
     level = torch.empty_like(order).scatter(-1, order, rises.cumsum(-1))
-    law = ref_logps.double().softmax(-1)
-    mass = torch.zeros_like(law).scatter_add(-1, level, law)
+    probs = ref_logps.double().softmax(-1)
+    mass = torch.zeros_like(probs).scatter_add(-1, level, probs)
     upto = mass.cumsum(-1)
     total = upto[..., -1:]  # F≤ is 1 at the top: the power n would show the rounding
     return level, mass / total, upto / total
 
 
-def log_law(
+def log_distribution(
     ref_logps: Float[Tensor, "*lead response"],
     scores: Float[Tensor, "*#lead response"],
     n: int,
@@ -95,8 +95,8 @@ def log_law(
     level, mass, upto = _levels(ref_logps, scores)
     won = n * upto.log() + torch.log(-torch.expm1(n * torch.log1p(-mass / upto)))
     drawn = ref_logps.double().log_softmax(-1)
-    law = drawn + (won - mass.log()).gather(-1, level)
-    return torch.where(drawn > -torch.inf, law, -torch.inf)
+    log_probs = drawn + (won - mass.log()).gather(-1, level)
+    return torch.where(drawn > -torch.inf, log_probs, -torch.inf)
 
 
 def best(scores: Float[Tensor, " batch"], group: int) -> Int[Tensor, " prompt"]:
@@ -109,7 +109,10 @@ def best(scores: Float[Tensor, " batch"], group: int) -> Int[Tensor, " prompt"]:
 
 
 def kl_bound(n: int) -> float:
-    """log n − (n − 1)/n, in nats: KL of best-of-n from π_ref is at most this."""
+    """log n − (n − 1)/n, in nats: KL of best-of-n from π_ref is at most this.
+
+    Source: Beirami et al. 2024 (2401.01879).
+    """
     return math.log(n) - (n - 1) / n
 
 
@@ -125,10 +128,12 @@ def _strictly_below(ref_logps: Tensor, scores: Tensor, n: int) -> Tensor:
 
 
 mistakes: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
-    "1 law of a score without atoms": _without_atoms,
+    "1 score without atoms": _without_atoms,
     "2 strict mass": _strictly_below,
-    "3 ties by order": lambda ref_logps, scores, n: log_law(
+    "3 ties by order": lambda ref_logps, scores, n: log_distribution(
         ref_logps, scores.argsort(stable=True).argsort().to(ref_logps), n
     ),
-    "4 worst of n": lambda ref_logps, scores, n: log_law(ref_logps, -scores, n),
+    "4 worst of n": lambda ref_logps, scores, n: log_distribution(
+        ref_logps, -scores, n
+    ),
 }

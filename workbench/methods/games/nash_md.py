@@ -44,7 +44,7 @@ card = Card(
     parents=("rloo",),
     needs=("rollouts", "preference oracle", "reference"),
     paper="Munos et al. 2023 (2312.00886)",
-    check="KL(π*_τ‖π_t) ≤ 8/(τ²(t + 1)) at every step of the tabular game.",
+    check="A step leaves at most (1 − ητ) of KL to π*_τ, plus (ηS)²/8; S: spread of p.",
     claim="A small mixture beats self-play and best response to the reference.",
     notebook="40",
     loop=games,
@@ -52,7 +52,7 @@ card = Card(
     hooks=("opponent",),
 )
 
-Law = Float[Tensor, "*lead choice"]
+LogDistribution = Float[Tensor, "*lead choice"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def schedule(t: int, cfg: Config) -> float:
     return 2 / (cfg.tau * (t + 2))
 
 
-def mixture(logps: Law, ref: Law, weight: float) -> Law:
+def mixture(
+    logps: LogDistribution, ref: LogDistribution, weight: float
+) -> LogDistribution:
     """Geometric mixture π^(1 − weight) π_ref^weight, normalised, as log-probs.
 
     Args:
@@ -94,12 +96,12 @@ def opponent(
 
 
 def step(
-    logps: Law,
-    ref: Law,
+    logps: LogDistribution,
+    ref: LogDistribution,
     preference: Float[Tensor, "*#lead choice choice"],
     eta: float,
     cfg: Config,
-) -> Law:
+) -> LogDistribution:
     """One exact step: log π_{t+1} from log π_t.
 
     Args:

@@ -58,7 +58,7 @@ card = Card(
     scale="tau",
 )
 
-Law = Float[Tensor, "*lead choice"]
+LogDistribution = Float[Tensor, "*lead choice"]
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,15 @@ class Config:
 
 
 def step(
-    logps: Law, ref: Law, preference: Float[Tensor, "*#lead choice choice"], cfg: Config
-) -> Law:
+    logps: LogDistribution,
+    ref: LogDistribution,
+    preference: Float[Tensor, "*#lead choice choice"],
+    cfg: Config,
+) -> LogDistribution:
     """One exact round: log π_{t+1} from log π_t, where p + pᵀ = 1."""
     wins = (preference @ logps.exp()[..., None])[..., 0]
-    held = cfg.tau * ref + (cfg.eta - cfg.tau) * logps
-    return ((held + wins) / cfg.eta).log_softmax(-1)
+    anchor = cfg.tau * ref + (cfg.eta - cfg.tau) * logps
+    return ((anchor + wins) / cfg.eta).log_softmax(-1)
 
 
 def mixed(

@@ -23,7 +23,7 @@ Valid only if:
     they part: a table joins nothing, and only a network carries over what it learned.
 
 Fixed point:
-    of a table, with α = 0, γ = 1, one head, Q̄ = Q, and μ the law of the data. Each
+    of a table, with α = 0, γ = 1, one head, Q̄ = Q, and μ the data distribution. Each
     derivative is 0 where Q(s, a) = r + V(s·a) for all tokens that μ writes, and
     Σ_a μ(a|s) |τ − 1(Q < V)| (Q(s, a) − V(s)) = 0: V is the τ-expectile of Q.
     τ = ½: the mean, so V = V^μ = E_μ[r | s]. τ → 1: the maximum over what μ writes,

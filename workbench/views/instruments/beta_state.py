@@ -91,40 +91,43 @@ def beta_path(
     return solutions.frontier(ref, reward, world.gold[one], BETAS)
 
 
+def optimises_gold(path: pd.DataFrame) -> bool:
+    """Whether what is optimised is gold itself: then there is no proxy to draw."""
+    return bool((path["gold"] - path["proxy"]).abs().max() < 1e-9)
+
+
 def beta_caption(state: BetaState, path: pd.DataFrame) -> str:
     """One sentence about a state, computed from it."""
     peak = path.loc[path["gold"].idxmax()]
     loss = max(0.0, peak["gold"] - state.gold)
+    of, most = ("", "as β → 0") if optimises_gold(path) else (" of the proxy", "")
+    most = most or f"β = {peak['beta']:.2g}"
     return (
-        f"At β = {state.beta:.3g} the optimum of the proxy is {state.kl:.2f} nats from "
+        f"At β = {state.beta:.3g} the optimum{of} is {state.kl:.2f} nats from "
         f"the reference; its gold reward is {state.gold:.2f}, {loss:.2f} reward units "
-        f"below the most that any β reaches (β = {peak['beta']:.2g})."
+        f"below the most that any β reaches ({most})."
     )
 
 
 def beta_figure(state: BetaState, path: pd.DataFrame, prompt: str) -> Fig:
     """Gold and proxy along the path with π*_β marked, and its likeliest reviews."""
     root, here = path["kl"].clip(lower=0) ** 0.5, [state.kl**0.5 if state.kl > 0 else 0]
+    known = ("gold",) if optimises_gold(path) else ("proxy", "gold")
     layers = [
-        Line(root.tolist(), path["proxy"].tolist(), "proxy", role("proxy")),
-        Line(root.tolist(), path["gold"].tolist(), "gold", role("gold")),
         VLine(here[0], f"π* at β = {state.beta:.3g}", role("exact")),
-        Points(here, [state.proxy], "", role("proxy"), size=8),
-        Points(here, [state.gold], "", role("gold"), size=10),
+        *(Line(root.tolist(), path[it].tolist(), it, role(it)) for it in known),
+        *(Points(here, [getattr(state, it)], "", role(it), size=9) for it in known),
     ]
-    said = state.top["review"], state.top["gold"]
-    names = [f"{r} ({g:+.1f})" for r, g in zip(*said, strict=True)]
+    remark = state.top["review"], state.top["gold"]
+    names = [f"{r} ({g:+.1f})" for r, g in zip(*remark, strict=True)]
     bars = [
         Bars(names, state.top["optimum"].tolist(), "π* (exact)", role("exact")),
         Bars(names, state.top["reference"].tolist(), "π_ref", role("reference")),
     ]
-    title = (
-        f"{prompt}, β = {state.beta:.3g}: KL {state.kl:.2f} nats, "
-        f"gold {state.gold:.2f}, proxy {state.proxy:.2f}"
-    )
-    left = Chart(
-        "All optima of the proxy", ROOT, "expected reward (reward units)", layers
-    )
+    earned = ", ".join(f"{it} {getattr(state, it):.2f}" for it in reversed(known))
+    title = f"Prompt “{prompt}”, β = {state.beta:.3g}: KL {state.kl:.2f} nats, {earned}"
+    head = "Gold reward of all optima" if len(known) < 2 else "All optima of the proxy"
+    left = Chart(head, ROOT, "expected reward (reward units)", layers)
     right = Chart("Likeliest reviews (gold)", "probability", "", bars, horizontal=True)
     panels = Panels([left, right], title, height=3.4)
     return Fig(panels, beta_caption(state, path), state.top)

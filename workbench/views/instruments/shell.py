@@ -107,8 +107,8 @@ class Instrument:
         if self.live:
             display(self.box)
         else:
-            said = f"<p>{html.escape(HOW_LIVE)}</p>"
-            display({"text/html": said, "text/plain": HOW_LIVE}, raw=True)
+            remark = f"<p>{html.escape(HOW_LIVE)}</p>"
+            display({"text/html": remark, "text/plain": HOW_LIVE}, raw=True)
 
 
 def steps(description: str, options: Sequence, value: object):
@@ -129,13 +129,13 @@ def steps(description: str, options: Sequence, value: object):
 
 
 def _status(name: str, sentence: str) -> str:
-    who, said = html.escape(name), html.escape(sentence)
-    return f'<p role="status" aria-live="polite"><b>{who}</b>: {said}</p>'
+    who, remark = html.escape(name), html.escape(sentence)
+    return f'<p role="status" aria-live="polite"><b>{who}</b>: {remark}</p>'
 
 
 def _alert(name: str, error: Exception) -> str:
-    said = html.escape(f"{name} failed: {type(error).__name__}: {error}")
-    return f'<p role="alert" style="color:#b00020"><b>{said}</b></p>'
+    remark = html.escape(f"{name} failed: {type(error).__name__}: {error}")
+    return f'<p role="alert" style="color:#b00020"><b>{remark}</b></p>'
 
 
 def _picture(figure: Fig) -> str:

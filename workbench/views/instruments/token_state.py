@@ -50,9 +50,12 @@ def token_frame(
     """
     tree = world.tree
     best = solutions.optimal_policy(ref_logps.double(), reward.double(), beta)
-    laws = {"before": before, "after": after, "advantage": best}
+    policies = {"before": before, "after": after, "advantage": best}
     ref = tree.conditionals(ref_logps.double())
-    tables = {k: beta * (tree.conditionals(v.double()) - ref) for k, v in laws.items()}
+    tables = {
+        side: beta * (tree.conditionals(logps.double()) - ref)
+        for side, logps in policies.items()
+    }
     words, rows = [*world.words, END], []
     for side in SIDES:
         tokens = pairs.chosen if side == "chosen" else pairs.rejected
@@ -71,8 +74,8 @@ def token_frame(
 def pair_label(frame: pd.DataFrame, pair) -> str:
     """A pair in words: its prompt, chosen and rejected review."""
     rows = frame[frame["pair"] == pair]
-    said = [" ".join(rows[rows["side"] == side]["token"]) for side in SIDES]
-    return f"{rows['prompt'].iloc[0]}: {said[0]} ≻ {said[1]}"
+    remark = [" ".join(rows[rows["side"] == side]["token"]) for side in SIDES]
+    return f"{rows['prompt'].iloc[0]}: {remark[0]} ≻ {remark[1]}"
 
 
 def token_caption(rows: pd.DataFrame) -> str:
@@ -126,5 +129,5 @@ def _side(rows: pd.DataFrame, side: str, limits: Sequence[float | int]) -> Chart
     bars = [Bars(names, rows[k].tolist(), *look) for k, look in looks.items()]
     layers = [HLine(0.0), *bars]
     unit = "implicit reward (reward units)"
-    heading = f"{side}: {' '.join(names)}"
+    heading = f"{side.capitalize()}: {' '.join(names)}"
     return Chart(heading, "token", unit, layers, y_range=tuple(limits))

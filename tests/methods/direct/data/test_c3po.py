@@ -5,14 +5,14 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, random, random_logps, token_logps
 from tests.methods.pairwise import all_pairs, pair
 from tests.methods.tokenwise import gradients
 from workbench.core.seeds import generator
 from workbench.feedback.kinds.pairs import Pairs
 from workbench.feedback.kinds.scoped_pairs import ScopedPairLogps, ScopedPairs
 from workbench.loops import offline
-from workbench.measure.exact import response_logps as law_of
+from workbench.measure.exact import response_logps as exact_logps
 from workbench.methods.direct.data import c3po
 from workbench.methods.direct.links import dpo
 from workbench.models import tiny
@@ -41,7 +41,7 @@ def own_words(policy, ref):
 
     Row y holds response y twice; weighted with π_ref(y) it is an expectation.
     """
-    even = law(0)
+    even = random_logps(0)
     start = all_pairs(even, even)
     rows = torch.zeros(N, dtype=torch.long)
     inner = {k: v[rows].detach() for k, v in vars(start).items()}
@@ -74,16 +74,16 @@ def check_hand_gradient(loss):
 
 def check_out_of_scope_it_is_the_kl_to_the_reference(loss):
     """E_ref[−log π] = KL(π_ref‖π) + H(π_ref): value and gradient, by enumeration."""
-    ref = law(1)
-    for at in (law(2), ref):
+    ref = random_logps(1)
+    for at in (random_logps(2), ref):
         logits = at.clone().requires_grad_()
         policy = logits.log_softmax(-1)
         each = loss(own_words(policy, ref), CFG) - math.log(2)
-        held = (CFG.outside + CFG.near) * (kl(ref, policy) + entropy(ref))
+        expected = (CFG.outside + CFG.near) * (kl(ref, policy) + entropy(ref))
         value = ref.exp() @ each
-        assert_close(value, held)
+        assert_close(value, expected)
         one = torch.autograd.grad(value, logits, retain_graph=True)[0]
-        two = torch.autograd.grad(held, logits)[0]
+        two = torch.autograd.grad(expected, logits)[0]
         assert_close(one, two, atol=1e-12, rtol=1e-9)
 
 
@@ -104,7 +104,7 @@ def test_without_strengths_it_is_dpo():
 
 def test_a_mean_over_own_tokens_pulls_to_short_responses_even_at_the_reference():
     """E_ref[∇(1/T) log π] ≠ 0: the wrong version moves a policy that is π_ref."""
-    ref, lengths = law(1), TREE.n_response_words.to(F64)
+    ref, lengths = random_logps(1), TREE.n_response_words.to(F64)
     for loss, moves in (
         (c3po.loss, False),
         (c3po.mistakes["7 mean over own tokens"], True),
@@ -140,7 +140,7 @@ def scoped(ref_logps, n=96):
 def after(policy, reference, data, cfg, **settings):
     """log π of every response after training."""
     run = offline.fit(policy, reference, data, c3po, cfg, **settings)
-    return law_of(run.policy, WORLD)[0]
+    return exact_logps(run.policy, WORLD)[0]
 
 
 def test_a_table_learns_the_wish_and_the_strengths_do_not_reach_the_scope():
@@ -162,26 +162,27 @@ def test_a_table_learns_the_wish_and_the_strengths_do_not_reach_the_scope():
 def test_in_a_network_the_strengths_keep_the_wish_in_its_scope():
     """Films change much; without strengths the other prompts follow, with them less."""
     reference = tiny.reference(WORLD)
-    ref = law_of(reference, WORLD)[0]
+    ref = exact_logps(reference, WORLD)[0]
     data = scoped(ref)
-    free, held = (
+    free, regularised = (
         after(reference.copies(1), reference, data, cfg, steps=15, lr=2e-3)
         for cfg in (
             c3po.Config(beta=0.5, outside=0.0, near=0.0),
             c3po.Config(beta=0.5, outside=1.0, near=1.0),
         )
     )
-    said = [each[0].exp()[WISH].sum().item() for each in (ref, free, held)]
-    change = [kl(ref[1:], each[1:]).mean().item() for each in (free, held)]
-    assert min(said[1:]) > said[0] + 0.1
+    shares = [each[0].exp()[WISH].sum().item() for each in (ref, free, regularised)]
+    change = [kl(ref[1:], each[1:]).mean().item() for each in (free, regularised)]
+    assert min(shares[1:]) > shares[0] + 0.1
     assert change[1] < change[0] / 2
 
 
 def test_the_minimiser_out_of_scope_is_the_reference():
     """KL(π_ref‖π) + H has its one minimum there, for any strength."""
-    ref = law(1)
+    ref = random_logps(1)
     other = optimal_policy(ref, random(3, N), 1.0)
     values = [
-        ref.exp() @ c3po.loss(own_words(at, ref), CFG) for at in (ref, law(2), other)
+        ref.exp() @ c3po.loss(own_words(at, ref), CFG)
+        for at in (ref, random_logps(2), other)
     ]
     assert values[0] < min(values[1:])

@@ -5,7 +5,14 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    every_pair,
+    random,
+    random_logps,
+    token_logps,
+)
 from tests.methods.tokenwise import gradients
 from workbench.feedback.kinds.latent_pairs import LatentPairLogps
 from workbench.methods.direct.data import oppo
@@ -63,7 +70,7 @@ def check_beyond_the_margin_preferences_are_silent(loss):
 
 def check_few_codes_learn_the_data_given_the_code(loss):
     """A table π(y|z), codes z(y): Σ μ_i μ_j L(i, j) is flat at p_data(y|z) alone."""
-    mu, code = law(1), torch.arange(N) % 3
+    mu, code = random_logps(1), torch.arange(N) % 3
     place = torch.eye(3, dtype=F64)[code]
     i, j = every_pair(N)
     cfg = oppo.Config(preference=0.1, ideal=0.3, norm=0.05)

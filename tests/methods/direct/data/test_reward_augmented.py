@@ -164,8 +164,8 @@ def test_scores_are_read_as_the_level_nearest_to_them():
 
 
 def test_the_loss_is_that_of_dpo_on_the_doubled_pairs():
-    laws = torch.zeros_like(REF).log_softmax(-1)
-    pairs = sample_pairs(BASE, laws, 40, Annotator(), generator(0))
+    log_probs = torch.zeros_like(REF).log_softmax(-1)
+    pairs = sample_pairs(BASE, log_probs, 40, Annotator(), generator(0))
     gold = BASE.gold_reward
     doubled = reward_augmented.augment(
         pairs, gold(pairs.chosen), gold(pairs.rejected), WORLD
@@ -187,8 +187,8 @@ def test_hard_pairs_put_all_mass_on_the_responses_that_score_the_goal():
     rows, meets = torch.arange(len(doubled)), BASE.gold[0] == 0.4
     masses = []
     for _ in range(60):
-        law = policy.response_logps()[2].detach().exp()
-        masses.append(law[meets].sum().item())
+        probs = policy.response_logps()[2].detach().exp()
+        masses.append(probs[meets].sum().item())
         value = reward_augmented.loss(doubled.batch(policy, rows, ref), CFG).sum()
         (slope,) = torch.autograd.grad(value, policy.table)
         with torch.no_grad():

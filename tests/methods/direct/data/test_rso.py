@@ -1,4 +1,4 @@
-"""RSO: the loss by hand, and the law of what its rejection sampling keeps."""
+"""RSO: the loss by hand, and the distribution of what its rejection sampling keeps."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     pair,
     population_gradient,
@@ -48,9 +48,9 @@ def check_reference_gets_no_gradient(loss):
     assert reference_gradients(loss, hand(), CFG) == 0
 
 
-def check_the_law_of_the_pairs_does_not_move_the_minimiser(loss):
+def check_the_distribution_of_the_pairs_does_not_move_the_minimiser(loss):
     """π_ref exp(r/γ)/Z rests with Bradley–Terry labels, for pairs of π_ref or π*_β."""
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     prefers = (reward[:, None] - reward).sigmoid()
     best = optimal_policy(ref, reward, CFG.gamma)
     for mu in (ref, optimal_policy(ref, reward, CFG.beta)):
@@ -63,7 +63,7 @@ CHECKS = [
     check_hand_number,
     check_push_is_gamma_times_the_error,
     check_reference_gets_no_gradient,
-    check_the_law_of_the_pairs_does_not_move_the_minimiser,
+    check_the_distribution_of_the_pairs_does_not_move_the_minimiser,
 ]
 
 
@@ -74,21 +74,21 @@ def test_it_is_dpo_at_gamma():
 # ---- what is kept -----------------------------------------------------------------
 
 
-def test_a_pass_has_the_law_and_the_rate_of_the_paper():
+def test_a_pass_has_the_distribution_and_the_rate_of_the_paper():
     """π_ref exp((r − r_max)/β) = π*_β times the rate E_ref[exp((r − r_max)/β)]."""
-    ref, reward = law(1), random(3, N)
+    ref, reward = random_logps(1), random(3, N)
     passed = ref.exp() * rso.acceptance(reward, CFG)
     rate = expectation(ref, ((reward - reward.max()) / CFG.beta).exp())
     assert_close(passed, rate * optimal_policy(ref, reward, CFG.beta).exp())
     assert_close(passed.sum(), rate)
 
 
-def test_draws_agree_with_the_law_and_the_rate():
+def test_draws_agree_with_the_distribution_and_the_rate():
     """200,000 candidates of π_ref, the responses within 5 standard errors.
 
     As many are kept as the first pass accepts for certain.
     """
-    ref, reward, draws = law(1), random(3, N), 200_000
+    ref, reward, draws = random_logps(1), random(3, N), 200_000
     drawn = torch.multinomial(ref.exp(), draws, True, generator=generator(1))
     rate = expectation(ref, rso.acceptance(reward, CFG)).item()
     spread = 5 * math.sqrt(rate * (1 - rate) / draws)
@@ -152,8 +152,10 @@ def test_candidates_with_the_same_text_stay_apart():
 
 
 def candidates(n=30, group=16, seed=0, noise=0.0):
-    laws = torch.zeros(WORLD.n_prompts, WORLD.n_responses, dtype=F64).log_softmax(-1)
-    return sample_lists(WORLD, laws, n, group, generator(seed), noise=noise)
+    log_probs = torch.zeros(WORLD.n_prompts, WORLD.n_responses, dtype=F64).log_softmax(
+        -1
+    )
+    return sample_lists(WORLD, log_probs, n, group, generator(seed), noise=noise)
 
 
 def test_a_pair_is_of_one_prompt_and_the_higher_score_is_chosen():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, law, random, token_logps
+from tests.methods.enumerated import F64, random, random_logps, token_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -24,7 +24,7 @@ CUT = ld_dpo.Config(beta=0.4, a=0.0)
 WHOLE = ld_dpo.Config(beta=0.4, a=1.0)
 TREE = PrefixTree(n_words=2, depth=3)  # 15 responses of 1, 2 or 3 tokens
 N = TREE.n_responses
-LENGTHS = token_logps(TREE, law(0, N))[1].sum(-1).to(F64)
+LENGTHS = token_logps(TREE, random_logps(0, N))[1].sum(-1).to(F64)
 
 
 def long_chosen():
@@ -76,7 +76,7 @@ def check_reference_gets_no_gradient(loss):
 
 def gradient_at_the_optimum(loss, cfg, counted):
     """Gradient at π*_β of the pairs counted, with Bradley–Terry labels."""
-    ref, reward = law(1, N), 2 * random(2, N)
+    ref, reward = random_logps(1, N), 2 * random(2, N)
     weight = random(3, N, N).exp() * counted
     prefers = (reward[:, None] - reward).sigmoid()
     best = optimal_policy(ref, reward, cfg.beta)
@@ -101,14 +101,17 @@ CHECKS = [
 
 
 def test_at_one_it_is_dpo_in_value_and_gradient():
-    batch, plain = all_pairs(law(4, N), law(1, N), TREE), dpo.Config(beta=0.4)
+    batch, plain = (
+        all_pairs(random_logps(4, N), random_logps(1, N), TREE),
+        dpo.Config(beta=0.4),
+    )
     assert_close(ld_dpo.loss(batch, WHOLE), dpo.loss(batch, plain))
     ours, theirs = pulls(ld_dpo.loss, batch, WHOLE), pulls(dpo.loss, batch, plain)
     assert_close(ours, theirs)
 
 
 def test_at_zero_it_is_dpo_on_responses_cut_to_the_shorter_length():
-    batch = all_pairs(law(4, N), law(1, N), TREE)
+    batch = all_pairs(random_logps(4, N), random_logps(1, N), TREE)
     shared = torch.minimum(batch.chosen_mask.sum(-1), batch.rejected_mask.sum(-1))
     cut = replace(
         batch,

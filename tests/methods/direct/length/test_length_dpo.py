@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, law, random, token_logps
+from tests.methods.enumerated import F64, random, random_logps, token_logps
 from tests.methods.pairwise import (
     pair,
     population_gradient,
@@ -21,7 +21,7 @@ from workbench.worlds.tree import PrefixTree
 CFG = length_dpo.Config(beta=0.4, alpha=0.3)
 TREE = PrefixTree(n_words=2, depth=3)  # 15 responses of 1, 2 or 3 tokens
 N = TREE.n_responses
-LENGTHS = token_logps(TREE, law(0, N))[1].sum(-1).to(F64)
+LENGTHS = token_logps(TREE, random_logps(0, N))[1].sum(-1).to(F64)
 
 
 def long_chosen():
@@ -61,7 +61,7 @@ def gradient_at(loss, best, ref, reward):
 
 def check_minimiser_is_the_optimum_of_the_reward_less_its_price(loss):
     """β d = r − α|y| + c for every response, for any weights of the pairs."""
-    ref, reward = law(1, N), 2 * random(2, N)
+    ref, reward = random_logps(1, N), 2 * random(2, N)
     best = optimal_policy(ref, reward - CFG.alpha * LENGTHS, CFG.beta)
     assert gradient_at(loss, best, ref, reward).abs().max() < 1e-10
 
@@ -76,14 +76,14 @@ CHECKS = [
 
 @pytest.mark.parametrize("sign", [0, 1])
 def test_no_price_and_a_bonus_are_not_stationary(sign):
-    ref, reward = law(1, N), 2 * random(2, N)
+    ref, reward = random_logps(1, N), 2 * random(2, N)
     other = optimal_policy(ref, reward + sign * CFG.alpha * LENGTHS, CFG.beta)
     assert gradient_at(length_dpo.loss, other, ref, reward).abs().max() > 1e-2
 
 
 def test_annotators_who_pay_alpha_a_token_are_corrected():
     """Labels of r + α|y|: the minimiser is π*_β of r, and shorter than theirs."""
-    ref, reward = law(1, N), 2 * random(2, N)
+    ref, reward = random_logps(1, N), 2 * random(2, N)
     paid = reward + CFG.alpha * LENGTHS
     best = optimal_policy(ref, reward, CFG.beta)
     assert gradient_at(length_dpo.loss, best, ref, paid).abs().max() < 1e-10

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, law, random, token_logps
+from tests.methods.enumerated import F64, random, random_logps, token_logps
 from tests.methods.pairwise import (
     pair,
     population_gradient,
@@ -22,11 +22,11 @@ from workbench.worlds.tree import PrefixTree
 CFG = ln_dpo.Config(beta=0.4)
 TREE = PrefixTree(n_words=2, depth=3)  # 15 responses of 1, 2 or 3 tokens
 N = TREE.n_responses
-LENGTHS = token_logps(TREE, law(0, N))[1].sum(-1).to(F64)
+LENGTHS = token_logps(TREE, random_logps(0, N))[1].sum(-1).to(F64)
 
 
 def hand_batch():
-    """d = 1 + 2 = 3 over two tokens and −1 over one: D = 1.5 + 1 = 2.5 a token."""
+    """d = 1 + 2 = 3 over two tokens and −1 over one: D = 1.5 + 1 = 2.5 per token."""
     return pair([-1.0, -2.0], [-3.0], ref_chosen=[-2.0, -4.0], ref_rejected=[-2.0])
 
 
@@ -61,7 +61,7 @@ def minimiser(ref, reward):
 
 def check_minimiser_over_three_lengths(loss):
     """β d(y)/|y| = r + c for every response, for any weights of the pairs."""
-    ref, reward = law(1, N), random(2, N)
+    ref, reward = random_logps(1, N), random(2, N)
     best = minimiser(ref, reward)
     assert gradient_at(loss, best, ref, reward).abs().max() < 1e-10
 
@@ -85,14 +85,14 @@ def test_at_equal_lengths_it_is_dpo_at_beta_over_the_length():
 @pytest.mark.parametrize("beta", [0.4, 0.2, 0.4 / 3])
 def test_the_optimal_policy_of_no_beta_is_its_minimiser(beta):
     """β/1, β/2 and β/3: each fits one length and misses the others."""
-    ref, reward = law(1, N), random(2, N)
+    ref, reward = random_logps(1, N), random(2, N)
     other = optimal_policy(ref, reward, beta)
     assert gradient_at(ln_dpo.loss, other, ref, reward).abs().max() > 1e-2
 
 
 def test_over_one_length_the_minimiser_is_the_optimal_policy_at_beta_over_it():
     """The responses of three tokens: d differs by 3(r_i − r_j)/β."""
-    ref, reward = law(1, N), random(2, N)
+    ref, reward = random_logps(1, N), random(2, N)
     long = LENGTHS == LENGTHS.max()
     found = minimiser(ref, reward)[long].log_softmax(-1)
     assert_close(found, optimal_policy(ref, reward, CFG.beta / 3)[long].log_softmax(-1))

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, law, random, token_logps
+from tests.methods.enumerated import F64, random, random_logps, token_logps
 from tests.methods.pairwise import (
     pair,
     population_gradient,
@@ -23,11 +23,11 @@ CFG = simpo.Config(beta=0.4, gamma=0.2)
 PLAIN = simpo.Config(beta=0.4, gamma=0.0)
 TREE = PrefixTree(n_words=2, depth=3)  # 15 responses of 1, 2 or 3 tokens
 N = TREE.n_responses
-LENGTHS = token_logps(TREE, law(0, N))[1].sum(-1).to(F64)
+LENGTHS = token_logps(TREE, random_logps(0, N))[1].sum(-1).to(F64)
 
 
 def hand_batch():
-    """Means −3/2 = −1.5 over two tokens and −4.5 over one: a gap of 3 nats a token."""
+    """Means −3/2 = −1.5 over two tokens and −4.5 over one: a gap of 3 per token."""
     return pair([-1.0, -2.0], [-4.5], ref_chosen=[-3.0, -1.0], ref_rejected=[-2.0])
 
 
@@ -65,7 +65,7 @@ def check_minimiser_over_three_lengths(loss):
     prefers = (reward[:, None] - reward).sigmoid()
     best = summing_to_one(lambda c: LENGTHS * (reward + c) / PLAIN.beta)
     gradient = population_gradient(
-        loss, PLAIN, best, law(1, N), prefers, weight + weight.T, TREE
+        loss, PLAIN, best, random_logps(1, N), prefers, weight + weight.T, TREE
     )
     assert gradient.abs().max() < 1e-10
 

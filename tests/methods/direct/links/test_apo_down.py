@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     pair,
     population_gradient,
@@ -66,7 +66,7 @@ def check_chosen_falls_if_and_only_if_the_margin_is_the_larger(loss):
 
 def check_population_gradient(loss):
     """Each pair adds its pushes to its two log-ratios, all others share the rest."""
-    ref, policy, prefers = law(1), law(2), random(4, N, N).sigmoid()
+    ref, policy, prefers = random_logps(1), random_logps(2), random(4, N, N).sigmoid()
     weight = random(3, N, N).exp()
     s = CFG.beta * (policy - ref)
     own, both = s.sigmoid(), (s[:, None] - s).sigmoid()

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     pair,
     population_gradient,
@@ -50,7 +50,7 @@ def check_population_is_linear_in_the_sigmoid(loss):
 
     Its gradient in the logits is −(g − π Σ g) with g_i = c_i β σ(βd_i)(1 − σ(βd_i)).
     """
-    ref, policy, prefers = law(1), law(2), random(4, N, N).sigmoid()
+    ref, policy, prefers = random_logps(1), random_logps(2), random(4, N, N).sigmoid()
     weight = random(3, N, N).exp()
     seen = weight * prefers
     majority = seen.sum(1) - seen.sum(0)

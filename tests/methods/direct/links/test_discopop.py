@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -76,7 +76,7 @@ CHECKS = [
 
 
 def test_loss_is_the_link_of_the_margin():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     assert_close(discopop.loss(batch, CFG), discopop.link(batch.margin(), CFG))
 
 

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    every_pair,
+    random,
+    random_logps,
+    token_logps,
+)
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.methods.direct.links import dpo
 from workbench.worlds.reviews import Reviews
@@ -77,14 +84,14 @@ def check_reference_gets_no_gradient(loss):
 
 def check_loss_is_log_two_at_the_start(loss):
     """π = π_ref gives D = 0 and −log σ(0) = log 2 for every pair."""
-    ref = law(1)
+    ref = random_logps(1)
     values = loss(all_pairs(ref, ref), CFG)
     assert_close(values, torch.full_like(values, math.log(2)))
 
 
 def check_optimal_policy_is_stationary(loss):
     """At π* β D = r_i − r_j: the errors of the two orders cancel, for any weights."""
-    ref, reward = law(1), 2 * random(2, TREE.n_responses)
+    ref, reward = random_logps(1), 2 * random(2, TREE.n_responses)
     weight = random(3, TREE.n_responses, TREE.n_responses).exp()
     prefers = (reward[:, None] - reward).sigmoid()
     best = optimal_policy(ref, reward, CFG.beta)
@@ -109,7 +116,7 @@ def test_a_gradient_through_the_reference_does_not_show_in_the_value():
 
 
 def test_loss_is_the_link_of_the_margin():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     assert_close(dpo.loss(batch, CFG), dpo.link(batch.margin(), CFG))
 
 
@@ -132,7 +139,7 @@ def test_scaling_the_reference_of_a_prompt_changes_nothing():
 
 
 def test_another_policy_is_not_stationary():
-    ref, reward = law(1), 2 * random(2, TREE.n_responses)
+    ref, reward = random_logps(1), 2 * random(2, TREE.n_responses)
     prefers = (reward[:, None] - reward).sigmoid()
     weight = torch.ones_like(prefers)
     other = optimal_policy(ref, reward, 2 * CFG.beta)
@@ -141,7 +148,7 @@ def test_another_policy_is_not_stationary():
 
 
 def test_implicit_reward_of_the_optimum_is_the_reward_minus_beta_log_z():
-    ref, reward = law(1), 2 * random(2, TREE.n_responses)
+    ref, reward = random_logps(1), 2 * random(2, TREE.n_responses)
     best = optimal_policy(ref, reward, CFG.beta)
     offset = CFG.beta * log_partition(ref, reward, CFG.beta)
     assert_close(CFG.beta * (best - ref), reward - offset)
@@ -172,7 +179,7 @@ def newton(ref, prefers, cfg, steps=40):
 def test_population_minimiser_over_all_585_responses_is_the_optimal_policy(beta):
     """Soft Bradley–Terry labels of gold on every pair; start at the reference."""
     world, cfg = Reviews(max_words=3), dpo.Config(beta=beta)
-    ref, reward = law(6, world.n_responses), world.gold[0].double()
+    ref, reward = random_logps(6, world.n_responses), world.gold[0].double()
     prefers = (reward[:, None] - reward).sigmoid()
 
     best = optimal_policy(ref, reward, beta)

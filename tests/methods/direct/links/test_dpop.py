@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -81,7 +81,7 @@ CHECKS = [
 
 
 def test_without_a_penalty_it_is_dpo():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     assert_close(dpop.loss(batch, replace(CFG, lam=0.0)), dpo.loss(batch, DPO))
 
 
@@ -102,7 +102,7 @@ def test_a_fallen_chosen_response_can_still_have_no_loss():
 
 def test_optimum_of_dpo_is_not_its_minimiser():
     """π* lowers responses that are chosen now and then; the penalty raises them."""
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     prefers = (reward[:, None] - reward).sigmoid()
     best = optimal_policy(ref, reward, CFG.beta)
     even = torch.ones_like(prefers)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -59,7 +59,7 @@ def check_a_hard_pair_is_at_rest_at_the_log_odds(loss):
 
 def check_soft_labels_linear_in_the_margin_are_met_exactly(loss):
     """p = 1/2 + (r_i − r_j)/(2 log 9): π ∝ π_ref exp(r/β) rests for all weights."""
-    ref, reward = law(1), 0.4 * random(2, N)
+    ref, reward = random_logps(1), 0.4 * random(2, N)
     prefers = 0.5 + (reward[:, None] - reward) / (2 * math.log(9))
     weight = random(3, N, N).exp()
     best = optimal_policy(ref, reward, CFG.beta)
@@ -77,7 +77,7 @@ CHECKS = [
 
 
 def test_loss_is_the_link_of_the_margin():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     assert_close(exo_pref.loss(batch, CFG), exo_pref.link(batch.margin(), CFG))
 
 
@@ -125,7 +125,7 @@ def test_a_soft_pair_ends_at_a_margin_linear_in_its_probability(p):
 
 
 def test_bradley_terry_labels_are_not_met_by_the_optimal_policy():
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     prefers = (reward[:, None] - reward).sigmoid()
     best = optimal_policy(ref, reward, CFG.beta)
     gradient = population_gradient(

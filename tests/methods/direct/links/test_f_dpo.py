@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -82,7 +82,7 @@ def check_reference_gets_no_gradient(loss):
 
 def check_optimum_of_the_divergence_is_stationary(loss):
     """β(f′(u_i) − f′(u_j)) = r_i − r_j: the errors of both orders cancel."""
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     weight = random(3, N, N).exp()
     prefers = (reward[:, None] - reward).sigmoid()
     for cfg in configs():
@@ -108,13 +108,13 @@ def test_generic_properties_hold_for_each_divergence(divergence, name):
 
 
 def test_reverse_kl_is_dpo():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     cfg = f_dpo.Config(beta=0.4, divergence=REVERSE_KL)
     assert_close(f_dpo.loss(batch, cfg), dpo.loss(batch, dpo.Config(beta=0.4)))
 
 
 def test_alpha_runs_from_dpo_to_the_forward_kl():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     for a, limit in ((1e-9, REVERSE_KL), (1 - 1e-9, FORWARD_KL)):
         near = f_dpo.loss(batch, f_dpo.Config(beta=0.4, divergence=alpha(a)))
         want = f_dpo.loss(batch, f_dpo.Config(beta=0.4, divergence=limit))
@@ -123,7 +123,7 @@ def test_alpha_runs_from_dpo_to_the_forward_kl():
 
 def test_every_divergence_starts_as_dpo_does():
     """u f″(u) is 1 at u = 1, and 2 for χ²/2 + KL, ½ for Jensen–Shannon."""
-    batch = all_pairs(law(1), law(1))
+    batch = all_pairs(random_logps(1), random_logps(1))
     want = pulls(dpo.loss, batch, dpo.Config(beta=0.4))
     factor = {CHI2_KL: 2.0, JENSEN_SHANNON: 0.5}
     for divergence in ALL:
@@ -135,7 +135,7 @@ def test_every_divergence_starts_as_dpo_does():
 
 @each
 def test_implicit_reward_of_the_optimum_is_the_reward_up_to_a_constant(divergence):
-    ref, gold = law(1), 2 * random(2, N)
+    ref, gold = random_logps(1), 2 * random(2, N)
     cfg = f_dpo.Config(beta=0.6, divergence=divergence)
     best = optimal_policy_f(ref, gold, cfg.beta, divergence)
     batch = all_pairs(best, ref)
@@ -146,7 +146,7 @@ def test_implicit_reward_of_the_optimum_is_the_reward_up_to_a_constant(divergenc
 
 
 def test_optimum_of_another_divergence_is_not_stationary():
-    ref, gold = law(1), 2 * random(2, N)
+    ref, gold = random_logps(1), 2 * random(2, N)
     prefers = (gold[:, None] - gold).sigmoid()
     cfg = f_dpo.Config(beta=0.6, divergence=alpha(0.3))
     for other in (REVERSE_KL, alpha(0.7)):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -58,7 +58,7 @@ def check_nothing_moves_if_and_only_if_every_margin_is_reached(loss):
     At k = 1.01 all 78 ordered pairs are past 1. At k = 3/4 the 12 pairs of neighbours
     are 1/4 short and all others are past.
     """
-    ref = law(1)
+    ref = random_logps(1)
     for k, total in ((1.01, 0.0), (0.75, 3.0)):
         policy = optimal_policy(ref, k * RANK, CFG.beta)
         values = ABOVE.flatten() @ loss(all_pairs(policy, ref), CFG)
@@ -79,7 +79,7 @@ CHECKS = [
 
 
 def test_loss_is_the_link_of_the_margin():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     assert_close(hinge.loss(batch, CFG), hinge.link(batch.margin(), CFG))
 
 
@@ -100,7 +100,7 @@ def test_a_soft_label_is_learned_by_its_sign_alone(p):
 
 
 def test_the_optimal_policy_is_not_stationary_under_soft_labels():
-    ref, reward = law(1), random(2, N)
+    ref, reward = random_logps(1), random(2, N)
     prefers = (reward[:, None] - reward).sigmoid()
     best = optimal_policy(ref, reward, CFG.beta)
     gradient = population_gradient(

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    every_pair,
+    random,
+    random_logps,
+    token_logps,
+)
 from workbench.feedback.kinds.pairs import PairLogps
 from workbench.methods.direct.links import dpo, ipo
 
@@ -57,7 +64,7 @@ def check_hand_number(loss):
 
 
 def check_hand_number_of_means(loss):
-    """Means 1.5/2 = 0.75 and −1: D = 1.75 nats a token, L = (−0.25)²."""
+    """Means 1.5/2 = 0.75 and −1: D = 1.75 nats per token, L = (−0.25)²."""
     cfg = ipo.Config(tau=0.25, reduce="mean")
     assert_close(loss(hand_batch(), cfg).tolist(), [0.0625])
 
@@ -90,7 +97,7 @@ def check_reference_gets_no_gradient(loss):
 
 def check_minimiser_for_any_preference(loss):
     """D* = (p_i − p_j)/τ with p = p(y ≻ μ): the residuals average to 0 over j ~ μ."""
-    ref, mu, prefers = law(1), law(2), preference(3)
+    ref, mu, prefers = random_logps(1), random_logps(2), preference(3)
     weight = (mu[:, None] + mu).exp()
     best = minimiser(ref, prefers, mu, CFG.tau)
     gradient = population_gradient(loss, CFG, best, ref, prefers, weight)
@@ -116,7 +123,7 @@ def test_weight_is_minus_the_slope_of_the_link():
 
 def test_minimiser_needs_pairs_of_two_independent_draws():
     """Pairs that μ × μ cannot produce move the minimum elsewhere."""
-    ref, mu, prefers = law(1), law(2), preference(3)
+    ref, mu, prefers = random_logps(1), random_logps(2), preference(3)
     weight = random(4, N, N).exp()
     best = minimiser(ref, prefers, mu, CFG.tau)
     gradient = population_gradient(ipo.loss, CFG, best, ref, prefers, weight + weight.T)
@@ -125,7 +132,7 @@ def test_minimiser_needs_pairs_of_two_independent_draws():
 
 def test_minimum_is_unique_and_found_by_one_newton_step():
     """The loss is quadratic in the logits: one solve from anywhere lands on it."""
-    ref, mu, prefers = law(1), law(2), preference(3)
+    ref, mu, prefers = random_logps(1), random_logps(2), preference(3)
     weight = (mu[:, None] + mu).exp()
 
     def value(logits):

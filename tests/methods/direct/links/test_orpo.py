@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, law, random, token_logps
+from tests.methods.enumerated import F64, random, random_logps, token_logps
 from tests.methods.pairwise import (
     chosen_from,
     pair,
@@ -23,7 +23,7 @@ from workbench.worlds.tree import PrefixTree
 CFG = orpo.Config(lam=0.3)
 TREE = PrefixTree(n_words=2, depth=3)  # 15 responses of 1, 2 or 3 tokens
 N = TREE.n_responses
-LENGTHS = token_logps(TREE, law(0, N))[1].sum(-1).to(F64)
+LENGTHS = token_logps(TREE, random_logps(0, N))[1].sum(-1).to(F64)
 HALF, FIFTH = math.log(0.5), math.log(0.2)
 
 
@@ -38,12 +38,12 @@ def hand_batch(seen=0.2):
 
 
 def check_hand_number(loss):
-    """NLL log 2 a token, odds ratio 4, σ(log 4) = 4/5: log 2 + 0.3 · log(5/4)."""
+    """NLL log 2 per token, odds ratio 4, σ(log 4) = 4/5: log 2 + 0.3 · log(5/4)."""
     assert_close(loss(hand_batch(), CFG).tolist(), [math.log(2) + 0.3 * math.log(1.25)])
 
 
 def check_pulls_are_scaled_by_one_over_one_minus_p(loss):
-    """Error 1 − 4/5: chosen (1 + 0.3 · 0.2/(1 − 1/2))/2 a token, rejected −0.06/0.8."""
+    """Error 1 − 4/5: chosen (1 + 0.3 · 0.2/(1 − 1/2))/2 each, rejected −0.06/0.8."""
     batch = hand_batch()
     up, down = pulls(loss, batch, CFG)
     assert_close(up, 0.56 * batch.chosen_mask.to(F64))
@@ -63,7 +63,7 @@ def minimiser(reward):
 
 
 def check_minimiser_of_both_terms(loss):
-    """Chosen responses from |y| σ(r + c)^|y|: the NLL and the odds end at one law."""
+    """Chosen responses from |y| σ(r + c)^|y|: NLL and odds end at one distribution."""
     reward = random(2, N)
     prefers = (reward[:, None] - reward).sigmoid()
     best = minimiser(reward)
@@ -71,7 +71,7 @@ def check_minimiser_of_both_terms(loss):
     for lam in (0.3, 2.0):
         cfg = orpo.Config(lam=lam)
         gradient = population_gradient(
-            loss, cfg, best, law(1, N), prefers, weight, TREE
+            loss, cfg, best, random_logps(1, N), prefers, weight, TREE
         )
         assert gradient.abs().max() < 1e-7
 
@@ -104,7 +104,7 @@ def test_minimiser_of_the_odds_term_for_any_weights_of_the_pairs():
 
     def at(logps):
         return population_gradient(
-            odds_term, None, logps, law(1, N), prefers, weight + weight.T, TREE
+            odds_term, None, logps, random_logps(1, N), prefers, weight + weight.T, TREE
         )
 
     assert at(minimiser(reward)).abs().max() < 1e-7

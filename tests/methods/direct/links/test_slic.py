@@ -1,4 +1,4 @@
-"""SLiC by hand, against the hinge, and the SFT law as its minimiser."""
+"""SLiC by hand, against the hinge, and the SFT distribution as its minimiser."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -32,7 +32,7 @@ def check_hand_number(loss):
 
 
 def check_hand_number_of_the_mean(loss):
-    """The SFT term in nats a token: 0.25 · 3/2; the hinge stays as it is."""
+    """The SFT term in nats per token: 0.25 · 3/2; the hinge stays as it is."""
     cfg = slic.Config(delta=2.5, lam=0.25, nll="mean")
     assert_close(loss(hand(), cfg).tolist(), [1.375])
 
@@ -63,8 +63,8 @@ def check_the_reference_is_not_read(loss):
     assert reference_gradients(loss, batch, CFG) == 0
 
 
-def check_the_sft_law_is_the_minimiser_if_it_reaches_all_margins(loss):
-    """Chosen responses have the law p; log p falls by 1.1·δ from rank to rank.
+def check_the_sft_distribution_is_the_minimiser_if_it_reaches_all_margins(loss):
+    """Chosen responses have the distribution p; log p falls by 1.1·δ from rank to rank.
 
     No hinge is active at π = p, and the gradient of the SFT term is π − p = 0.
     """
@@ -75,7 +75,7 @@ def check_the_sft_law_is_the_minimiser_if_it_reaches_all_margins(loss):
     weight = chosen.exp()[:, None] * share
     at = chosen
     gradient = population_gradient(
-        loss, CFG, at, law(1), torch.ones_like(weight), weight
+        loss, CFG, at, random_logps(1), torch.ones_like(weight), weight
     )
     # the lowest response is never chosen; at p it still has this probability
     assert gradient.abs().max() < 1e-12
@@ -87,7 +87,7 @@ CHECKS = [
     check_pushes_of_both_terms,
     check_past_the_margin_the_sft_term_is_left,
     check_the_reference_is_not_read,
-    check_the_sft_law_is_the_minimiser_if_it_reaches_all_margins,
+    check_the_sft_distribution_is_the_minimiser_if_it_reaches_all_margins,
 ]
 
 
@@ -106,7 +106,7 @@ def even(batch: PairLogps) -> PairLogps:
 
 @pytest.mark.parametrize("gamma", [0.05, 0.7, 3.0])
 def test_hinge_is_gamma_times_slic_where_the_reference_is_even_on_each_pair(gamma):
-    batch = all_pairs(law(4, scale=3.0), law(1))
+    batch = all_pairs(random_logps(4, scale=3.0), random_logps(1))
     cfg, free = hinge.Config(beta=gamma), slic.Config(delta=1 / gamma, lam=0.0)
     same = even(batch)
     assert_close(hinge.loss(same, cfg), gamma * slic.loss(same, free))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -25,7 +25,7 @@ from workbench.worlds.solutions import kl, optimal_policy
 
 CFG = adpo.Config(tau=2.5, beta_r=1.5)
 N = TREE.n_responses
-REF, REWARD = law(1), 2 * random(2, N)
+REF, REWARD = random_logps(1), 2 * random(2, N)
 BEST = optimal_policy(REF, REWARD, CFG.beta_r / CFG.tau)
 
 
@@ -40,7 +40,7 @@ def check_hand_number(loss):
     assert_close(loss(hand_batch(), CFG).tolist(), [want])
 
 
-def check_push_is_the_difference_of_the_laws_over_tau(loss):
+def check_push_is_the_difference_of_the_distributions_over_tau(loss):
     """(7 − 6, 21 − 12, 14 − 24)/42/2.5, the same on every token of a response."""
     batch = hand_batch()
     want = torch.tensor([1.0, 9, -10], dtype=F64)[None, :, None] / 105
@@ -67,7 +67,7 @@ def check_a_list_of_equal_scores_asks_for_equal_log_ratios(loss):
 
 CHECKS = [
     check_hand_number,
-    check_push_is_the_difference_of_the_laws_over_tau,
+    check_push_is_the_difference_of_the_distributions_over_tau,
     check_anchor_and_scores_are_constants,
     check_zero_at_the_optimum_and_only_there,
     check_a_list_of_equal_scores_asks_for_equal_log_ratios,
@@ -97,7 +97,7 @@ def test_hessian_at_the_optimum_is_the_softmax_fisher_over_tau_squared():
 
 def test_uniform_anchor_and_a_one_hot_target_are_the_likelihood():
     """Over all responses at τ = 1: −log π(y), the loss of SFT."""
-    cfg, policy = adpo.Config(tau=1.0, beta_r=1.0), law(4)
+    cfg, policy = adpo.Config(tau=1.0, beta_r=1.0), random_logps(4)
     scores = 1e4 * torch.eye(N, dtype=F64)
     batch = single_tokens(policy.expand(N, N), scores)  # one anchor for all
     assert_close(adpo.loss(batch, cfg), -policy)
@@ -105,7 +105,11 @@ def test_uniform_anchor_and_a_one_hot_target_are_the_likelihood():
 
 def test_uniform_anchor_and_a_teachers_target_are_distillation():
     """Over all responses at τ = 1, with scores β_r log q: KL(teacher‖π)."""
-    cfg, policy, teacher = adpo.Config(tau=1.0, beta_r=1.5), law(4), law(5)
+    cfg, policy, teacher = (
+        adpo.Config(tau=1.0, beta_r=1.5),
+        random_logps(4),
+        random_logps(5),
+    )
     batch = single_tokens(policy[None], 1.5 * teacher[None])
     assert_close(adpo.loss(batch, cfg)[0], kl(teacher, policy))
 
@@ -113,7 +117,7 @@ def test_uniform_anchor_and_a_teachers_target_are_distillation():
 def test_a_hard_pair_is_dpo():
     """β_r = 1e-3, scores 1 apart, τ = 1/β, anchor = reference."""
     rewards = torch.zeros(N, dtype=F64)
-    batch = lists_of(law(4), REF, rewards, some_members(5, group=2))
+    batch = lists_of(random_logps(4), REF, rewards, some_members(5, group=2))
     batch.scores[:, 0] += 1
     found = adpo.loss(batch, adpo.Config(tau=2.5, beta_r=1e-3))
     assert_close(found, dpo.loss(as_pairs(batch), dpo.Config(beta=0.4)))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -24,7 +24,7 @@ from workbench.worlds.solutions import optimal_policy
 
 CFG = adpo_pair.Config(tau=2.5, beta_r=1.5)
 N = TREE.n_responses
-REF, REWARD = law(1), 2 * random(2, N)
+REF, REWARD = random_logps(1), 2 * random(2, N)
 BEST = optimal_policy(REF, REWARD, CFG.beta_r / CFG.tau)
 
 
@@ -75,7 +75,9 @@ def test_another_policy_is_not_at_rest():
 
 def two_each(gap):
     """Lists of two whose first response scores higher by a gap."""
-    batch = lists_of(law(4), REF, torch.zeros(N, dtype=F64), some_members(5, group=2))
+    batch = lists_of(
+        random_logps(4), REF, torch.zeros(N, dtype=F64), some_members(5, group=2)
+    )
     batch.scores[:, 0] += gap
     return batch
 
@@ -99,10 +101,10 @@ def test_a_hard_pair_is_dpo():
 
 def test_a_list_costs_the_mean_of_its_pairs():
     members = some_members(6, group=4)
-    whole = adpo_pair.loss(lists_of(law(4), REF, REWARD, members), CFG)
+    whole = adpo_pair.loss(lists_of(random_logps(4), REF, REWARD, members), CFG)
     places = torch.combinations(torch.arange(4))
     parts = [
-        adpo_pair.loss(lists_of(law(4), REF, REWARD, members[:, pair]), CFG)
+        adpo_pair.loss(lists_of(random_logps(4), REF, REWARD, members[:, pair]), CFG)
         for pair in places
     ]
     assert_close(whole, torch.stack(parts).mean(0))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -26,7 +26,7 @@ from workbench.worlds.solutions import log_partition, optimal_policy
 
 CFG = brain.Config(beta=0.5)
 N = TREE.n_responses
-REF, REWARD, PROPOSAL = law(1), 2 * random(2, N), law(3)
+REF, REWARD, PROPOSAL = random_logps(1), 2 * random(2, N), random_logps(3)
 BEST = optimal_policy(REF, REWARD, CFG.beta)
 GDC = brain.mistakes["5 no self-normalisation"]
 DPG = brain.mistakes["4 no baseline"]
@@ -153,13 +153,15 @@ def test_brain_pays_for_its_low_variance_with_a_bias():
 
 def test_draws_of_the_reference_make_it_infonca():
     """q′ = π_ref: α = β, and nothing multiplies the log-ratios."""
-    batch = lists_of(law(4), REF, REWARD, some_members(5))
+    batch = lists_of(random_logps(4), REF, REWARD, some_members(5))
     want = infonca.loss(batch, infonca.Config(beta=1.0, alpha=CFG.beta))
     assert_close(brain.loss(batch, CFG), want)
 
 
 def test_two_draws_of_the_reference_with_a_hard_target_are_dpo_at_beta_one():
-    batch = lists_of(law(4), REF, torch.zeros(N, dtype=F64), some_members(5, group=2))
+    batch = lists_of(
+        random_logps(4), REF, torch.zeros(N, dtype=F64), some_members(5, group=2)
+    )
     batch.scores[:, 0] += 1
     want = dpo.loss(as_pairs(batch), dpo.Config(beta=1.0))
     assert_close(brain.loss(batch, brain.Config(beta=1e-3)), want)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -60,7 +60,7 @@ def check_constants_get_no_gradient(loss):
 
 def check_optimal_policy_is_stationary_on_every_list(loss):
     """ΔR = βΔd at π*_β: each gradient is 0, whoever drew the lists."""
-    ref, reward = law(1), random(2, N)
+    ref, reward = random_logps(1), random(2, N)
     best = optimal_policy(ref, reward, CFG.beta)
     for cfg in (CFG, SQUARED):
         for members in (every_pair_as_list(), some_members(3, group=4)):
@@ -78,7 +78,7 @@ CHECKS = [
 
 
 def test_another_policy_is_not_stationary():
-    ref, reward = law(1), random(2, N)
+    ref, reward = random_logps(1), random(2, N)
     near = off(optimal_policy(ref, reward, CFG.beta))
     found = logit_gradients(copg.loss, CFG, near, ref, reward, some_members(3))
     assert found.abs().max() > 1e-2
@@ -87,7 +87,12 @@ def test_another_policy_is_not_stationary():
 @pytest.mark.parametrize("group", [2, 3, 5])
 def test_the_square_is_the_paper_s_form_plus_a_constant(group):
     """Gradients agree; values differ by Σ(R_i − R_j)²/(2β(K − 1)), as at d = 0."""
-    args = (law(1), law(2), random(3, N), some_members(5, group=group))
+    args = (
+        random_logps(1),
+        random_logps(2),
+        random(3, N),
+        some_members(5, group=group),
+    )
     one, two = (logit_gradients(copg.loss, cfg, *args) for cfg in (CFG, SQUARED))
     assert one.abs().max() > 0.1
     assert_close(one, two)
@@ -107,7 +112,7 @@ def test_scores_of_a_quarter_give_half_beta_times_the_gradient_of_ipo(beta):
     def paired(batch, cfg):
         return ipo.loss(as_pairs(batch), cfg)
 
-    args = (law(1), law(2), random(3, N), some_members(5, group=2))
+    args = (random_logps(1), random_logps(2), random(3, N), some_members(5, group=2))
     ours = logit_gradients(scored, copg.Config(beta=beta), *args)
     theirs = logit_gradients(paired, ipo.Config(tau=beta), *args)
     assert theirs.abs().max() > 0.1
@@ -131,7 +136,12 @@ def rloo_of_lists(batch, cfg):
 
 @pytest.mark.parametrize("group", [2, 3, 5])
 def test_on_policy_the_gradient_of_every_list_is_that_of_rloo(group):
-    args = (law(1), law(2), random(3, N), some_members(5, group=group))
+    args = (
+        random_logps(1),
+        random_logps(2),
+        random(3, N),
+        some_members(5, group=group),
+    )
     theirs = logit_gradients(rloo_of_lists, rloo.Config(beta=0.4), *args)
     assert theirs.abs().max() > 0.1
     assert_close(logit_gradients(copg.loss, CFG, *args), theirs)
@@ -139,7 +149,7 @@ def test_on_policy_the_gradient_of_every_list_is_that_of_rloo(group):
 
 def test_on_policy_the_expected_gradient_is_minus_twice_that_of_the_objective():
     """J = E_π[R] − β KL; y and y′ are independent draws from π."""
-    ref, reward, start = law(1), random(2, N), law(3)
+    ref, reward, start = random_logps(1), random(2, N), random_logps(3)
     logits = start.clone().requires_grad_()
     policy = logits.log_softmax(-1)
     value = expectation(policy, reward) - CFG.beta * kl(policy, ref)
@@ -155,7 +165,7 @@ def test_on_policy_the_expected_gradient_is_minus_twice_that_of_the_objective():
 def test_the_wrong_half_ends_at_another_temperature(key, factor):
     """R_{β/2} without its gradient: π* of β/2. R_β with its gradient: π* of 2β."""
     wrong = next(f for name, f in copg.mistakes.items() if key in name)
-    ref, reward = law(1), random(2, N)
+    ref, reward = random_logps(1), random(2, N)
     best = optimal_policy(ref, reward, factor * CFG.beta)
     found = logit_gradients(wrong, CFG, best, ref, reward, every_pair_as_list())
     assert found.abs().max() < 1e-12

@@ -60,7 +60,7 @@ def ipo_risk(logits):
 
 
 def policy_gradient(baseline, drawn=HALVES):
-    """REINFORCE on arms drawn from any law: A = R_β − b, no importance weights.
+    """REINFORCE, arms drawn from any distribution: A = R_β − b, no importance weights.
 
     Args:
         baseline: b is 0 ("none"), E_π[R] ("reward") or E_π[R_β] ("value").
@@ -69,13 +69,13 @@ def policy_gradient(baseline, drawn=HALVES):
 
     def risk(logits):
         policy = logits.log_softmax(-1)
-        law = policy.detach()
-        value = REWARD - BETA * (law - REF)
+        log_probs = policy.detach()
+        value = REWARD - BETA * (log_probs - REF)
         levels = {"none": 0.0, "reward": REWARD, "value": value}
-        advantage = value - (law.exp() * levels[baseline]).sum()
+        advantage = value - (log_probs.exp() * levels[baseline]).sum()
         mask = torch.ones(3, 1, dtype=torch.bool)
         batch = Rollouts(
-            policy[:, None], law[:, None], REF[:, None], mask, REWARD, 1,
+            policy[:, None], log_probs[:, None], REF[:, None], mask, REWARD, 1,
             advantages=advantage[:, None],
         )  # fmt: skip
         return drawn @ rloo.loss(batch, rloo.Config(beta=BETA))
@@ -85,8 +85,8 @@ def policy_gradient(baseline, drawn=HALVES):
 
 def slope(risk, logits):
     """The population gradient; advantages and weights count as constants in it."""
-    held = logits.detach().requires_grad_()
-    return torch.autograd.grad(risk(held), held)[0]
+    leaf = logits.detach().requires_grad_()
+    return torch.autograd.grad(risk(leaf), leaf)[0]
 
 
 def solve(risk, start=REF, tolerance=1e-13):
@@ -147,7 +147,7 @@ def test_without_a_baseline_it_ends_worse_than_it_began():
 @pytest.mark.parametrize("baseline", ["none", "reward", "value"])
 def test_on_policy_any_baseline_is_harmless(baseline):
     """With arms drawn from π itself the expected gradient is −∇J; from μ it is not."""
-    held = MU[0].log().requires_grad_()
-    (exact,) = torch.autograd.grad(objective(held.log_softmax(-1)), held)
-    assert_close(slope(policy_gradient(baseline, drawn=MU[0]), held), -exact)
-    assert (slope(policy_gradient(baseline), held) + exact).norm() > 0.05
+    leaf = MU[0].log().requires_grad_()
+    (exact,) = torch.autograd.grad(objective(leaf.log_softmax(-1)), leaf)
+    assert_close(slope(policy_gradient(baseline, drawn=MU[0]), leaf), -exact)
+    assert (slope(policy_gradient(baseline), leaf) + exact).norm() > 0.05

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -24,7 +24,7 @@ from workbench.worlds.solutions import kl, optimal_policy
 
 CFG = dpo_rw.Config(beta_pi=0.4, beta_r=1.5)
 N = TREE.n_responses
-REF, REWARD = law(1), 2 * random(2, N)
+REF, REWARD = random_logps(1), 2 * random(2, N)
 BEST = optimal_policy(REF, REWARD, CFG.beta_pi * CFG.beta_r)
 
 
@@ -71,14 +71,14 @@ def test_another_policy_is_not_at_rest():
 
 
 def test_it_is_infonca():
-    batch = lists_of(law(4), REF, REWARD, some_members(5))
+    batch = lists_of(random_logps(4), REF, REWARD, some_members(5))
     twin = infonca.Config(beta=0.4, alpha=1.5)
     assert torch.equal(dpo_rw.loss(batch, CFG), infonca.loss(batch, twin))
 
 
 def test_over_all_responses_it_is_the_forward_kl_and_a_constant():
     """log π_ref moved into the scores: q = π, p = π*, L = KL(π*‖π) + H(π*)."""
-    cfg, policy = dpo_rw.Config(beta_pi=1.0, beta_r=1.5), law(4)
+    cfg, policy = dpo_rw.Config(beta_pi=1.0, beta_r=1.5), random_logps(4)
     batch = single_tokens(policy[None], (REWARD + 1.5 * REF)[None], ref=0.0)
     best = optimal_policy(REF, REWARD, 1.5)
     want = kl(best, policy) - (best.exp() * best).sum()
@@ -88,7 +88,9 @@ def test_over_all_responses_it_is_the_forward_kl_and_a_constant():
 
 def test_a_list_of_two_is_dpo_with_a_smoothed_label():
     """p = (1 − ε, ε) with ε = σ(−Δr/β_r) = σ(−0.9/1.5): cDPO."""
-    batch = lists_of(law(4), REF, torch.zeros(N, dtype=F64), some_members(5, group=2))
+    batch = lists_of(
+        random_logps(4), REF, torch.zeros(N, dtype=F64), some_members(5, group=2)
+    )
     batch.scores[:, 0] += 0.9
     cfg = cdpo.Config(beta=0.4, epsilon=1 / (1 + math.exp(0.6)))
     assert_close(dpo_rw.loss(batch, CFG), cdpo.loss(as_pairs(batch), cfg))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     COUNTED,
     as_pairs,
@@ -26,7 +26,7 @@ from workbench.worlds.solutions import kl, optimal_policy
 
 CFG = exo_rw.Config(beta_pi=0.4, beta_r=1.5)
 N = TREE.n_responses
-REF, REWARD = law(1), 2 * random(2, N)
+REF, REWARD = random_logps(1), 2 * random(2, N)
 BEST = optimal_policy(REF, REWARD, CFG.beta_pi * CFG.beta_r)
 
 
@@ -64,7 +64,7 @@ def check_zero_at_the_optimum_and_only_there(loss):
 
 def check_over_all_responses_it_is_the_reverse_kl(loss):
     """log π_ref moved into the scores: q = π, p = π*, L = KL(π‖π*)."""
-    cfg, policy = exo_rw.Config(beta_pi=1.0, beta_r=1.5), law(4)
+    cfg, policy = exo_rw.Config(beta_pi=1.0, beta_r=1.5), random_logps(4)
     scores = REWARD + 1.5 * REF
     batch = single_tokens(policy[None], scores[None], ref=0.0)
     assert_close(loss(batch, cfg)[0], kl(policy, optimal_policy(REF, REWARD, 1.5)))
@@ -81,7 +81,7 @@ CHECKS = [
 
 def test_over_many_draws_of_the_reference_it_is_the_reverse_kl_of_a_geometric_mean():
     """KL(π_θ‖π*) with π_θ ∝ π^β_π π_ref^(1−β_π) and π* ∝ π_ref exp(r/β_r)."""
-    policy = law(4)
+    policy = random_logps(4)
     mixed = (0.4 * policy + 0.6 * COUNTED).log_softmax(-1)
     want = kl(mixed, optimal_policy(COUNTED, REWARD, 1.5))
     batch = lists_of(policy, COUNTED, REWARD, population())
@@ -100,7 +100,7 @@ def test_a_list_of_two_is_exo_on_pairs():
     """p = (1 − ε, ε) with ε = σ(−Δr/β_r) = σ(−0.9/1.5)."""
     members = some_members(5, group=2)
     rewards = torch.zeros(N, dtype=F64)
-    batch = lists_of(law(4), REF, rewards, members)
+    batch = lists_of(random_logps(4), REF, rewards, members)
     batch.scores[:, 0] += 0.9
     cfg = exo_pref.Config(beta=0.4, epsilon=1 / (1 + math.exp(0.6)))
     assert_close(exo_rw.loss(batch, CFG), exo_pref.loss(as_pairs(batch), cfg))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -26,7 +26,7 @@ from workbench.worlds.solutions import optimal_policy
 
 CFG = infonca.Config(beta=0.4, alpha=1.5)
 N = TREE.n_responses
-REF, REWARD = law(1), 2 * random(2, N)
+REF, REWARD = random_logps(1), 2 * random(2, N)
 
 
 def hand_batch():
@@ -63,7 +63,7 @@ def check_lists_do_not_mix(loss):
     """Two lists in a batch cost what each costs alone."""
     members = some_members(5, batch=2)
     both, first, second = (
-        loss(lists_of(law(4), REF, REWARD, rows), CFG)
+        loss(lists_of(random_logps(4), REF, REWARD, rows), CFG)
         for rows in (members, members[:1], members[1:])
     )
     assert_close(both, torch.cat([first, second]))
@@ -96,7 +96,7 @@ def test_a_hard_pair_is_dpo():
     """α = 1e-3 and scores 1 apart: e^−1000 is 0 in float64."""
     members = every_pair_as_list()
     members = members[members[:, 0] != members[:, 1]]
-    batch = lists_of(law(4), REF, torch.arange(N, 0, -1).to(F64), members)
+    batch = lists_of(random_logps(4), REF, torch.arange(N, 0, -1).to(F64), members)
     first = members[:, 0] < members[:, 1]  # the better response
     pairs = [as_pairs(batch, 0, 1), as_pairs(batch, 1, 0)]
     want = [dpo.loss(pair, dpo.Config(beta=0.4)) for pair in pairs]
@@ -106,7 +106,7 @@ def test_a_hard_pair_is_dpo():
 
 def test_the_same_loss_has_four_names():
     """dpo-rw is InfoNCA; ADPO lacks the entropy of the target; BRAIn has β = 1."""
-    batch = lists_of(law(4), REF, REWARD, some_members(6))
+    batch = lists_of(random_logps(4), REF, REWARD, some_members(6))
     value = infonca.loss(batch, CFG)
     forward = dpo_rw.loss(batch, dpo_rw.Config(beta_pi=0.4, beta_r=1.5))
     assert torch.equal(forward, value)

@@ -6,7 +6,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -55,7 +55,7 @@ def check_constants_get_no_gradient(loss):
 
 def check_optimal_policy_is_stationary(loss):
     """Ranks from a Plackett–Luce law of r, any weights of the lists: βd = r + c."""
-    ref, reward = law(1), random(2, TREE.n_responses)
+    ref, reward = random_logps(1), random(2, TREE.n_responses)
     best = optimal_policy(ref, reward, CFG.beta)
     assert population_gradient(loss, CFG, best, ref, reward).abs().max() < 1e-12
 
@@ -85,7 +85,7 @@ def test_a_list_of_two_is_dpo():
 
 
 def test_another_policy_is_not_stationary():
-    ref, reward = law(1), random(2, TREE.n_responses)
+    ref, reward = random_logps(1), random(2, TREE.n_responses)
     near = off(optimal_policy(ref, reward, CFG.beta))
     gradient = population_gradient(list_mle.loss, CFG, near, ref, reward)
     assert gradient.abs().max() > 1e-2

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -58,7 +58,7 @@ def check_constants_get_no_gradient(loss):
 
 def check_minimiser_is_the_reference_times_a_power_of_the_labels(loss):
     """π ∝ π_ref ψ^{1/β}: the gradient of every single list is 0."""
-    ref, psi = law(1), random(2, TREE.n_responses).exp()
+    ref, psi = random_logps(1), random(2, TREE.n_responses).exp()
     best = (ref + psi.log() / CFG.beta).log_softmax(-1)
     members = some_members(3)
     found = logit_gradients(loss, CFG, best, ref, psi, members)
@@ -75,7 +75,7 @@ CHECKS = [
 
 
 def test_another_policy_is_not_stationary():
-    ref, psi = law(1), random(2, TREE.n_responses).exp()
+    ref, psi = random_logps(1), random(2, TREE.n_responses).exp()
     near = off((ref + psi.log() / CFG.beta).log_softmax(-1))
     args = (near, ref, psi, some_members(3))
     assert logit_gradients(list_softmax.loss, CFG, *args).abs().max() > 1e-2

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     COUNTED,
     constant_gradient,
@@ -58,7 +58,7 @@ def check_the_population_is_at_rest_at_the_target(loss):
     best = optimal_policy(COUNTED, REWARD, PLAIN.alpha)
     found = logit_gradients(loss, PLAIN, best, COUNTED, REWARD, population())
     assert found.abs().max() < 1e-12
-    # and not only along the laws: each log-prob by itself
+    # and not only along the distributions: each log-prob by itself
     batch = lists_of(best, COUNTED, REWARD, population())
     assert pulls(loss, batch, PLAIN).abs().max() < 1e-12
 
@@ -80,9 +80,9 @@ def test_another_policy_or_beta_is_not_at_rest(beta):
     assert found.abs().max() > 1e-3
 
 
-def test_lists_of_two_end_at_a_law_that_is_less_sharp():
-    """β = 1: π = π_ref · 2 E_ref[σ((r − r′)/α)], a law, and not π_ref exp(r/α)/Z."""
-    ref, members = law(1), every_pair_as_list()
+def test_lists_of_two_end_at_a_distribution_that_is_less_sharp():
+    """β = 1: π = π_ref · 2 E_ref[σ((r − r′)/α)], which is not π_ref exp(r/α)/Z."""
+    ref, members = random_logps(1), every_pair_as_list()
     weight = ref.exp()[members].prod(-1)
     wins = ((REWARD[:, None] - REWARD) / PLAIN.alpha).sigmoid() @ ref.exp()
     soft = ref + (2 * wins).log()

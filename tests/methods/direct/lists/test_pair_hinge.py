@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     as_pairs,
     constant_gradient,
@@ -82,7 +82,7 @@ def test_the_best_of_k_stands_k_minus_one_margins_above_the_worst():
 
 
 def test_under_noisy_ranks_the_optimal_policy_is_not_stationary():
-    ref, reward = law(1), random(2, TREE.n_responses)
+    ref, reward = random_logps(1), random(2, TREE.n_responses)
     best = optimal_policy(ref, reward, CFG.beta)
     gradient = population_gradient(pair_hinge.loss, CFG, best, ref, reward)
     assert gradient.abs().max() > 1e-2

@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     constant_gradient,
     logit_gradients,
@@ -49,7 +49,7 @@ def check_constants_get_no_gradient(loss):
 
 def check_residuals_of_the_minimiser_are_proportional_to_the_policy(loss):
     """Any π and c give labels ψ = s + cπ for which π is stationary."""
-    ref, policy = law(1), law(2)
+    ref, policy = random_logps(1), random_logps(2)
     psi = CFG.beta * (policy - ref) - 0.7 * policy.exp()
     found = logit_gradients(loss, CFG, policy, ref, psi, EVERYTHING)
     assert found.abs().max() < 1e-12
@@ -66,7 +66,7 @@ CHECKS = [
 
 def test_labels_with_the_right_zero_are_met_by_the_optimal_policy():
     """ψ = r − β log Z: L = 0 at π*_β."""
-    ref, reward = law(1), random(2, TREE.n_responses)
+    ref, reward = random_logps(1), random(2, TREE.n_responses)
     psi = reward - CFG.beta * log_partition(ref, reward, CFG.beta)
     best = optimal_policy(ref, reward, CFG.beta)
     batch = single_tokens((best - ref)[None], psi[None])
@@ -74,7 +74,7 @@ def test_labels_with_the_right_zero_are_met_by_the_optimal_policy():
 
 
 def test_with_another_zero_the_optimal_policy_is_not_stationary():
-    ref, reward = law(1), random(2, TREE.n_responses)
+    ref, reward = random_logps(1), random(2, TREE.n_responses)
     best = optimal_policy(ref, reward, CFG.beta)
     psi = reward - CFG.beta * log_partition(ref, reward, CFG.beta) + 0.5
     found = logit_gradients(point_mse.loss, CFG, best, ref, psi, EVERYTHING)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law
+from tests.methods.enumerated import F64, TREE, random_logps
 from tests.methods.listwise import (
     constant_gradient,
     logit_gradients,
@@ -52,7 +52,7 @@ def check_constants_get_no_gradient(loss):
 
 def check_residuals_of_the_minimiser_are_proportional_to_the_policy(loss):
     """Any π and c give labels ψ = σ(s) + cπ for which π is stationary."""
-    ref, policy = law(1), law(2)
+    ref, policy = random_logps(1), random_logps(2)
     psi = (CFG.beta * (policy - ref)).sigmoid() - 0.3 * policy.exp()
     assert (psi > 0).all() and (psi < 1).all()
     found = logit_gradients(loss, CFG, policy, ref, psi, EVERYTHING)
@@ -70,7 +70,7 @@ CHECKS = [
 
 def test_labels_with_the_right_zero_are_met():
     """ψ = σ(s) of some policy: no logit of it is to move, in any list."""
-    ref, policy = law(1), law(2)
+    ref, policy = random_logps(1), random_logps(2)
     psi = (CFG.beta * (policy - ref)).sigmoid()
     members = EVERYTHING[:, 3:6]
     found = logit_gradients(point_sigmoid.loss, CFG, policy, ref, psi, members)

@@ -45,7 +45,7 @@ def check_hand_number_without_gaps(loss):
 
 
 def check_pulls(loss):
-    """Gaps times 1 − P or −P, shared by a response's tokens; 0.2 a token of SFT."""
+    """Gaps times 1 − P or −P, shared by a response's tokens; 0.2 per token from SFT."""
     third = torch.tensor([math.e**5, math.e**6, 1], dtype=F64)
     third = third / third.sum()
     one = math.e / (1 + math.e)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.listwise import (
     constant_gradient,
     every_pair_as_list,
@@ -55,7 +55,7 @@ def check_constants_get_no_gradient(loss):
 
 def check_tilted_snapshot_is_stationary(loss):
     """π_t exp(ηr)/Z: the gradient of every single list is 0, so for any weights."""
-    snapshot, reward = law(1), random(2, N)
+    snapshot, reward = random_logps(1), random(2, N)
     best = (snapshot + CFG.eta * reward).log_softmax(-1)
     for cfg in (CFG, NATS):
         found = logit_gradients(loss, cfg, best, snapshot, reward, some_members(3))
@@ -72,7 +72,7 @@ CHECKS = [
 
 
 def test_another_policy_is_not_stationary():
-    snapshot, reward = law(1), random(2, N)
+    snapshot, reward = random_logps(1), random(2, N)
     near = off((snapshot + CFG.eta * reward).log_softmax(-1))
     found = logit_gradients(rebel.loss, CFG, near, snapshot, reward, some_members(3))
     assert found.abs().max() > 1e-2
@@ -80,7 +80,7 @@ def test_another_policy_is_not_stationary():
 
 def test_the_official_form_is_eta_squared_times_the_paper_s():
     members = some_members(5, group=4)
-    batch = lists_of(law(1), law(2), random(3, N), members)
+    batch = lists_of(random_logps(1), random_logps(2), random(3, N), members)
     for eta in (0.3, 1.0, 4.0):
         paper = rebel.loss(batch, rebel.Config(eta=eta))
         official = rebel.loss(batch, rebel.Config(eta=eta, units="nats"))
@@ -91,7 +91,7 @@ def test_the_official_form_is_eta_squared_times_the_paper_s():
 def test_gradient_is_a_multiple_of_copg_at_eta_one_over_beta(group):
     """2β(K − 1) times CoPG's, whose square form differs by that factor in value too."""
     beta, members = 0.4, some_members(5, group=group)
-    at = (law(1), law(2), random(3, N), members)
+    at = (random_logps(1), random_logps(2), random(3, N), members)
     factor = 2 * beta * (group - 1)
     cfg, eta = copg.Config(beta=beta), rebel.Config(eta=1 / beta)
     base = logit_gradients(copg.loss, cfg, *at)
@@ -119,7 +119,7 @@ def exact_round(snapshot, reward, weight, cfg):
 @pytest.mark.parametrize("cfg", [CFG, NATS])
 def test_exact_rounds_are_mirror_descent(cfg):
     """π_T ∝ π_0 exp(η Σ r) for rewards and pair weights that change every round."""
-    start = policy = law(1)
+    start = policy = random_logps(1)
     total = torch.zeros(N, dtype=F64)
     for step in range(3):
         reward, weight = random(20 + step, N), random(30 + step, N * N).exp()
@@ -130,7 +130,7 @@ def test_exact_rounds_are_mirror_descent(cfg):
 
 def test_kl_to_the_first_reference_goes_into_the_scores():
     """r − κ(log π_t − log π_ref): the round ends at π_t^{1−ηκ} π_ref^{ηκ} exp(ηr)."""
-    ref, snapshot, reward, kappa = law(1), law(2), random(3, N), 0.1
+    ref, snapshot, reward, kappa = random_logps(1), random_logps(2), random(3, N), 0.1
     scores = reward - kappa * (snapshot - ref)
     found = exact_round(snapshot, scores, torch.ones(N * N, dtype=F64), CFG)
     share = CFG.eta * kappa

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -60,7 +60,7 @@ def check_a_hard_pair_is_at_rest_at_the_log_odds(loss):
 
 def check_it_is_dpo_on_labels_with_flips_added(loss):
     """Labels p with 0.8·p + 0.2·(1 − p) = σ(r_i − r_j): π ∝ π_ref exp(r/β) rests."""
-    ref, reward = law(1), 0.4 * random(2, N)
+    ref, reward = random_logps(1), 0.4 * random(2, N)
     prefers = ((reward[:, None] - reward).sigmoid() - 0.2) / 0.6
     weight = random(3, N, N).exp()
     best = optimal_policy(ref, reward, CFG.beta)
@@ -78,7 +78,7 @@ CHECKS = [
 
 
 def test_loss_is_the_link_of_the_margin():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     assert_close(cdpo.loss(batch, CFG), cdpo.link(batch.margin(), CFG))
 
 
@@ -89,19 +89,22 @@ def test_weight_is_minus_the_slope_of_the_link():
 
 
 def test_it_is_dpo_plus_epsilon_times_the_scaled_margin():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     line = CFG.epsilon * CFG.beta * batch.margin()
     assert_close(cdpo.loss(batch, CFG), dpo.loss(batch, CFG) + line)
 
 
 def test_epsilon_0_is_dpo():
-    cfg, batch = cdpo.Config(beta=0.4, epsilon=0.0), all_pairs(law(4), law(1))
+    cfg, batch = (
+        cdpo.Config(beta=0.4, epsilon=0.0),
+        all_pairs(random_logps(4), random_logps(1)),
+    )
     assert_close(cdpo.loss(batch, cfg), dpo.loss(batch, CFG))
 
 
 @pytest.mark.parametrize("flips", [0.0, 0.2])
 def test_the_optimal_policy_is_not_stationary_with_clean_or_flipped_labels(flips):
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     clean = (reward[:, None] - reward).sigmoid()
     seen = (1 - flips) * clean + flips * (1 - clean)
     best = optimal_policy(ref, reward, CFG.beta)

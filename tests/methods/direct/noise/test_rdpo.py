@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -61,7 +61,7 @@ def check_reference_gets_no_gradient(loss):
 
 def check_mean_over_flips_is_dpo(loss):
     """(1 − ε)·L(pair) + ε·L(flipped pair) = L_DPO(pair) on all 169 pairs."""
-    batch = all_pairs(law(4, scale=2.0), law(1))
+    batch = all_pairs(random_logps(4, scale=2.0), random_logps(1))
     mean = 0.8 * loss(batch, CFG) + 0.2 * loss(flipped(batch), CFG)
     assert_close(mean, dpo.loss(batch, dpo.Config(beta=0.4)))
 
@@ -73,7 +73,7 @@ def check_clean_optimum_is_stationary_under_flipped_labels(loss):
 
 def slope_at_the_clean_optimum(loss, cfg=CFG):
     """The largest gradient at π*_β when one label in five is flipped."""
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     clean = (reward[:, None] - reward).sigmoid()
     seen = 0.8 * clean + 0.2 * (1 - clean)
     weight = random(3, N, N).exp()
@@ -92,7 +92,7 @@ CHECKS = [
 
 
 def test_loss_is_the_link_of_the_margin():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     assert_close(rdpo.loss(batch, CFG), rdpo.link(batch.margin(), CFG))
 
 
@@ -104,13 +104,16 @@ def test_weight_is_minus_the_slope_of_the_link():
 
 def test_it_is_dpo_minus_a_line():
     """The other side of cDPO: −ε/(1 − 2ε)·M where cDPO has +ε·M."""
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     line = CFG.epsilon / (1 - 2 * CFG.epsilon) * CFG.beta * batch.margin()
     assert_close(rdpo.loss(batch, CFG), dpo.loss(batch, CFG) - line)
 
 
 def test_epsilon_0_is_dpo():
-    cfg, batch = rdpo.Config(beta=0.4, epsilon=0.0), all_pairs(law(4), law(1))
+    cfg, batch = (
+        rdpo.Config(beta=0.4, epsilon=0.0),
+        all_pairs(random_logps(4), random_logps(1)),
+    )
     assert_close(rdpo.loss(batch, cfg), dpo.loss(batch, CFG))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random
+from tests.methods.enumerated import F64, TREE, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -67,7 +67,7 @@ def check_reference_gets_no_gradient(loss):
 
 def check_optimum_of_the_mixed_divergence_is_stationary(loss):
     """β(φ(u_i) − φ(u_j)) = r_i − r_j for all pairs, whatever their weights."""
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     weight = random(3, N, N).exp()
     prefers = (reward[:, None] - reward).sigmoid()
     best = optimal_policy_f(ref, reward, 0.6, CHI2_KL)
@@ -86,7 +86,7 @@ CHECKS = [
 
 @pytest.mark.parametrize("r_max", [100.0, math.inf])
 def test_without_a_cut_it_is_f_dpo_of_the_mixed_divergence(r_max):
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     got = chipo.loss(batch, chipo.Config(beta=0.6, r_max=r_max))
     want = f_dpo.loss(batch, f_dpo.Config(beta=0.6, divergence=CHI2_KL))
     assert_close(got, want)
@@ -96,7 +96,7 @@ def test_without_a_cut_it_is_f_dpo_of_the_mixed_divergence(r_max):
 
 def test_cut_at_the_largest_reward_leaves_the_optimum_where_it_is():
     """|r| ≤ R gives |r_i − r_j| ≤ 2R: at the optimum no pair is beyond the cut."""
-    ref, reward = law(1), 2 * random(2, N)
+    ref, reward = random_logps(1), 2 * random(2, N)
     prefers = (reward[:, None] - reward).sigmoid()
     cfg = chipo.Config(beta=0.6, r_max=reward.abs().max().item() + 1e-6)
     best = optimal_policy_f(ref, reward, 0.6, CHI2_KL)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, every_pair, law, random
+from tests.methods.enumerated import F64, TREE, every_pair, random, random_logps
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -60,7 +60,7 @@ def soft_labels():
 
 def check_gradient_balances_errors_and_imitation(loss):
     """In the logits: −β {Σ_j w_kj [P_kj − σ(βD_kj)] + η [b_k − π_k]}."""
-    ref, at = law(1), law(5)
+    ref, at = random_logps(1), random_logps(5)
     _, prefers, weight, base = soft_labels()
     ratio = at - ref
     error = prefers - (SUM.beta * (ratio[:, None] - ratio)).sigmoid()
@@ -71,8 +71,8 @@ def check_gradient_balances_errors_and_imitation(loss):
 
 def check_the_term_is_the_value_gap_of_the_adversary(loss):
     """L − L_DPO = η {max_π′ E_π′[r̂] − β KL(π′‖ref) − E_b[r̂]} − ηβ E_b[log ref]."""
-    ref, base = law(1), law(7)
-    for at in (law(5), law(6)):
+    ref, base = random_logps(1), random_logps(7)
+    for at in (random_logps(5), random_logps(6)):
         implicit = SUM.beta * (at - ref)
         best = optimal_policy(ref, implicit, SUM.beta)
         gap = expectation(best, implicit) - SUM.beta * kl(best, ref)
@@ -93,14 +93,14 @@ CHECKS = [
 
 
 def test_without_the_term_it_is_dpo():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     want = dpo.loss(batch, dpo.Config(beta=0.4))
     assert_close(rpo.loss(batch, rpo.Config(beta=0.4, eta=0.0)), want)
 
 
 def test_average_form_is_dpo_plus_the_mean_nll_of_iterative_rpo():
     """Pang et al.: −α log π(y_c)/|y_c| beside DPO, whatever β is."""
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     nll = sft.loss(batch.chosen, sft.Config(reduce="mean"))
     for beta in (0.1, 0.5):
         cfg = rpo.Config(beta=beta, eta=1.0, reduce="mean", times_beta=False)
@@ -118,7 +118,7 @@ def test_the_two_forms_differ_by_beta_times_the_length():
 
 def test_imitation_wins_as_its_weight_grows_and_dpo_as_it_falls():
     """Scaled by 1/(βη), the gradient at π = b vanishes; that at π* does for η → 0."""
-    ref = law(1)
+    ref = random_logps(1)
     reward, prefers, weight, base = soft_labels()
     best = optimal_policy(ref, reward, 0.4)
     sizes = []
@@ -131,7 +131,7 @@ def test_imitation_wins_as_its_weight_grows_and_dpo_as_it_falls():
 
 def test_adversary_gains_nothing_over_a_normalised_policy():
     """log E_ref[e^(r̂/β)] = log Σ π = 0, so the maximum above is 0 and π attains it."""
-    ref, at = law(1), law(5)
+    ref, at = random_logps(1), random_logps(5)
     best = optimal_policy(ref, 0.4 * (at - ref), 0.4)
     assert_close(best, at)
     worth = expectation(best, 0.4 * (at - ref)) - 0.4 * kl(best, ref)

@@ -5,7 +5,14 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    every_pair,
+    random,
+    random_logps,
+    token_logps,
+)
 from tests.methods.pairwise import (
     all_pairs,
     pair,
@@ -57,9 +64,9 @@ def attainable(ref, reward, beta):
 
 def check_the_term_is_the_attainable_value_of_its_own_reward(loss):
     """E over y_c ~ π_cal: L − L_DPO = −s α J*(r), r = β log π/π_ref − E_cal[·]."""
-    ref, cal = law(1), law(7)
-    batch, (chosen, _) = all_pairs(law(5), ref), every_pair(N)
-    reward = 0.4 * (law(5) - ref)
+    ref, cal = random_logps(1), random_logps(7)
+    batch, (chosen, _) = all_pairs(random_logps(5), ref), every_pair(N)
+    reward = 0.4 * (random_logps(5) - ref)
     value = attainable(ref, reward - expectation(cal, reward), 0.4)
     assert value > 0.05
     for cfg, sign in ((CFG, -1), (HOPE, 1)):
@@ -69,7 +76,7 @@ def check_the_term_is_the_attainable_value_of_its_own_reward(loss):
 
 def check_gradient_balances_errors_and_calibration(loss):
     """In the logits: −β {Σ_j w_kj [P_kj − σ(βD_kj)] − s α [π_cal − π]}."""
-    ref, at = law(1), law(5)
+    ref, at = random_logps(1), random_logps(5)
     gold = 2 * random(2, N)
     prefers = (gold[:, None] - gold).sigmoid()
     weight = random(3, N, N).exp()
@@ -95,7 +102,7 @@ CHECKS = [
 
 
 def test_without_the_term_it_is_dpo():
-    batch = all_pairs(law(4), law(1))
+    batch = all_pairs(random_logps(4), random_logps(1))
     want = dpo.loss(batch, dpo.Config(beta=0.4))
     got = vpo_offline.loss(batch, vpo_offline.Config(beta=0.4, alpha=0.0))
     assert_close(got, want)
@@ -103,13 +110,16 @@ def test_without_the_term_it_is_dpo():
 
 def test_pessimism_calibrated_on_chosen_responses_is_cumulative_rpo():
     """Same gradient for every pair; the values differ by αβ log π_ref(y_c)."""
-    batch, same = all_pairs(law(4), law(1)), rpo.Config(beta=0.4, eta=0.5)
+    batch, same = (
+        all_pairs(random_logps(4), random_logps(1)),
+        rpo.Config(beta=0.4, eta=0.5),
+    )
     for mine, theirs in zip(
         pulls(vpo_offline.loss, batch, CFG), pulls(rpo.loss, batch, same), strict=True
     ):
         assert_close(mine, theirs)
     gap = vpo_offline.loss(batch, CFG) - rpo.loss(batch, same)
-    assert_close(gap, 0.2 * law(1)[every_pair(N)[0]])
+    assert_close(gap, 0.2 * random_logps(1)[every_pair(N)[0]])
 
 
 def responses(policy, ref):
@@ -120,7 +130,7 @@ def responses(policy, ref):
 
 def test_calibrated_on_the_reference_pessimism_is_a_forward_kl():
     """Value and gradient: E_ref[term] = −s αβ KL(π_ref‖π)."""
-    ref, logits = law(1), law(5).requires_grad_()
+    ref, logits = random_logps(1), random_logps(5).requires_grad_()
     policy = logits.log_softmax(-1)
     divergence = kl(ref, policy)
     (want,) = torch.autograd.grad(divergence, logits, retain_graph=True)
@@ -134,7 +144,7 @@ def test_calibrated_on_the_reference_pessimism_is_a_forward_kl():
 
 def test_calibrated_on_the_policy_itself_nothing_is_learned():
     """E_π[∇ log π] = 0."""
-    ref, logits = law(1), law(5).requires_grad_()
+    ref, logits = random_logps(1), random_logps(5).requires_grad_()
     policy = logits.log_softmax(-1)
     term = vpo_offline.calibration_term(responses(policy, ref), CFG)
     (got,) = torch.autograd.grad(policy.detach().exp() @ term, logits)
@@ -142,14 +152,14 @@ def test_calibrated_on_the_policy_itself_nothing_is_learned():
 
 
 def test_attainable_value_of_any_reward_is_beta_log_z_less_its_calibration():
-    ref, cal, reward = law(1), law(7), 2 * random(8, N)
+    ref, cal, reward = random_logps(1), random_logps(7), 2 * random(8, N)
     shifted = reward - expectation(cal, reward)
     want = 0.4 * log_partition(ref, reward, 0.4) - expectation(cal, reward)
     assert_close(attainable(ref, shifted, 0.4), want)
 
 
 def test_attainable_value_of_an_implicit_reward_is_its_mean_log_ratio_under_cal():
-    ref, cal, at = law(1), law(7), law(5)
+    ref, cal, at = random_logps(1), random_logps(7), random_logps(5)
     reward = 0.4 * (at - ref)
     shifted = reward - expectation(cal, reward)
     assert_close(attainable(ref, shifted, 0.4), -0.4 * expectation(cal, at - ref))

@@ -6,7 +6,14 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, every_pair, law, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    every_pair,
+    random,
+    random_logps,
+    token_logps,
+)
 from tests.methods.pairwise import all_pairs, pair
 from tests.methods.tokenwise import gradients, labels
 from workbench.feedback.kinds.token_pairs import PairTokenRewards
@@ -19,7 +26,7 @@ N = TREE.n_responses
 
 
 def with_rewards(batch, chosen, rejected):
-    """The pairs with a reward a token; the mask hides what is not of a response."""
+    """The pairs with a reward per token; the mask hides what is not of a response."""
     return PairTokenRewards(
         **vars(batch), reward_chosen=chosen, reward_rejected=rejected
     )
@@ -62,7 +69,7 @@ def check_hand_gradient(loss):
 
 def check_gradient_is_dpo_with_token_weights(loss):
     """Each token of DPO's gradient times 1 + αr (chosen) or 1 − αr (rejected)."""
-    batch, _ = world_batch(law(1), law(2))
+    batch, _ = world_batch(random_logps(1), random_logps(2))
     found, plain = gradients(loss, batch, CFG), gradients(dpo.loss, batch, CFG)
     for side, sign in (("chosen", 1), ("rejected", -1)):
         weight = 1 + sign * CFG.alpha * vars(batch)[f"reward_{side}"]
@@ -71,7 +78,7 @@ def check_gradient_is_dpo_with_token_weights(loss):
 
 def check_without_rewards_it_is_dpo(loss):
     """α = 0, or r = 0 everywhere: value and gradient."""
-    batch, _ = world_batch(law(1), law(2))
+    batch, _ = world_batch(random_logps(1), random_logps(2))
     none = torch.zeros_like(batch.reward_chosen)
     quiet = replace(batch, reward_chosen=none, reward_rejected=none)
     for cfg, case in ((t_reg.Config(beta=0.4, alpha=0.0), batch), (CFG, quiet)):
@@ -90,7 +97,7 @@ CHECKS = [
 
 def test_at_the_optimal_policy_rewarded_tokens_are_still_pushed_up():
     """∇ = −2αβ Σ_y c(y) ∇ Σ_t r_t log π, c(y) = Σ_j w_jy p(1 − p)."""
-    ref, reward = law(4), 2 * random(5, N)
+    ref, reward = random_logps(4), 2 * random(5, N)
     star = optimal_policy(ref, reward, CFG.beta)
     wins = labels(reward, 6)
 

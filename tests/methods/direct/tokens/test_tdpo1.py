@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from tests.methods.enumerated import F64, TREE, random
 from tests.methods.tokenwise import (
-    all_law_pairs,
+    all_distribution_pairs,
     gradients,
     greedy,
     hand_pair,
@@ -44,15 +44,19 @@ def check_hand_gradient(loss):
     push = 7 / 8
     assert_close(found["policy_chosen"].tolist(), [[0.0, -push, -push, 0.0]])
     assert_close(found["policy_rejected"].tolist(), [[0.0, push, 0.0, 0.0]])
-    of_law = [push / 2, push / 2, 0.0]
+    expected = [push / 2, push / 2, 0.0]
     none = [0.0] * 3
-    assert_close(found["policy_chosen_law"].tolist(), [[none, of_law, of_law, none]])
-    of_law = [-push / 2, -push / 2, 0.0]
-    assert_close(found["policy_rejected_law"].tolist(), [[none, of_law, none, none]])
+    assert_close(
+        found["policy_chosen_distribution"].tolist(), [[none, expected, expected, none]]
+    )
+    expected = [-push / 2, -push / 2, 0.0]
+    assert_close(
+        found["policy_rejected_distribution"].tolist(), [[none, expected, none, none]]
+    )
 
 
 def check_reference_gets_no_gradient(loss):
-    """Tokens and laws of the reference are frozen."""
+    """Tokens and distributions of the reference are frozen."""
     found = gradients(loss, hand_pair(), CFG)
     assert all(g.abs().max() == 0 for k, g in found.items() if k.startswith("ref"))
 
@@ -61,7 +65,7 @@ def check_start_is_that_of_dpo(loss):
     """At π = π_ref K and its gradient vanish: value and gradient are those of DPO."""
     ref = node_logits(1).log_softmax(-1)
     weight = random(2, TREE.n_responses, TREE.n_responses).exp()
-    batch = all_law_pairs(ref, ref)
+    batch = all_distribution_pairs(ref, ref)
     assert_close(loss(batch, CFG), dpo.loss(batch, CFG))
     got = node_gradient(loss, CFG, ref, ref, weight)
     assert_close(got, node_gradient(dpo.loss, CFG, ref, ref, weight))
@@ -97,7 +101,7 @@ def test_scores_of_the_greedy_policy_telescope_to_the_reward():
     best, values = greedy(DEEP, ref, reward, 0.7)
 
     def scores(policy):
-        batch = all_law_pairs(policy, ref, DEEP)
+        batch = all_distribution_pairs(policy, ref, DEEP)
         both = batch.chosen.logratio() + tdpo1.kls(batch)[0]
         return both.unflatten(0, (DEEP.n_responses, -1))[:, 0]
 
@@ -144,7 +148,7 @@ def test_training_from_anywhere_ends_at_the_greedy_policy():
 
     def closure():
         optimiser.zero_grad()
-        batch = all_law_pairs(logits.log_softmax(-1), ref)
+        batch = all_distribution_pairs(logits.log_softmax(-1), ref)
         value = wins.flatten() @ tdpo1.loss(batch, CFG)
         value.backward()
         return value
@@ -154,8 +158,8 @@ def test_training_from_anywhere_ends_at_the_greedy_policy():
 
 
 @pytest.mark.parametrize("method", [tdpo1, tdpo2, wpo])
-def test_a_network_with_forbidden_tokens_learns_from_its_laws(method):
-    """Their log-prob is −∞ under both laws: they count nothing and spoil nothing."""
+def test_a_network_with_forbidden_tokens_learns_from_its_distributions(method):
+    """Their log-prob is −∞ under both policies; they must add neither KL nor NaN."""
     world = Reviews(max_words=2)
     reference = tiny.reference(world)
     even = torch.zeros(world.n_prompts, world.n_responses).log_softmax(-1)

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from tests.methods.enumerated import TREE, random
 from tests.methods.tokenwise import (
-    all_law_pairs,
+    all_distribution_pairs,
     gradients,
     greedy,
     hand_pair,
@@ -28,18 +28,20 @@ def check_hand_number(loss):
 
 
 def check_hand_gradient(loss):
-    """The push is 4σ(−4M) = 4 · 343/1072; the law of the chosen response gets none."""
+    """The push is 4σ(−4M) = 4 · 343/1072; the chosen distribution gets none."""
     found = gradients(loss, hand_pair(), CFG)
     push = 4 * 343 / 1072
     assert_close(found["policy_chosen"].tolist(), [[0.0, -push, -push, 0.0]])
     assert_close(found["policy_rejected"].tolist(), [[0.0, push, 0.0, 0.0]])
-    assert found["policy_chosen_law"].abs().max() == 0
-    of_law, none = [-push / 4, -push / 4, 0.0], [0.0] * 3
-    assert_close(found["policy_rejected_law"].tolist(), [[none, of_law, none, none]])
+    assert found["policy_chosen_distribution"].abs().max() == 0
+    expected, none = [-push / 4, -push / 4, 0.0], [0.0] * 3
+    assert_close(
+        found["policy_rejected_distribution"].tolist(), [[none, expected, none, none]]
+    )
 
 
 def check_reference_gets_no_gradient(loss):
-    """Tokens and laws of the reference are frozen."""
+    """Tokens and distributions of the reference are frozen."""
     found = gradients(loss, hand_pair(), CFG)
     assert all(g.abs().max() == 0 for k, g in found.items() if k.startswith("ref"))
 
@@ -48,15 +50,15 @@ def check_start_is_that_of_dpo(loss):
     """At π = π_ref K and its gradient vanish: value and gradient are those of DPO."""
     ref = node_logits(1).log_softmax(-1)
     weight = random(2, N, N).exp()
-    batch = all_law_pairs(ref, ref)
+    batch = all_distribution_pairs(ref, ref)
     assert_close(loss(batch, CFG), dpo.loss(batch, CFG))
     got = node_gradient(loss, CFG, ref, ref, weight)
     assert_close(got, node_gradient(dpo.loss, CFG, ref, ref, weight))
 
 
 def check_without_alpha_it_is_dpo(loss):
-    """α = 0: the laws are not read at all."""
-    batch = all_law_pairs(*(node_logits(s).log_softmax(-1) for s in (1, 2)))
+    """α = 0: the distributions are not read at all."""
+    batch = all_distribution_pairs(*(node_logits(s).log_softmax(-1) for s in (1, 2)))
     cfg = tdpo2.Config(beta=0.7, alpha=0.0)
     assert_close(loss(batch, cfg), dpo.loss(batch, cfg))
     one, two = gradients(loss, batch, cfg), gradients(dpo.loss, batch, cfg)
@@ -73,7 +75,7 @@ CHECKS = [
 
 
 def test_at_alpha_one_the_value_is_that_of_tdpo1():
-    batch = all_law_pairs(*(node_logits(s).log_softmax(-1) for s in (1, 2)))
+    batch = all_distribution_pairs(*(node_logits(s).log_softmax(-1) for s in (1, 2)))
     cfg = tdpo2.Config(beta=0.7, alpha=1.0)
     assert_close(tdpo2.loss(batch, cfg), tdpo1.loss(batch, cfg))
     nothing = tdpo2.mistakes["3 nothing stopped"]
@@ -84,7 +86,7 @@ def test_at_alpha_one_the_value_is_that_of_tdpo1():
 def kl_gradient(at, ref, amount):
     """∇ Σ_y c(y) K(y) in next-token logits."""
     logits = at.clone().requires_grad_()
-    batch = all_law_pairs(logits.log_softmax(-1), ref)
+    batch = all_distribution_pairs(logits.log_softmax(-1), ref)
     each = tdpo1.kls(batch)[0].unflatten(0, (N, N))[:, 0]
     return torch.autograd.grad(amount @ each, logits)[0]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, random, random_logps, token_logps
 from workbench.core.divergences import PEARSON, SQUARED_HELLINGER, TOTAL_VARIATION
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.methods.direct.unpaired import implicit_sft
@@ -19,7 +19,7 @@ from workbench.worlds.solutions import expectation, kl
 ALL = [TOTAL_VARIATION, PEARSON, SQUARED_HELLINGER]
 SMOOTH = [PEARSON, SQUARED_HELLINGER]
 BETA, N = 0.4, TREE.n_responses
-EXPERT = law(3, scale=0.5)
+EXPERT = random_logps(3, scale=0.5)
 
 
 def each(conjugates):
@@ -58,7 +58,7 @@ def solved(conjugate):
     Stationary: f′(π/E) + β log π/π_ref is constant. So π_ref ∝ π e^{f′(π/E)/β}, and
     r = −f′(π/E) = β log π/π_ref + c.
     """
-    best = law(4, scale=0.5)
+    best = random_logps(4, scale=0.5)
     ratio = (best - EXPERT).exp().requires_grad_()
     (slope,) = torch.autograd.grad(conjugate.generator(ratio).sum(), ratio)
     ref = (best + slope / BETA).log_softmax(-1)
@@ -145,7 +145,11 @@ def test_another_shift_has_another_fixed_point(conjugate):
 @each(ALL)
 def test_fixed_point_is_the_expert_reweighted_by_the_push(conjugate):
     """In the logits: −β (E w − π E_E[w]) with w = f*′(−βd − c)."""
-    ref, at, cfg = law(1, scale=0.5), law(5, scale=0.5), Config(BETA, conjugate, 0.1)
+    ref, at, cfg = (
+        random_logps(1, scale=0.5),
+        random_logps(5, scale=0.5),
+        Config(BETA, conjugate, 0.1),
+    )
     t = (-BETA * (at - ref) - 0.1).requires_grad_()
     (w,) = torch.autograd.grad(conjugate.value(t).sum(), t)
     want = -BETA * (EXPERT.exp() * w - at.exp() * expectation(EXPERT, w))
@@ -154,19 +158,19 @@ def test_fixed_point_is_the_expert_reweighted_by_the_push(conjugate):
 
 def test_total_variation_is_sft():
     """The gradient is β times that of SFT; the value differs by β log π_ref, not c."""
-    batch = demonstrations(law(5), law(1))
+    batch = demonstrations(random_logps(5), random_logps(1))
     for offset in (0.0, 3.0):
         cfg = Config(BETA, TOTAL_VARIATION, offset)
         got = implicit_sft.loss(batch, cfg)
-        assert_close(got, BETA * (sft.loss(batch, sft.Config()) + law(1)))
+        assert_close(got, BETA * (sft.loss(batch, sft.Config()) + random_logps(1)))
     cfg = Config(BETA, TOTAL_VARIATION)
-    gradient = population(implicit_sft.loss, cfg, EXPERT, law(1))[1]
+    gradient = population(implicit_sft.loss, cfg, EXPERT, random_logps(1))[1]
     assert gradient.abs().max() < 1e-15
 
 
 def test_pearson_at_its_best_shift_is_sft_and_a_quarter_of_the_variance():
     """c = −E_E[βd], and no other c is better."""
-    ref, at = law(1), law(5)
+    ref, at = random_logps(1), random_logps(5)
     implicit = BETA * (at - ref)
     mean = expectation(EXPERT, implicit)
     variance = expectation(EXPERT, (implicit - mean) ** 2)

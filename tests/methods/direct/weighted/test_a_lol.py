@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import TREE, law, random
+from tests.methods.enumerated import TREE, random, random_logps
 from tests.methods.scored import (
     clipped_tilt,
     constants_gradient,
@@ -45,7 +45,7 @@ def check_constants_get_no_gradient(loss):
 
 def check_unclipped_it_is_the_policy_gradient_of_the_advantage(loss):
     """E_ref[(π/π_ref) A ∇log π] = ∇E_π[A], A = max(0, r − E_ref[r])."""
-    at, ref, reward = random(4, N).requires_grad_(), law(1), random(3, N)
+    at, ref, reward = random(4, N).requires_grad_(), random_logps(1), random(3, N)
     value = expectation(ref, reward).expand(N)
     advantage = (reward - value).clamp(min=0)
     expected = torch.autograd.grad(at.softmax(-1) @ advantage, at)[0]
@@ -56,7 +56,7 @@ def check_unclipped_it_is_the_policy_gradient_of_the_advantage(loss):
 
 def check_it_rests_at_the_clipped_tilt(loss):
     """Where all advantages are positive, here with V below every reward."""
-    ref, reward = law(1), random(3, N)
+    ref, reward = random_logps(1), random(3, N)
     value = (reward.min() - 0.2).expand(N)
     best = clipped_tilt(ref, reward - value, CFG.clip)
     gradient = population_gradient(loss, CFG, best, ref, ref, reward, value)
@@ -103,7 +103,7 @@ def test_dropped_responses_have_neither_loss_nor_gradient():
 
 def test_unclipped_it_ends_on_the_largest_advantage():
     """Exact policy-gradient steps on E_ref[L] leave the best response with all mass."""
-    ref, reward = law(1), random(3, N)
+    ref, reward = random_logps(1), random(3, N)
     value, at = expectation(ref, reward).expand(N), ref
     cfg = a_lol.Config(clip=math.inf)
     for _ in range(300):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import TREE, law, random
+from tests.methods.enumerated import TREE, random, random_logps
 from tests.methods.scored import (
     constants_gradient,
     every_response,
@@ -46,12 +46,12 @@ def check_constants_get_no_gradient(loss):
     assert constants_gradient(loss, hand(), CFG, names) == 0
 
 
-def check_minimiser_is_the_data_law_times_advantage_less_b(loss):
+def check_minimiser_is_the_data_distribution_times_advantage_less_b(loss):
     """π ∝ μ (A − b) where A > b everywhere; two references give the same."""
-    mu, reward = law(2), random(3, N)
+    mu, reward = random_logps(2), random(3, N)
     value = (reward.min() - CFG.b - 0.2).expand(N)
     best = (mu + (reward - value - CFG.b).log()).log_softmax(-1)
-    for ref in (law(1), law(5)):
+    for ref in (random_logps(1), random_logps(5)):
         gradient = population_gradient(loss, CFG, best, mu, ref, reward, value)
         assert gradient.abs().max() < 1e-12
 
@@ -60,12 +60,14 @@ CHECKS = [
     check_hand_numbers,
     check_the_pull_is_the_advantage_less_b,
     check_constants_get_no_gradient,
-    check_minimiser_is_the_data_law_times_advantage_less_b,
+    check_minimiser_is_the_data_distribution_times_advantage_less_b,
 ]
 
 
 def test_gradient_is_that_of_cloning_weighted_with_advantage_less_b():
-    batch = every_response(law(4), law(1), random(3, N), 0 * random(3, N) - 3.0)
+    batch = every_response(
+        random_logps(4), random_logps(1), random(3, N), 0 * random(3, N) - 3.0
+    )
     other = replace(batch, scores=batch.advantage - CFG.b)
     expected = pulls(wbc.loss, other, wbc.Config())
     assert_close(pulls(a_lol_kl.loss, batch, CFG), expected)
@@ -78,13 +80,13 @@ def test_b_0_is_the_reference_free_variant():
 
 def test_where_some_advantage_is_below_b_the_loss_has_no_minimum():
     """Halving again and again the mass of a response with 0 < A < b lowers E_μ[L]."""
-    mu, reward = law(2), random(3, N)
+    mu, reward = random_logps(2), random(3, N)
     value = (reward.min() - CFG.b / 2).expand(N)
     down, values = torch.zeros(N, dtype=torch.float64), []
     down[reward.argmin()] = -1.0
     for depth in (0.0, 50.0, 100.0, 200.0):
         at = (mu + depth * down).log_softmax(-1)
-        batch = every_response(at, law(1), reward, value)
+        batch = every_response(at, random_logps(1), reward, value)
         values.append((mu.exp() @ a_lol_kl.loss(batch, CFG)).item())
     steps = [late - early for early, late in zip(values, values[1:], strict=False)]
     slope = 0.5 * CFG.b * mu[reward.argmin()].exp().item()

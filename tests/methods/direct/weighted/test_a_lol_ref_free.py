@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import TREE, law, random
+from tests.methods.enumerated import TREE, random, random_logps
 from tests.methods.scored import (
     constants_gradient,
     hand,
@@ -39,12 +39,12 @@ def check_constants_get_no_gradient(loss):
     assert constants_gradient(loss, hand(), CFG, names) == 0
 
 
-def check_minimiser_is_the_data_law_times_the_advantage(loss):
+def check_minimiser_is_the_data_distribution_times_the_advantage(loss):
     """E_μ[−A log π] is a cross-entropy with μ A, from any μ and at any V."""
-    mu, reward = law(2), random(3, N)
+    mu, reward = random_logps(2), random(3, N)
     value = (reward.min() - 0.2).expand(N)
     best = (mu + (reward - value).log()).log_softmax(-1)
-    gradient = population_gradient(loss, CFG, best, mu, law(1), reward, value)
+    gradient = population_gradient(loss, CFG, best, mu, random_logps(1), reward, value)
     assert gradient.abs().max() < 1e-12
 
 
@@ -52,7 +52,7 @@ CHECKS = [
     check_hand_numbers,
     check_every_token_is_pulled_with_the_advantage,
     check_constants_get_no_gradient,
-    check_minimiser_is_the_data_law_times_the_advantage,
+    check_minimiser_is_the_data_distribution_times_the_advantage,
 ]
 
 
@@ -70,10 +70,16 @@ def test_it_is_weighted_cloning_with_the_advantage_as_reward():
 
 def test_drawing_in_proportion_to_the_advantage_squares_it():
     """Data from μ A, as with ``good_priority``: the minimiser is ∝ μ A²."""
-    mu, advantage = law(2), random(3, N).exp()
+    mu, advantage = random_logps(2), random(3, N).exp()
     drawn = (mu + advantage.log()).log_softmax(-1)
     best = (mu + 2 * advantage.log()).log_softmax(-1)
     gradient = population_gradient(
-        a_lol_ref_free.loss, CFG, best, drawn, law(1), advantage, torch.zeros_like(mu)
+        a_lol_ref_free.loss,
+        CFG,
+        best,
+        drawn,
+        random_logps(1),
+        advantage,
+        torch.zeros_like(mu),
     )
     assert gradient.abs().max() < 1e-12

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import TREE, law, random
+from tests.methods.enumerated import TREE, random, random_logps
 from tests.methods.scored import (
     clipped_tilt,
     constants_gradient,
@@ -25,11 +25,11 @@ N = TREE.n_responses
 
 def reference_q(ref, advantage):
     """Q(s, a) = E_ref[A | s, a] at every prefix, by backing up to the root."""
-    laws = TREE.conditionals(ref)
+    conditionals = TREE.conditionals(ref)
     values = torch.zeros(TREE.n_nodes, dtype=ref.dtype)
     for _ in range(TREE.depth):
         q = TREE.action_values(values, advantage)
-        values = expectation(laws, q)
+        values = expectation(conditionals, q)
     return q
 
 
@@ -59,12 +59,12 @@ def check_constants_get_no_gradient(loss):
 
 def check_unclipped_it_improves_on_the_reference_by_one_step(loss):
     """−∇Σ_s π_ref(s) Σ_a π(a|s) Q(s, a), at a policy far from the reference."""
-    at, ref, reward = random(4, N).requires_grad_(), law(1), random(3, N)
+    at, ref, reward = random(4, N).requires_grad_(), random_logps(1), random(3, N)
     value = expectation(ref, reward).expand(N)
     q = reference_q(ref, (reward - value).clamp(min=0))
     reach = TREE.reach_logps(TREE.conditionals(ref)).exp()
-    laws = TREE.conditionals(at.log_softmax(-1))
-    total = (reach[:, None] * laws.exp() * q).sum()
+    conditionals = TREE.conditionals(at.log_softmax(-1))
+    total = (reach[:, None] * conditionals.exp() * q).sum()
     expected = torch.autograd.grad(total, at)[0]
     cfg = a_lol_seq.Config(clip=math.inf)
     found = population_gradient(loss, cfg, at.detach(), ref, ref, reward, value)
@@ -73,7 +73,7 @@ def check_unclipped_it_improves_on_the_reference_by_one_step(loss):
 
 def check_it_rests_at_the_clipped_tilt_of_every_prefix(loss):
     """u = (1 ∓ ε) Q/C at each prefix, where all advantages are positive."""
-    ref, reward = law(1), random(3, N)
+    ref, reward = random_logps(1), random(3, N)
     value = (reward.min() - 0.2).expand(N)
     tilt = clipped_tilt(
         TREE.conditionals(ref), reference_q(ref, reward - value), CFG.clip
@@ -108,7 +108,7 @@ def test_clip_0_is_the_reference_free_variant():
 
 def test_at_the_reference_it_has_the_gradient_of_a_lol():
     """All ratios are 1 there."""
-    ref, reward = law(1), random(3, N)
+    ref, reward = random_logps(1), random(3, N)
     batch = every_response(ref, ref, reward)
     assert_close(pulls(a_lol_seq.loss, batch, CFG), pulls(a_lol.loss, batch, CFG))
 

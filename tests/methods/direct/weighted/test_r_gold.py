@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import TREE, law, random
+from tests.methods.enumerated import TREE, random, random_logps
 from tests.methods.scored import (
     constants_gradient,
     every_response,
@@ -41,14 +41,14 @@ def check_pull_is_the_reward_times_the_constant_weight(loss):
 
 def check_gradient_is_that_of_a_concave_function_of_each_token(loss):
     """Σ_y μ r Σ_t g(π_t), g = u log p below u and p − u + u log u above."""
-    mu, reward, u = law(2), random(3, N).exp(), CFG.floor
+    mu, reward, u = random_logps(2), random(3, N).exp(), CFG.floor
     at = random(4, N).requires_grad_()
-    batch = every_response(at.log_softmax(-1), law(1), reward)
+    batch = every_response(at.log_softmax(-1), random_logps(1), reward)
     p = batch.policy.exp()
     g = torch.where(p < u, u * batch.policy, p - u + u * math.log(u))
     total = mu.exp() @ (reward * torch.where(batch.mask, g, 0.0).sum(-1))
     expected = torch.autograd.grad(total, at)[0]
-    found = population_gradient(loss, CFG, at.detach(), mu, law(1), reward)
+    found = population_gradient(loss, CFG, at.detach(), mu, random_logps(1), reward)
     assert_close(found, -expected)
 
 
@@ -64,21 +64,21 @@ def prefix_mass(mu, reward):
 def resting(mass, floor):
     """Shares of w; where the best has over u of them, u w/m and the rest for it."""
     best = mass.amax(-1, keepdim=True)
-    law = floor * mass / best
-    others = law.sum(-1, keepdim=True) - floor
-    peaked = torch.where(mass == best, 1 - others, law)
+    probs = floor * mass / best
+    others = probs.sum(-1, keepdim=True) - floor
+    peaked = torch.where(mass == best, 1 - others, probs)
     even = mass / mass.sum(-1, keepdim=True)
     return torch.where(even.amax(-1, keepdim=True) < floor, even, peaked).log()
 
 
 def check_it_rests_where_the_best_token_takes_the_rest(loss):
     """At every prefix, for a floor below all of the best shares and between them."""
-    mu, reward = law(2), random(3, N).exp()
+    mu, reward = random_logps(2), random(3, N).exp()
     for floor in (0.1, 0.5):
         best = TREE.response_logps(resting(prefix_mass(mu, reward), floor))
         assert_close(best.logsumexp(-1), torch.zeros_like(best[0]))
         cfg = r_gold.Config(floor=floor)
-        gradient = population_gradient(loss, cfg, best, mu, law(1), reward)
+        gradient = population_gradient(loss, cfg, best, mu, random_logps(1), reward)
         assert gradient.abs().max() < 1e-12
 
 
@@ -99,7 +99,7 @@ def test_floor_one_is_weighted_cloning():
 
 def test_both_kinds_of_prefix_are_tested():
     """At u = 1/2 the best share is above u at some prefixes and below at others."""
-    mass = prefix_mass(law(2), random(3, N).exp())
+    mass = prefix_mass(random_logps(2), random(3, N).exp())
     share = (mass / mass.sum(-1, keepdim=True)).amax(-1)
     assert 0.1 < share.min() < 0.5 < share.max()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import TREE, law, random
+from tests.methods.enumerated import TREE, random, random_logps
 from tests.methods.scored import (
     clipped_tilt,
     constants_gradient,
@@ -43,7 +43,7 @@ def check_reference_gets_no_gradient(loss):
 
 def check_unclipped_it_is_the_policy_gradient(loss):
     """E_ref[(π/π_ref) r ∇log π] = ∇E_π[r], at a policy far from the reference."""
-    at, ref, reward = random(4, N).requires_grad_(), law(1), random(3, N)
+    at, ref, reward = random(4, N).requires_grad_(), random_logps(1), random(3, N)
     expected = torch.autograd.grad(at.softmax(-1) @ reward, at)[0]
     cfg = r_lol.Config(clip=math.inf)
     found = population_gradient(loss, cfg, at.detach(), ref, ref, reward)
@@ -52,7 +52,7 @@ def check_unclipped_it_is_the_policy_gradient(loss):
 
 def check_it_rests_at_the_clipped_tilt(loss):
     """u = (1 ∓ ε) r/C below and above C: the gradient is 0 there, for two ε."""
-    ref, reward = law(1), random(3, N).exp()
+    ref, reward = random_logps(1), random(3, N).exp()
     for clip in (0.4, 0.9):
         best = clipped_tilt(ref, reward, clip)
         cfg = r_lol.Config(clip=clip)
@@ -83,9 +83,9 @@ def test_the_function_under_the_clip_is_concave():
 
 
 @pytest.mark.parametrize("clip", [0.4, 0.9])
-def test_the_clipped_tilt_beats_other_laws(clip):
+def test_the_clipped_tilt_beats_other_distributions(clip):
     """E_ref[r G(u)] is largest there; G integrates clip(u, 1 ± ε)/u from u = 1."""
-    ref, reward = law(1), random(3, N).exp()
+    ref, reward = random_logps(1), random(3, N).exp()
     low, high = 1 - clip, 1 + clip
 
     def value(logps):
@@ -103,8 +103,8 @@ def test_the_clipped_tilt_beats_other_laws(clip):
 
 
 def test_unclipped_nothing_holds_it():
-    """On the way to the best response the gain keeps its sign: no law is at rest."""
-    ref, reward = law(1), random(3, N).exp()
+    """The gain keeps its sign up to the best response: nothing is stationary."""
+    ref, reward = random_logps(1), random(3, N).exp()
     cfg = r_lol.Config(clip=math.inf)
     for sharp in (1.0, 3.0, 10.0):
         at = (ref + sharp * reward).log_softmax(-1)

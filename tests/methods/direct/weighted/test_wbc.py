@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import TREE, law, random
+from tests.methods.enumerated import TREE, random, random_logps
 from tests.methods.scored import (
     constants_gradient,
     hand,
@@ -34,18 +34,18 @@ def check_every_token_is_pulled_with_the_reward(loss):
     assert_close(pulls(loss, hand(), CFG), by_hand)
 
 
-def check_minimiser_is_the_data_law_times_the_reward(loss):
-    """E_μ[−r log π] is a cross-entropy with μ r, here from another law than π_ref."""
-    mu, reward = law(2), random(3, N).exp()
+def check_minimiser_is_the_data_distribution_times_the_reward(loss):
+    """E_μ[−r log π] is a cross-entropy with μ r; here μ differs from π_ref."""
+    mu, reward = random_logps(2), random(3, N).exp()
     best = (mu + reward.log()).log_softmax(-1)
-    gradient = population_gradient(loss, CFG, best, mu, law(1), reward)
+    gradient = population_gradient(loss, CFG, best, mu, random_logps(1), reward)
     assert gradient.abs().max() < 1e-12
 
 
 def check_minimum_and_not_a_maximum(loss):
     """From μ a step against the gradient raises E_π[r]."""
-    mu, reward = law(2), random(3, N).exp()
-    step = -population_gradient(loss, CFG, mu, mu, law(1), reward)
+    mu, reward = random_logps(2), random(3, N).exp()
+    step = -population_gradient(loss, CFG, mu, mu, random_logps(1), reward)
     moved = (mu + 0.01 * step).log_softmax(-1)
     assert (moved.exp() - mu.exp()) @ reward > 1e-4
 
@@ -53,7 +53,7 @@ def check_minimum_and_not_a_maximum(loss):
 CHECKS = [
     check_hand_numbers,
     check_every_token_is_pulled_with_the_reward,
-    check_minimiser_is_the_data_law_times_the_reward,
+    check_minimiser_is_the_data_distribution_times_the_reward,
     check_minimum_and_not_a_maximum,
 ]
 
@@ -71,16 +71,16 @@ def test_neither_reference_nor_baseline_is_read():
 
 
 def test_a_constant_added_to_the_reward_changes_the_minimiser():
-    mu, reward = law(2), random(3, N).exp()
+    mu, reward = random_logps(2), random(3, N).exp()
     best = (mu + reward.log()).log_softmax(-1)
-    gradient = population_gradient(wbc.loss, CFG, best, mu, law(1), reward + 1)
+    gradient = population_gradient(wbc.loss, CFG, best, mu, random_logps(1), reward + 1)
     assert gradient.abs().max() > 1e-2
 
 
 def test_mean_over_tokens_divides_the_minimiser_by_the_length():
-    mu, reward = law(2), random(3, N).exp()
+    mu, reward = random_logps(2), random(3, N).exp()
     length = (TREE.paths(torch.arange(N))[0] >= 0).sum(-1)
     best = (mu + (reward / length).log()).log_softmax(-1)
     cfg = wbc.Config(reduce="mean")
-    gradient = population_gradient(wbc.loss, cfg, best, mu, law(1), reward)
+    gradient = population_gradient(wbc.loss, cfg, best, mu, random_logps(1), reward)
     assert gradient.abs().max() < 1e-12

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
 from tests.methods.direct.trl_stubs import EXACT, state, trainer_class
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, random, random_logps, token_logps
 from workbench.core.kl import categorical_kl
 from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.loops import online
@@ -188,8 +188,8 @@ def every_group(logits, ref, reward, k, tree=TREE):
 def expected_gradient(cfg, k, reward, at=None, ref=None, tree=TREE, loss=grpo.loss):
     """Σ over groups of their chance times the gradient of the mean of their losses."""
     n = tree.n_responses
-    logits = (law(2, n) if at is None else at).clone().requires_grad_()
-    ref = law(0, n) if ref is None else ref
+    logits = (random_logps(2, n) if at is None else at).clone().requires_grad_()
+    ref = random_logps(0, n) if ref is None else ref
     batch, chance = every_group(logits, ref, reward, k, tree)
     each = loss(filled(batch, cfg), cfg).reshape(-1, k).mean(-1)
     return torch.autograd.grad(chance @ each, logits)[0]
@@ -197,7 +197,7 @@ def expected_gradient(cfg, k, reward, at=None, ref=None, tree=TREE, loss=grpo.lo
 
 def ascent(value, at=None, n=N):
     """∇ Σ_y π(y) value(y), the value held still."""
-    logits = (law(2, n) if at is None else at).clone().requires_grad_()
+    logits = (random_logps(2, n) if at is None else at).clone().requires_grad_()
     total = logits.softmax(-1) @ value.detach()
     return torch.autograd.grad(total, logits)[0]
 
@@ -214,8 +214,8 @@ def test_dr_grpo_climbs_the_reward_and_only_the_reward(k):
 def test_length_bias_of_a_mean_per_response(k):
     """E ∇L = −(k − 1)/k ∇E[(r − r̄)/|y|], r̄ = E[r] held still: another objective."""
     reward = random(1, N)
-    length = token_logps(TREE, law(2))[1].sum(-1)
-    centred = reward - law(2).exp() @ reward
+    length = token_logps(TREE, random_logps(2))[1].sum(-1)
+    centred = reward - random_logps(2).exp() @ reward
     got = expected_gradient(replace(DR, aggregation="response"), k, reward)
     assert_close(got, -(k - 1) / k * ascent(centred / length))
     true = expected_gradient(DR, k, reward)
@@ -251,8 +251,11 @@ def test_a_mean_over_the_tokens_of_a_group_by_enumeration():
 
     With responses of one length it is Dr. GRPO's gradient over that length; not here.
     """
-    reward, logits = random(1, N), law(2).clone().requires_grad_()
-    logps, length = logits.log_softmax(-1), token_logps(TREE, law(2))[1].sum(-1)
+    reward, logits = random(1, N), random_logps(2).clone().requires_grad_()
+    logps, length = (
+        logits.log_softmax(-1),
+        token_logps(TREE, random_logps(2))[1].sum(-1),
+    )
     chance = (logps[:, None] + logps).detach().exp()
     gap = reward[:, None] - reward
     pull = (logps[:, None] - logps) * gap / (length[:, None] + length)
@@ -265,7 +268,9 @@ def test_a_mean_over_the_tokens_of_a_group_by_enumeration():
 
 def test_dr_grpo_is_rloo_up_to_k_minus_1_over_k():
     """On policy and without KL, sample by sample."""
-    batch, _ = every_group(law(2).requires_grad_(), law(0), random(1, N), 3)
+    batch, _ = every_group(
+        random_logps(2).requires_grad_(), random_logps(0), random(1, N), 3
+    )
     ours = grpo.loss(filled(batch, DR), DR)
     free = rloo.Config(beta=0.0)
     theirs = rloo.loss(replace(batch, advantages=rloo.advantages(batch, free)), free)
@@ -299,7 +304,7 @@ def test_difficulty_bias_by_enumeration_of_all_groups(k, shift):
     """The same answers are right; the policy gives them more and more chance."""
     n = WORDS.n_responses
     reward = (torch.arange(n) < 2).to(F64)
-    at = (law(2, n) + shift * reward).log_softmax(-1)
+    at = (random_logps(2, n) + shift * reward).log_softmax(-1)
     p = (at.exp() @ reward).item()
     cfg = replace(DR, scale=True, eps=1e-13)
     got = expected_gradient(cfg, k, reward, at=at, tree=WORDS)
@@ -346,7 +351,7 @@ def test_two_or_three_answers_know_no_difficulty():
 @pytest.mark.parametrize("weigh", [False, True])
 def test_pull_of_k3_is_the_forward_kl_and_that_of_k3_times_rho_the_reverse(weigh):
     """Of each token, the prefixes visited by π held still."""
-    logits, ref = law(2).clone().requires_grad_(), law(0)
+    logits, ref = random_logps(2).clone().requires_grad_(), random_logps(0)
     mine, other = (TREE.conditionals(x.log_softmax(-1)) for x in (logits, ref))
     visits = TREE.reach_logps(mine).exp().detach()
     drift = categorical_kl(mine, other) if weigh else categorical_kl(other, mine)
@@ -366,7 +371,7 @@ def test_k1_in_the_loss_holds_nobody():
 def test_fixed_point_of_two_scaled_answers_knows_only_the_order_of_rewards():
     """π = π_ref/(1 − a/β), a = E_π sign(r − r′)/√2; given π, this is π_ref."""
     reward, n, beta = random(1, WORDS.n_responses), WORDS.n_responses, 0.9
-    rest = law(2, n)
+    rest = random_logps(2, n)
     order = (reward[:, None] - reward).sign() @ rest.exp() / math.sqrt(2)
     ref = (rest.exp() * (1 - order / beta)).log()
     assert_close(ref.exp().sum().item(), 1.0)
@@ -382,7 +387,7 @@ def test_fixed_point_of_two_scaled_answers_knows_only_the_order_of_rewards():
 @pytest.mark.parametrize("k", [2, 3])
 def test_dr_grpo_with_a_weighed_kl_rests_at_the_optimum_for_single_tokens(k):
     """Our β is (k − 1)/k times that of π*_β; k3 alone rests elsewhere."""
-    reward, ref = random(1, WORDS.n_responses), law(0, WORDS.n_responses)
+    reward, ref = random(1, WORDS.n_responses), random_logps(0, WORDS.n_responses)
     best = optimal_policy(ref, reward, 0.5)
     cfg = replace(DR, beta=0.5 * (k - 1) / k, weigh_kl=True)
     got = expected_gradient(cfg, k, reward, at=best, ref=ref, tree=WORDS)
@@ -394,7 +399,7 @@ def test_dr_grpo_with_a_weighed_kl_rests_at_the_optimum_for_single_tokens(k):
 
 def test_more_than_one_token_has_no_such_optimum():
     """The KL of a token pays for no prefix that it leads to."""
-    reward, ref = random(1, N), law(0)
+    reward, ref = random(1, N), random_logps(0)
     best = optimal_policy(ref, reward, 0.5)
     cfg = replace(DR, beta=0.25, weigh_kl=True)
     got = expected_gradient(cfg, 2, reward, at=best, ref=ref)
@@ -412,7 +417,7 @@ def trl_loss(batch, loss_type, beta=0.0, **settings):
     told |= {"vespo_k_pos": 2.0, "vespo_lambda_pos": 3.0}
     told |= {"vespo_k_neg": 3.0, "vespo_lambda_neg": 2.0}
     known = {name: settings.pop(name) for name in tuple(settings) if name in told}
-    held = {
+    settings_of_trl = {
         "loss_type": loss_type, "beta": beta, "args": SimpleNamespace(**told | known),
         "epsilon_low": 0.2, "epsilon_high": 0.28, "max_completion_length": 7,
         "top_entropy_quantile": 1.0, "off_policy_mask_threshold": None,
@@ -423,7 +428,7 @@ def trl_loss(batch, loss_type, beta=0.0, **settings):
             gather=lambda x: x, reduce=lambda x, reduction: x, num_processes=1
         ),
     }  # fmt: skip
-    trainer = state(cls, **held | settings)
+    trainer = state(cls, **settings_of_trl | settings)
     zero = torch.zeros_like(batch.policy)
     answer = (batch.policy, zero, None)
     trainer._get_per_token_logps_and_entropies = lambda *_, **__: answer
@@ -506,9 +511,9 @@ def test_other_surrogates_of_trl_have_our_gradient_on_policy_and_only_there(name
     batch = rollouts()
     same = replace(batch, old=batch.policy.detach())
     way = "response" if name == "sapo" else "token"
-    for held, equal in ((same, True), (batch, False)):
-        ours = grpo.loss(held, replace(TRL, aggregation=way)).mean()
-        theirs = trl_loss(held, name, TRL.beta, epsilon_high=5.0)
+    for given, equal in ((same, True), (batch, False)):
+        ours = grpo.loss(given, replace(TRL, aggregation=way)).mean()
+        theirs = trl_loss(given, name, TRL.beta, epsilon_high=5.0)
         one, two = (torch.autograd.grad(x, batch.policy)[0] for x in (ours, theirs))
         assert torch.allclose(one, two, atol=1e-6) == equal
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, node_values, random, token_logps
+from tests.methods.enumerated import (
+    F64,
+    TREE,
+    node_values,
+    random,
+    random_logps,
+    token_logps,
+)
 from workbench.core.surrogate import clip_fraction, importance_ratio
 from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.methods.policy_gradient.ppo import ppo
@@ -50,7 +57,7 @@ def on_policy(logits, ref, reward, values=None):
     """All responses once, ρ = 1, with the values of every prefix (0 if None)."""
     tokens, mask = token_logps(TREE, logits.log_softmax(-1))
     values = torch.zeros(TREE.n_nodes, dtype=F64) if values is None else values
-    held = node_values(TREE, values)
+    values_at = node_values(TREE, values)
     return Rollouts(
         policy=tokens,
         old=tokens.detach(),
@@ -58,14 +65,18 @@ def on_policy(logits, ref, reward, values=None):
         mask=mask,
         scores=reward,
         group=1,
-        values=held,
-        old_values=held,
+        values=values_at,
+        old_values=values_at,
     )
 
 
 def gradients(cfg, values=None, loss=ppo.policy_loss):
     """Σ_y π(y) ∇L(y) and −∇(E[r] − β KL) at a random policy."""
-    ref, reward, logits = law(0), random(1, N), law(2).clone().requires_grad_()
+    ref, reward, logits = (
+        random_logps(0),
+        random(1, N),
+        random_logps(2).clone().requires_grad_(),
+    )
     batch = filled(on_policy(logits, ref, reward, values), cfg)
     chance = logits.detach().log_softmax(-1).exp()
     each = chance @ loss(batch, cfg)
@@ -77,7 +88,7 @@ def gradients(cfg, values=None, loss=ppo.policy_loss):
 
 def policy_values(cfg):
     """V^π(s) of the random policy above for the reward r − β log π/π_ref."""
-    ref, reward, logps = law(0), random(1, N), law(2)
+    ref, reward, logps = random_logps(0), random(1, N), random_logps(2)
     penalised = reward - cfg.beta * (logps - ref)
     future = soft_backup.linear(TREE, TREE.conditionals(logps), penalised).V
     # the KL paid before a prefix is no part of its value
@@ -153,7 +164,7 @@ def test_mean_over_tokens_halves_the_loss_of_two_tokens():
 
 
 def test_first_epoch_has_ratio_one_and_clips_nothing():
-    batch = on_policy(law(2), law(0), random(1, N))
+    batch = on_policy(random_logps(2), random_logps(0), random(1, N))
     ratio = importance_ratio(batch.policy, batch.old)
     assert_close(ratio, torch.ones_like(ratio), atol=1e-6, rtol=0)
     assert clip_fraction(ratio, batch.mask, CFG.clip) == 0
@@ -184,12 +195,12 @@ def test_with_a_wrong_critic_only_monte_carlo_is_unbiased():
 
 @pytest.mark.parametrize("lam", [0.0, 0.95])
 def test_at_the_optimal_policy_with_soft_values_no_token_has_an_advantage(lam):
-    ref, reward, cfg = law(0), random(1, N), replace(CFG, lam=lam)
+    ref, reward, cfg = random_logps(0), random(1, N), replace(CFG, lam=lam)
     soft = soft_backup.backup(TREE, TREE.conditionals(ref), reward, cfg.beta)
     best = optimal_policy(ref, reward, cfg.beta)
     batch = on_policy(best, ref, reward, soft.V)
     assert ppo.advantages(batch, cfg).abs().max() < 1e-12
-    other = on_policy(law(2), ref, reward, soft.V)
+    other = on_policy(random_logps(2), ref, reward, soft.V)
     assert ppo.advantages(other, cfg).abs().max() > 0.1
 
 
@@ -218,7 +229,7 @@ def test_clip_stops_a_token_exactly_where_it_should(advantage, ratio, pushed):
 
 def test_scaling_the_score_alone_is_another_beta():
     """r/σ − β KL = (r − βσ KL)/σ: its advantages are those of βσ, over σ."""
-    batch = on_policy(law(2), law(0), random(1, N))
+    batch = on_policy(random_logps(2), random_logps(0), random(1, N))
     scaled = replace(batch, scores=batch.scores / 4)
     other = ppo.advantages(batch, replace(CFG, beta=4 * CFG.beta))
     assert_close(ppo.advantages(scaled, CFG), other / 4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, TREE, law, random, token_logps
+from tests.methods.enumerated import F64, TREE, random, random_logps, token_logps
 from workbench.core.advantages import group_relative
 from workbench.feedback.kinds.rollouts import Rollouts
 from workbench.methods.policy_gradient.reinforce import rloo
@@ -52,8 +52,8 @@ def every_tuple(logits, ref, reward, k):
 
 def expected_gradient(loss, cfg, k, seed=0, at=None):
     """Σ over k-tuples of Π π(y_i) · (1/k) Σ_i ∇L_i, and −∇(E[r] − β KL)."""
-    ref, reward = law(seed), random(seed + 1, N)
-    logits = (law(seed + 2) if at is None else at).clone().requires_grad_()
+    ref, reward = random_logps(seed), random(seed + 1, N)
+    logits = (random_logps(seed + 2) if at is None else at).clone().requires_grad_()
     batch, chance = every_tuple(logits, ref, reward, k)
     each = loss(filled(batch, cfg), cfg).reshape(-1, k).mean(-1)
     (sampled,) = torch.autograd.grad(chance @ each, logits, retain_graph=True)
@@ -116,14 +116,14 @@ def test_expected_gradient_over_all_tuples_is_exact(k, clip):
 
 
 def test_expected_gradient_vanishes_at_the_optimal_policy():
-    best = optimal_policy(law(0), random(1, N), CFG.beta)
+    best = optimal_policy(random_logps(0), random(1, N), CFG.beta)
     sampled, _ = expected_gradient(rloo.loss, CFG, k=2, at=best)
     assert sampled.abs().max() < 1e-12
 
 
 def test_at_the_optimal_policy_every_sample_has_no_advantage():
     """R = r − β log π*/π_ref = β log Z for every response: nothing to compare."""
-    ref, reward = law(0), random(1, N)
+    ref, reward = random_logps(0), random(1, N)
     best = optimal_policy(ref, reward, CFG.beta)
     batch, _ = every_tuple(best, ref, reward, 2)
     assert rloo.advantages(batch, CFG).abs().max() < 1e-12
@@ -173,8 +173,8 @@ def test_more_siblings_leave_less_noise_in_the_gradient():
     """Trace of Cov(A ∇log π(y)) per sample: baselines from one and from two others."""
     traces = []
     for k in (2, 3):
-        logits = law(2).clone().requires_grad_()
-        batch, chance = every_tuple(logits, law(0), random(1, N), k)
+        logits = random_logps(2).clone().requires_grad_()
+        batch, chance = every_tuple(logits, random_logps(0), random(1, N), k)
         logps = logits.detach().log_softmax(-1)
         score = torch.eye(N, dtype=F64) - logps.exp()
         first = torch.tensor(list(itertools.product(range(N), repeat=k)))[:, 0]

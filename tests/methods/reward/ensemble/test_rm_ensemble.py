@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.methods.caught import assert_caught
-from tests.methods.enumerated import F64, every_pair, law, random
+from tests.methods.enumerated import F64, every_pair, random, random_logps
 from workbench.core.contracts import RewardModel
 from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
@@ -193,7 +193,7 @@ def test_a_level_of_one_model_turns_the_order_round_but_not_that_of_the_mean():
 
 
 def test_optimum_of_the_mean_is_the_geometric_mean_of_the_optima():
-    ref, table, beta = law(3, N), 2 * random(4, MODELS, N), 0.7
+    ref, table, beta = random_logps(3, N), 2 * random(4, MODELS, N), 0.7
     best = optimal_policy(ref, combined(table.T, "mean"), beta)
     each = optimal_policy(ref.expand(MODELS, N), table, beta)
     assert_close(best, each.mean(0).log_softmax(-1))
@@ -202,7 +202,7 @@ def test_optimum_of_the_mean_is_the_geometric_mean_of_the_optima():
 @pytest.mark.parametrize("beta", [0.05, 0.5, 5.0])
 def test_worst_case_optimum_is_promised_its_value_by_every_model(beta):
     """β log Z of the minimum bounds E r_i − β KL from below, for each model."""
-    ref, table = law(5, N), 2 * random(6, MODELS, N)
+    ref, table = random_logps(5, N), 2 * random(6, MODELS, N)
     worst = combined(table.T, "worst")
     best = optimal_policy(ref, worst, beta)
     promised = beta * log_partition(ref, worst, beta)
@@ -217,7 +217,7 @@ def test_worst_case_optimum_is_promised_its_value_by_every_model(beta):
 
 def test_without_kl_the_worst_case_picks_the_response_of_the_max_min_value():
     """By enumeration; a policy that mixes may do better on the worst expectation."""
-    ref, table = law(7, N), 2 * random(8, MODELS, N)
+    ref, table = random_logps(7, N), 2 * random(8, MODELS, N)
     best = optimal_policy(ref, combined(table.T, "worst"), 1e-3)
     values = [min(table[:, y].tolist()) for y in range(N)]
     assert best.argmax().item() == values.index(max(values))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from tests.methods.enumerated import F64, every_pair, law, random
+from tests.methods.enumerated import F64, every_pair, random, random_logps
 from workbench.feedback.kinds.pair_scores import PairScores
 from workbench.methods.reward.pairwise import bt
 from workbench.worlds.solutions import kl, optimal_policy
@@ -46,11 +46,11 @@ def check_margin_asks_for_more(loss):
 
 def check_gradient_is_the_probability_of_the_error(loss):
     """dL/dr_chosen = −(1 − p), dL/dr_rejected = 1 − p, p = σ(0.5)."""
-    held = scores([1.0], [0.5])
-    held.chosen.requires_grad_()
-    held.rejected.requires_grad_()
-    inputs = (held.chosen, held.rejected)
-    up, down = torch.autograd.grad(loss(held, CFG).sum(), inputs)
+    batch = scores([1.0], [0.5])
+    batch.chosen.requires_grad_()
+    batch.rejected.requires_grad_()
+    inputs = (batch.chosen, batch.rejected)
+    up, down = torch.autograd.grad(loss(batch, CFG).sum(), inputs)
     miss = 1 / (1 + math.exp(0.5))
     assert_close([up.item(), down.item()], [-miss, miss])
 
@@ -104,7 +104,7 @@ def fitted(prefers):
 
 
 def test_fit_to_soft_labels_has_the_same_optimal_policy_as_the_reward():
-    reward, ref = 2 * random(1, N), law(3, N)
+    reward, ref = 2 * random(1, N), random_logps(3, N)
     found = fitted((reward[:, None] - reward).sigmoid())
     assert_close(found - found.mean(), reward - reward.mean(), atol=1e-6, rtol=0)
     best = optimal_policy(ref, reward, 0.5)
@@ -112,7 +112,7 @@ def test_fit_to_soft_labels_has_the_same_optimal_policy_as_the_reward():
 
 
 def test_no_scores_explain_a_cycle():
-    """In a circulant tournament all are alike: the best fit is 0, at log 2 a pair."""
+    """In a circulant tournament all are alike: the best fit is 0, at log 2 per pair."""
     step = (torch.arange(N - 1)[:, None] - torch.arange(N - 1)) % (N - 1)
     cycle = torch.where(step == 0, 0.5, torch.where(step <= (N - 2) // 2, 0.9, 0.1))
     prefers = torch.zeros(N, N, dtype=F64)

@@ -31,8 +31,10 @@ WEIGHTS = WEIGHTS / math.sqrt(2 * math.pi)
 
 def scores(gap, slope, mean, log_std, noise=0.0, pairs=1.0):
     """Pairs with these gaps in r_0 and in φ; tastes have one number."""
-    held = [torch.as_tensor(v, dtype=F64) for v in (gap, slope, mean, log_std, noise)]
-    gap, *wide = (v.flatten() for v in torch.broadcast_tensors(*held))
+    tensors = [
+        torch.as_tensor(v, dtype=F64) for v in (gap, slope, mean, log_std, noise)
+    ]
+    gap, *wide = (v.flatten() for v in torch.broadcast_tensors(*tensors))
     slope, mean, log_std, noise = (v[:, None] for v in wide)
     zero = torch.zeros_like(gap)
     return UserPairScores(
@@ -43,8 +45,8 @@ def scores(gap, slope, mean, log_std, noise=0.0, pairs=1.0):
 
 def expected(loss, cfg, gap, slope, mean, log_std, pairs=1.0):
     """E_ε L of each pair, by quadrature."""
-    held = [torch.as_tensor(v, dtype=F64) for v in (gap, slope, mean, log_std)]
-    columns = [v.expand(len(held[0]))[:, None] for v in held]
+    tensors = [torch.as_tensor(v, dtype=F64) for v in (gap, slope, mean, log_std)]
+    columns = [v.expand(len(tensors[0]))[:, None] for v in tensors]
     values = loss(scores(*columns, NODES, pairs), cfg)
     return values.unflatten(0, (-1, len(NODES))) @ WEIGHTS
 
@@ -131,20 +133,20 @@ def test_mistake_is_caught(name):
 
 def minimised(value, *start):
     """Where a function of these tensors is least."""
-    held = [torch.tensor(s, dtype=F64, requires_grad=True) for s in start]
+    leaves = [torch.tensor(s, dtype=F64, requires_grad=True) for s in start]
     optimiser = torch.optim.LBFGS(
-        held, max_iter=500, tolerance_grad=1e-12, tolerance_change=0,
+        leaves, max_iter=500, tolerance_grad=1e-12, tolerance_change=0,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 
     def closure():
         optimiser.zero_grad()
-        total = value(*held)
+        total = value(*leaves)
         total.backward()
         return total
 
     optimiser.step(closure)
-    return [h.detach() for h in held]
+    return [h.detach() for h in leaves]
 
 
 def test_the_best_q_is_nearly_the_posterior():
@@ -224,15 +226,15 @@ def test_two_opposite_users_are_told_apart_by_training():
         user = torch.arange(2).repeat_interleave(n)
         return replace(both, columns={"users": user})
 
-    train, held = judged(200, 1), judged(100, 2)
+    train, unseen = judged(200, 1), judged(100, 2)
     plan, cfg = {"steps": 100, "batch_size": 32, "lr": 1e-2}, Config(dim=2)
     model = LatentReward.tiny(world.vocab, dim=2, width=16, layers=1)
     reward.fit(model, UserPairs(train), vpl, cfg, **plan)
     plain = ScoreModel.tiny(world.vocab, width=16, layers=1)
     reward.fit(plain, train, bt, bt.Config(), **plan)
     with torch.no_grad():
-        margin = vpl.margin(UserPairs(held).batch(model, torch.arange(200)), cfg)
-        score = plain.scores(held.chosen) - plain.scores(held.rejected)
+        margin = vpl.margin(UserPairs(unseen).batch(model, torch.arange(200)), cfg)
+        score = plain.scores(unseen.chosen) - plain.scores(unseen.rejected)
     accuracy = [(0.5 + 0.5 * gap.sign()).mean().item() for gap in (margin, score)]
     assert accuracy[0] > 0.7
     assert accuracy[1] == 0.5

@@ -49,7 +49,7 @@ card = Card(
     paper="Stephan et al. 2024 (2402.10893)",
     check="Its expected gradient out of scope is that of s·KL(π_ref‖π).",
     claim="It keeps a wish in scope and cuts the change out of scope by about 30%.",
-    notebook="29",
+    notebook="29b",
     loop=offline,
     scale="beta",
 )
@@ -65,19 +65,19 @@ class Config(dpo.Config):
         near: s_near, the same on prompts near the scope.
     """
 
-    outside: float = 0.2  # official config, sigma_soft, by our card; see above
-    near: float = 0.1  # official config, sigma_hard, by our card; see above
+    outside: float = 0.2  # official config, sigma_soft; see above
+    near: float = 0.1  # official config, sigma_hard; see above
 
 
 def loss(batch: ScopedPairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """−log σ(βD) − s_out·log π(y_out) − s_near·log π(y_near) of each row, in nats."""
-    held = cfg.outside * batch.outside.logps() + cfg.near * batch.near.logps()
-    return dpo.loss(batch, cfg) - held
+    weighted = cfg.outside * batch.outside.logps() + cfg.near * batch.near.logps()
+    return dpo.loss(batch, cfg) - weighted
 
 
 def _chosen_held(batch: ScopedPairLogps, cfg: Config) -> Tensor:
-    held = (cfg.outside + cfg.near) * batch.chosen.logps()
-    return dpo.loss(batch, cfg) - held
+    weighted = (cfg.outside + cfg.near) * batch.chosen.logps()
+    return dpo.loss(batch, cfg) - weighted
 
 
 mistakes = {

@@ -52,7 +52,7 @@ card = Card(
     paper="Kang et al. 2023 (2305.16217)",
     check="T is 0 iff margins hold; few codes: the optimum is the data given the code.",
     claim="The distance of a code to z* orders responses by their gold reward.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
     hooks=("prepare",),
 )
@@ -69,10 +69,10 @@ class Config:
         margin: m, by how much a chosen code is to be nearer.
     """
 
-    preference: float = 0.1  # official args.py, by our card
-    ideal: float = 1.0  # official: a step of its own, by our card
-    norm: float = 0.1  # official args.py, by our card
-    margin: float = 1.0  # official pdt_trainer.py, by our card
+    preference: float = 0.1  # official scripted/args.py; human/args.py has 10
+    ideal: float = 1.0  # official: a step of its own, at second hand
+    norm: float = 0.1  # official args.py, at second hand
+    margin: float = 1.0  # official pdt_trainer.py, at second hand
 
 
 def triplet(
@@ -90,9 +90,9 @@ def loss(batch: LatentPairLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """Log-loss of both responses, two triplets and two norms of each pair, in nats."""
     first, second = batch.logps()
     codes = (batch.code_chosen, batch.code_rejected)
-    held = (batch.code_chosen.detach(), batch.code_rejected.detach())
+    fixed = (batch.code_chosen.detach(), batch.code_rejected.detach())
     arrange = triplet(batch.policy_ideal.detach(), *codes, cfg.margin)
-    aim = triplet(batch.policy_ideal, *held, cfg.margin)
+    aim = triplet(batch.policy_ideal, *fixed, cfg.margin)
     size = sum((vector_norm(code, dim=-1) - 1) ** 2 for code in codes)
     own = -first - second + cfg.norm * size
     return own + cfg.preference * arrange + cfg.ideal * aim

@@ -54,7 +54,7 @@ card = Card(
     paper="Zhang et al. 2024 (2410.08067)",
     check="Every pair made agrees with R = −(g − r)²; each goal has its own minimiser.",
     claim="Good rejected responses lose probability under DPO, and not under this.",
-    notebook="28",
+    notebook="28d",
     loop=offline,
     scale="beta",
     hooks=("prepare",),
@@ -96,7 +96,7 @@ def augment(
 
 
 def prepare(labels: Labels, world, reference, cfg: Config, seed: int) -> Prepared:
-    """Goals at five quantiles of the scores heard; one writes with the highest."""
+    """Goals at five quantiles of the scores seen; the policy is run at the highest."""
     chosen, rejected = labels.scores
     shares = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
     goals = Goals(world, torch.cat([chosen, rejected]).quantile(shares).tolist())

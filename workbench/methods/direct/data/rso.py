@@ -36,6 +36,7 @@ from torch import Tensor
 
 from workbench.core import edits
 from workbench.core.card import Card
+from workbench.core.errors import BadCall
 from workbench.core.seeds import generator
 from workbench.feedback.kinds.lists import Lists, join
 from workbench.feedback.kinds.pairs import PairLogps, Pairs
@@ -52,7 +53,7 @@ card = Card(
     paper="Liu et al. 2023 (2309.06657)",
     check="A pass over draws of π_ref leaves π_ref exp(r/β)/Z, at the exact rate.",
     claim="With as many labelled pairs, pairs kept from π_ref give more gold reward.",
-    notebook="28",
+    notebook="28d",
     loop=offline,
     scale="gamma",
     hooks=("prepare",),
@@ -88,10 +89,10 @@ def select(
     last places go to no candidate for where it stands.
 
     Raises:
-        ValueError: there are fewer candidates than are to be kept.
+        BadCall: there are fewer candidates than are to be kept.
     """
     if cfg.keep > len(scores):
-        raise ValueError(f"{len(scores)} candidates are too few to keep {cfg.keep}")
+        raise BadCall(f"{len(scores)} candidates are too few to keep {cfg.keep}")
     left = torch.randperm(len(scores), generator=generator)
     kept = left[:0]
     while len(kept) < cfg.keep:

@@ -50,7 +50,7 @@ card = Card(
     paper="Liu et al. 2024 (2409.06411)",
     check="a = 1 is DPO; a = 0 is DPO on both responses cut to the shorter length.",
     claim="Responses grow less than under DPO at equal quality.",
-    notebook="25",
+    notebook="25b",
     loop=offline,
     scale="beta",
 )

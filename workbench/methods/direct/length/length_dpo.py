@@ -62,7 +62,7 @@ class Config(dpo.Config):
     """
 
     beta: float = 0.1  # as DPO
-    alpha: float = 0.1  # SamPO's code; our card: medium confidence, the paper searches
+    alpha: float = 0.1  # SamPO's code, at second hand; the paper searches
 
 
 def longer(batch: PairLogps) -> Float[Tensor, " batch"]:

@@ -48,7 +48,7 @@ card = Card(
     paper="Meng, Xia & Chen 2024 (2405.14734)",
     check="With γ = 0 the population minimiser is exp(|y|(r + c)/β), summing to 1.",
     claim="Its margin follows the likelihood of generation; DPO's follows length.",
-    notebook="25",
+    notebook="25a",
     loop=offline,
     hooks=("implicit_reward",),
 )

@@ -42,7 +42,7 @@ card = Card(
     paper="D'Oosterlinck et al. 2024 (2408.06266)",
     check="The chosen response is pushed down if and only if |s_c − s_r| > |s_c|.",
     claim="The mean log-ratio of the chosen responses falls; APO-zero's rises.",
-    notebook="21",
+    notebook="21b",
     loop=offline,
     scale="beta",
 )

@@ -44,7 +44,7 @@ card = Card(
     paper="D'Oosterlinck et al. 2024 (2408.06266)",
     check="The pushes are βσ(s)σ(−s): up on the chosen, down on the rejected response.",
     claim="The mean log-ratio of the chosen responses rises; DPO's may fall.",
-    notebook="21",
+    notebook="21b",
     loop=offline,
     scale="beta",
 )

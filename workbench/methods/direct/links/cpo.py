@@ -1,4 +1,4 @@
-"""Contrastive preference optimisation: DPO without a reference, held by its NLL.
+"""Contrastive preference optimisation: DPO without a reference, with an NLL term.
 
 Objective:
     L = −log σ(β·(log π(y_c) − log π(y_r))) + α·NLL(y_c), log-probs summed over response
@@ -52,7 +52,7 @@ card = Card(
     paper="Xu et al. 2024 (2401.08417)",
     check="With α = 0 the population minimiser is exp(r/β), normalised.",
     claim="Without a reference it matches DPO; without its NLL it degenerates.",
-    notebook="25",
+    notebook="25a",
     loop=offline,
     hooks=("implicit_reward",),
 )

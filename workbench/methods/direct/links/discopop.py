@@ -47,7 +47,7 @@ card = Card(
     paper="Lu et al. 2024 (2406.08414)",
     check="At M = 0 it is (1 + log 2)/2 and pushes the chosen response down.",
     claim="It reaches more gold reward than DPO although its link is not convex.",
-    notebook="21",
+    notebook="21b",
     loop=offline,
     scale="beta",
 )

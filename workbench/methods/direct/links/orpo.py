@@ -54,7 +54,7 @@ card = Card(
     paper="Hong, Lee & Thorne 2024 (2403.07691)",
     check="The odds term ends at σ(r + c)^|y|, summing to 1.",
     claim="One stage separates rejected from chosen; SFT on chosen raises both.",
-    notebook="25",
+    notebook="25a",
     loop=offline,
     hooks=("implicit_reward",),
 )

@@ -1,4 +1,4 @@
-"""Sequence likelihood calibration: a hinge on log-probs, held by the SFT loss.
+"""Sequence likelihood calibration: a hinge on log-probs, plus the SFT loss.
 
 Objective:
     L = max(0, δ − log π(y_c) + log π(y_r)) + λ·(−log π(y_c)), sums over response
@@ -49,7 +49,7 @@ card = Card(
     paper="Zhao et al. 2023 (2305.10425)",
     check="With λ = 0 and a reference equal on each pair, L_hinge(β) = β·L(δ = 1/β).",
     claim="The hinge stops pushing at its margin; the KL stays below that of DPO.",
-    notebook="21",
+    notebook="21a",
     loop=offline,
     hooks=("implicit_reward",),
 )
@@ -66,7 +66,7 @@ class Config:
     """
 
     delta: float = 1.0  # HALOs
-    lam: float = 0.1  # HALOs; our card: medium confidence
+    lam: float = 0.1  # HALOs
     nll: Reduce = "sum"  # paper: −log-prob of the sequence
 
 

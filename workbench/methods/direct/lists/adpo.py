@@ -50,7 +50,7 @@ card = Card(
     paper="Wang 2025 (2510.18913)",
     check="0 iff d = (τ/β_r)A + c; Hessian (diag q − qqᵀ)/τ²; K = 2 hard is DPO.",
     claim="With noisy labels an anchored soft list keeps more mass on the best.",
-    notebook="28",
+    notebook="28a",
     loop=offline,
     hooks=("implicit_reward",),
 )

@@ -44,7 +44,7 @@ card = Card(
     paper="Wang 2025 (2510.18913)",
     check="Each pair is at rest at D = (τ/β_r)Δr; on lists of two it is ADPO.",
     claim="With noisy labels a soft label keeps more mass on the best than a hard one.",
-    notebook="24",
+    notebook="24a",
     loop=offline,
     hooks=("implicit_reward",),
 )

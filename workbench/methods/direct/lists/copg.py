@@ -67,7 +67,7 @@ class Config:
         form: the paper's product, or its square, which differs by a constant.
     """
 
-    beta: float = 0.06  # paper, the best on TL;DR, after our card
+    beta: float = 0.06  # paper, the best on TL;DR, at second hand
     form: Literal["contrastive", "squared"] = "contrastive"  # paper
 
 

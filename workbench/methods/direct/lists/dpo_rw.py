@@ -41,7 +41,7 @@ card = Card(
     paper="Ji et al. 2024 (2402.00856)",
     check="Equals InfoNCA; less the entropy of p it is KL(p‖q), EXO's turned round.",
     claim="With too small a policy it covers all where EXO seeks a mode.",
-    notebook="28",
+    notebook="28a",
     loop=offline,
     hooks=("implicit_reward", "optimum"),
 )

@@ -47,7 +47,7 @@ card = Card(
     paper="Ji et al. 2024 (2402.00856)",
     check="0 iff d = r/(β_r β_π) + c; over all responses it is KL(π‖π*).",
     claim="With too small a policy it seeks a mode where dpo-rw covers all.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
     hooks=("implicit_reward", "optimum"),
 )
@@ -62,8 +62,8 @@ class Config:
         beta_r: divides the scores, reward units.
     """
 
-    beta_pi: float = 0.1  # the authors' IMDB script
-    beta_r: float = 0.1  # the authors' IMDB script
+    beta_pi: float = 0.1  # the authors' IMDB script; their others: 0.5
+    beta_r: float = 0.1  # the authors' IMDB script; their others: 0.5
 
 
 def optimum(cfg: Config) -> float:

@@ -55,7 +55,7 @@ card = Card(
     paper="T. Liu et al. 2024 (2402.01878)",
     check="K = 2 is DPO times a number of the labels: 0.33807 for ψ = 0.9 and 0.3.",
     claim="It beats DPO on pairs and rankings, and gains from longer lists.",
-    notebook="28",
+    notebook="28a",
     loop=offline,
     scale="beta",
 )

@@ -49,7 +49,7 @@ card = Card(
     paper="Rafailov et al. 2023 (2305.18290); T. Liu et al. 2024 (2402.01878)",
     check="Under Plackett–Luce ranks the population minimiser is β d = r + c.",
     claim="It ignores the size of labels, and longer lists help it less than LiPO-λ.",
-    notebook="28",
+    notebook="28a",
     loop=offline,
     scale="beta",
     optimum="beta",

@@ -47,7 +47,7 @@ card = Card(
     paper="T. Liu et al. 2024 (2402.01878)",
     check="The minimiser is ∝ π_ref ψ^(1/β) for labels that belong to the response.",
     claim="At equal lists it stays behind LiPO-λ in reward.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
     scale="beta",
 )

@@ -47,7 +47,7 @@ card = Card(
     paper="Chen et al. 2024 (2402.05369)",
     check="At β = 1 at rest at π_ref exp(r/α)/Z; a hard pair wants s_c = log 2.",
     claim="The likelihood of the best response does not fall, as under DPO it may.",
-    notebook="22",
+    notebook="22a",
     loop=offline,
     hooks=("implicit_reward",),
 )

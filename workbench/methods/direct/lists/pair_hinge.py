@@ -46,7 +46,7 @@ card = Card(
     paper="T. Liu et al. 2024 (2402.01878)",
     check="The loss is 0 if and only if neighbours in rank are 1/β nats apart.",
     claim="At equal lists it stays behind LiPO-λ in reward.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
     scale="beta",
 )
@@ -60,7 +60,7 @@ class Config(hinge.Config):
         beta: inverse of the margin that is asked for, 1/nats.
     """
 
-    beta: float = 0.05  # LiPO's experiments, after our card
+    beta: float = 0.05  # LiPO's experiments, at second hand
 
 
 def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:

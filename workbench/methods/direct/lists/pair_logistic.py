@@ -65,7 +65,7 @@ class Config(dpo.Config):
         beta: reward units per nat.
     """
 
-    beta: float = 0.05  # LiPO's experiments, after our card
+    beta: float = 0.05  # LiPO's experiments, at second hand
 
 
 def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:

@@ -45,7 +45,7 @@ card = Card(
     paper="T. Liu et al. 2024 (2402.01878)",
     check="At the minimiser the residuals ψ − σ(s) are proportional to π.",
     claim="Pointwise losses stay behind those that compare responses.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
     scale="beta",
 )

@@ -55,7 +55,7 @@ card = Card(
     paper="Song et al. 2023 (2306.17492)",
     check="n = 2 is SimPO with β = r_1 − r_2; at T = 1 it is Plackett–Luce.",
     claim="Longer rankings help, and better responses in them help most.",
-    notebook="28",
+    notebook="28a",
     loop=offline,
     hooks=("implicit_reward",),
 )

@@ -50,7 +50,7 @@ card = Card(
     paper="Gao et al. 2024 (2404.16767)",
     check="The minimiser is π_t exp(η r)/Z; exact rounds are mirror descent.",
     claim="It matches PPO with a regression in place of critic and clipping.",
-    notebook="28",
+    notebook="28b",
     loop=offline,
     hooks=("implicit_reward", "optimum"),
 )
@@ -65,7 +65,7 @@ class Config:
         units: the residual is in reward units (paper) or in nats (official code).
     """
 
-    eta: float = 1.0  # official code, TL;DR and UltraFeedback
+    eta: float = 1.0  # official code; its run ultrafeedback_largebatch: 1e6
     units: Literal["reward", "nats"] = "reward"  # paper; official code: "nats"
 
 

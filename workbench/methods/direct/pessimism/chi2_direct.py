@@ -43,12 +43,12 @@ card = Card(
     parents=("chipo",),
     needs=("reward", "reference"),
     paper="Laidlaw et al. 2024 (2403.03185)",
-    check="No law is worth more, and gold is above its floor for every law.",
+    check="No policy is worth more, and gold is above its floor for every policy.",
     claim="At equal proxy gain, more gold than a KL where errors are heavy-tailed.",
-    notebook="23",
+    notebook="23a",
 )
 
-Law = Float[Tensor, "*lead response"]
+LogDistribution = Float[Tensor, "*lead response"]
 Scores = Float[Tensor, "*#lead response"]
 _BISECTIONS = 200
 
@@ -66,7 +66,7 @@ class Config:
     root: bool = True  # the authors' preferred form
 
 
-def _root_law(ref: Tensor, reward: Tensor, strength: float) -> Tensor:
+def _root_log_distribution(ref: Tensor, reward: Tensor, strength: float) -> Tensor:
     known = ref > -torch.inf
     best = torch.where(known, reward, -torch.inf).amax(-1, keepdim=True)
     gain = torch.where(known, reward - best, 0.0)
@@ -83,11 +83,13 @@ def _root_law(ref: Tensor, reward: Tensor, strength: float) -> Tensor:
         middle = (low + high) / 2
         wide = spread(middle) > strength**2
         low, high = torch.where(wide, middle, low), torch.where(wide, high, middle)
-    law = (ref + (gain - low).clamp(min=0).log()).log_softmax(-1)
-    return torch.where(gentle, ref.log_softmax(-1), law)
+    log_probs = (ref + (gain - low).clamp(min=0).log()).log_softmax(-1)
+    return torch.where(gentle, ref.log_softmax(-1), log_probs)
 
 
-def log_law(ref_logps: Law, reward: Scores, cfg: Config) -> Law:
+def log_distribution(
+    ref_logps: LogDistribution, reward: Scores, cfg: Config
+) -> LogDistribution:
     """Exact log-probability of every response, float64; −inf where it is left out.
 
     Args:
@@ -98,11 +100,11 @@ def log_law(ref_logps: Law, reward: Scores, cfg: Config) -> Law:
     if not cfg.root:
         return solutions.optimal_policy_chi2(ref_logps, reward, cfg.coefficient)
     ref, reward = torch.broadcast_tensors(ref_logps.double(), reward.double())
-    return _root_law(ref, reward, cfg.coefficient)
+    return _root_log_distribution(ref, reward, cfg.coefficient)
 
 
 def gold_floor(
-    logps: Law, ref_logps: Scores, proxy: Scores, gold: Scores
+    logps: LogDistribution, ref_logps: Scores, proxy: Scores, gold: Scores
 ) -> Float[Tensor, "*lead"]:
     """The least E_π[gold] that proxy, χ² and their correlation under π_ref allow."""
     ref = ref_logps.expand_as(logps)
@@ -123,14 +125,14 @@ def _cut_afterwards(ref_logps: Tensor, reward: Tensor, cfg: Config) -> Tensor:
 
 
 mistakes: dict[str, Callable[[Tensor, Tensor, Config], Tensor]] = {
-    "1 half a chi-square": lambda ref_logps, reward, cfg: log_law(
+    "1 half a chi-square": lambda ref_logps, reward, cfg: log_distribution(
         ref_logps, reward, Config(cfg.coefficient / 2, cfg.root)
     ),
     "2 cut afterwards": _cut_afterwards,
     "3 exponential tilt": lambda ref_logps, reward, cfg: solutions.optimal_policy(
         ref_logps, reward, cfg.coefficient
     ),
-    "4 root forgotten": lambda ref_logps, reward, cfg: log_law(
+    "4 root forgotten": lambda ref_logps, reward, cfg: log_distribution(
         ref_logps, reward, Config(cfg.coefficient, root=False)
     ),
 }

@@ -47,7 +47,7 @@ card = Card(
     paper="Huang et al. 2024 (2407.13399)",
     check="The optimum of E[r] − β(χ²/2 + KL) is stationary while no pair is cut.",
     claim="Under poor coverage its gold reward does not collapse as that of DPO does.",
-    notebook="23",
+    notebook="23a",
     loop=offline,
     hooks=("implicit_reward",),
 )

@@ -48,7 +48,7 @@ card = Card(
     paper="Cen et al. 2024 (2405.19320)",
     check="Loss minus DPO is −s α J* of its own reward, calibrated on π_cal.",
     claim="Pessimism does not over-optimise as epochs grow; DPO and IPO do.",
-    notebook="27",
+    notebook="26c",
     loop=offline,
     scale="beta",
 )

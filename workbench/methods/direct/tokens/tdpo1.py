@@ -72,12 +72,12 @@ class Config(dpo.Config):
 
 
 def sequential_kl(
-    ref_law: Float[Tensor, "batch time vocab"],
-    law: Float[Tensor, "batch time vocab"],
+    ref_log_probs: Float[Tensor, "batch time vocab"],
+    log_probs: Float[Tensor, "batch time vocab"],
     mask: Bool[Tensor, "batch time"],
 ) -> Float[Tensor, " batch"]:
     """K(y) = Σ_t KL(π_ref(·|s_t) ‖ π(·|s_t)) in nats, no gradient into π_ref."""
-    return sequence_logps(categorical_kl(ref_law.detach(), law), mask)
+    return sequence_logps(categorical_kl(ref_log_probs.detach(), log_probs), mask)
 
 
 def kls(
@@ -85,9 +85,15 @@ def kls(
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
     """K(y_c) and K(y_r), in nats."""
     return (
-        sequential_kl(batch.ref_chosen_law, batch.policy_chosen_law, batch.chosen_mask),
         sequential_kl(
-            batch.ref_rejected_law, batch.policy_rejected_law, batch.rejected_mask
+            batch.ref_chosen_distribution,
+            batch.policy_chosen_distribution,
+            batch.chosen_mask,
+        ),
+        sequential_kl(
+            batch.ref_rejected_distribution,
+            batch.policy_rejected_distribution,
+            batch.rejected_mask,
         ),
     )
 
@@ -111,8 +117,12 @@ def _gap(batch: PairDistributions) -> Tensor:
 
 
 def _policy_first(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen = categorical_kl(batch.policy_chosen_law, batch.ref_chosen_law)
-    rejected = categorical_kl(batch.policy_rejected_law, batch.ref_rejected_law)
+    chosen = categorical_kl(
+        batch.policy_chosen_distribution, batch.ref_chosen_distribution
+    )
+    rejected = categorical_kl(
+        batch.policy_rejected_distribution, batch.ref_rejected_distribution
+    )
     gap = sequence_logps(chosen, batch.chosen_mask)
     return gap - sequence_logps(rejected, batch.rejected_mask)
 

@@ -50,7 +50,7 @@ card = Card(
     paper="Zeng et al. 2024 (2404.11999)",
     check="α = 0 is DPO; α = 1 lacks only −βσ(−M)·∇K(y_c) of the gradient of TDPO1.",
     claim="The KL of rejected responses grows more slowly than under DPO.",
-    notebook="29",
+    notebook="29a",
     loop=offline,
     scale="beta",
 )
@@ -86,15 +86,21 @@ def _nothing_stopped(batch: PairDistributions, cfg: Config) -> Tensor:
 
 
 def _policy_first(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen = categorical_kl(batch.policy_chosen_law, batch.ref_chosen_law)
-    rejected = categorical_kl(batch.policy_rejected_law, batch.ref_rejected_law)
+    chosen = categorical_kl(
+        batch.policy_chosen_distribution, batch.ref_chosen_distribution
+    )
+    rejected = categorical_kl(
+        batch.policy_rejected_distribution, batch.ref_rejected_distribution
+    )
     gap = sequence_logps(rejected, batch.rejected_mask)
     gap = gap - sequence_logps(chosen, batch.chosen_mask).detach()
     return dpo.link(batch.margin() - cfg.alpha * gap, cfg)
 
 
 def _through_reference(batch: PairDistributions, cfg: Config) -> Tensor:
-    rejected = categorical_kl(batch.ref_rejected_law, batch.policy_rejected_law)
+    rejected = categorical_kl(
+        batch.ref_rejected_distribution, batch.policy_rejected_distribution
+    )
     gap = sequence_logps(rejected, batch.rejected_mask)
     gap = gap - tdpo1.kls(batch)[0].detach()
     return dpo.link(batch.margin() - cfg.alpha * gap, cfg)

@@ -12,10 +12,9 @@ Compared with KTO:
 Valid only if:
     δ is a constant. The published δ is a running mean over training; a loss is a pure
     function of its batch, so ours is the mean of the batch (of each seed): noisier, and
-    it does not lag behind. Published: mean over good + mean over bad; the mean of our
-    values is half of that where there are as many thumbs up as down, and elsewhere the
-    weights of the data set decide. Thumbs on prompts of two kinds want the published
-    density-ratio weight, which is not here.
+    it does not lag behind. Public code averages thumbs up and down together, as here;
+    where there are more of one, the weights of the data set decide. Thumbs on prompts
+    of two kinds want the published density-ratio weight, which is not here.
 
 Minimiser:
     s − δ = log(q/(1 − q)) where a response is good with chance q, at fixed δ. On a pair
@@ -85,7 +84,7 @@ def _through_mean(batch: ThumbLogps, cfg: Config) -> Tensor:
 
 
 def _shift_without_beta(batch: ThumbLogps, cfg: Config) -> Tensor:
-    shift = batch.reference_mean.detach()
+    shift = batch.reference_mean.detach() if cfg.centred else 0.0
     return _value(cfg.beta * batch.logratio() - shift, batch.up)
 
 

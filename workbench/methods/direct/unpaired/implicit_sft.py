@@ -47,7 +47,7 @@ card = Card(
     paper="Wang et al. 2025 (2507.00018)",
     check="At the best c, minus the loss is the least D_f(π‖E) + β KL(π‖π_ref).",
     claim="χ² or Hellinger in place of SFT leaves a better start for DPO.",
-    notebook="26",
+    notebook="26d",
     loop=offline,
     scale="beta",
 )
@@ -65,7 +65,7 @@ class Config:
     """
 
     beta: float = 0.1  # ours: the paper's is not known here; βd = 2 stops χ² at 20 nats
-    conjugate: Conjugate = PEARSON  # ours: the simplest with a KL that is felt
+    conjugate: Conjugate = PEARSON  # ours: the simplest whose KL has an effect
     offset: float = 0.0  # ours: one value per example; the best c is one per prompt
     reduce: Reduce = "sum"  # ours: d of a response, as DPO
 

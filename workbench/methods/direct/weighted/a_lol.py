@@ -9,8 +9,9 @@ Compared with R_LOL:
     the reference's average are dropped. V = 0 and r > 0 give R-LoL.
 
 Valid only if:
-    V is the value of the REFERENCE at the prompt, exact or from a head on its features,
-    not a mean over the data; responses come from π_ref, or w is no importance weight.
+    V is the value of the REFERENCE at the prompt: exact, from a head on its features,
+    or the mean of many responses of π_ref to that prompt (what labels give), never a
+    mean over prompts; responses come from π_ref, or w is no importance weight.
     Rows drawn in proportion to A (the authors' ``good_priority``) count with A².
 
 Fixed point:
@@ -45,7 +46,7 @@ card = Card(
     paper="Baheti et al. 2023 (2305.14718)",
     check="Unclipped on y ~ π_ref the expected gradient is −∇E_π[A].",
     claim="With low-reward responses mixed in, it keeps its reward; wBC does not.",
-    notebook="28",
+    notebook="28c",
     loop=offline,
 )
 

@@ -44,7 +44,7 @@ card = Card(
     paper="Baheti et al. 2023 (2305.14718)",
     check="Its gradient is that of likelihood weighted with A − b, for any reference.",
     claim="With low-reward responses mixed in, it keeps its reward as A-LoL does.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
 )
 
@@ -57,7 +57,7 @@ class Config:
         b: weight of the KL term, reward units per nat.
     """
 
-    b: float = 0.05  # ours: well below a common advantage; our card has no default
+    b: float = 0.05  # ours: well below a common advantage
 
 
 def loss(batch: ScoredLogps, cfg: Config) -> Float[Tensor, " batch"]:

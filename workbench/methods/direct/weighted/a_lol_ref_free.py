@@ -40,7 +40,7 @@ card = Card(
     paper="Baheti et al. 2023 (2305.14718)",
     check="The population minimiser is ∝ μ A; equal advantages give SFT.",
     claim="With low-reward responses mixed in, it keeps its reward as A-LoL does.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
 )
 

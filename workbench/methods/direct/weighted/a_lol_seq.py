@@ -47,7 +47,7 @@ card = Card(
     paper="Baheti et al. 2023 (2305.14718)",
     check="On y ~ π_ref its gradient is that of one-step improvement on the reference.",
     claim="Of the variants of A-LoL it has the highest reward and diversity.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
 )
 

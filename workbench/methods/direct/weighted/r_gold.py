@@ -46,7 +46,7 @@ card = Card(
     paper="Pang and He 2021 (2009.07839); Baheti et al. 2023 (2305.14718)",
     check="u = 1 is wBC; at u the gradient is 0 where the best token takes the rest.",
     claim="With low-reward responses mixed in, it loses reward and A-LoL does not.",
-    notebook="28",
+    notebook="28c",
     loop=offline,
 )
 

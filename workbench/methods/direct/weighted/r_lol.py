@@ -49,7 +49,7 @@ card = Card(
     paper="Baheti et al. 2023 (2305.14718)",
     check="Unclipped on y ~ π_ref the gradient is −∇E_π[r]; ε = 0 is wBC.",
     claim="With low-reward responses mixed in, its reward falls below that of A-LoL.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
 )
 

@@ -42,7 +42,7 @@ card = Card(
     paper="Baheti et al. 2023 (2305.14718)",
     check="For r > 0 the population minimiser is ∝ μ r, over all responses.",
     claim="With low-reward responses mixed in, it loses reward and A-LoL does not.",
-    notebook="28",
+    notebook="28c",
     loop=offline,
 )
 

@@ -45,9 +45,9 @@ card = Card(
     parents=("dpo",),
     needs=("pairs", "reference", "token distributions"),
     paper="Zhou et al. 2024 (2406.11827)",
-    check="Uniform laws have w = 1, E_{y_t∼π} of a token's ratio is 1, π*_β is fixed.",
+    check="A uniform π has w = 1, E_{y_t∼π} of a token's ratio is 1, π*_β is fixed.",
     claim="With pairs of other models it earns more than DPO; with its own, the same.",
-    notebook="80",
+    notebook="80a",
     loop=offline,
     scale="beta",
     optimum="beta",
@@ -63,26 +63,27 @@ class Config(dpo.Config):
         cap: the largest weight of a pair; infinity for none.
     """
 
-    beta: float = 0.01  # official recipe, by our card
+    beta: float = 0.01  # official recipe
     cap: float = 1.0  # official run_wpo.py, on the product; TRL 1.16 has none
 
 
 def alignment(
     tokens: Float[Tensor, "batch time"],
-    law: Float[Tensor, "batch time vocab"],
+    log_probs: Float[Tensor, "batch time vocab"],
     mask: Bool[Tensor, "batch time"],
     reduce: Reduce = "mean",
 ) -> Float[Tensor, " batch"]:
     """log w(y): log π(y_t) − log Σ_a π(a)², averaged over tokens; a constant."""
-    expected = (2 * law.detach()).logsumexp(-1)
+    expected = (2 * log_probs.detach()).logsumexp(-1)
     return sequence_logps(tokens.detach() - expected, mask, reduce)
 
 
 def _sides(batch: PairDistributions) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
     return (
-        (batch.policy_chosen, batch.policy_chosen_law, batch.chosen_mask),
-        (batch.policy_rejected, batch.policy_rejected_law, batch.rejected_mask),
-    )
+        (batch.policy_chosen, batch.policy_chosen_distribution, batch.chosen_mask),
+        (batch.policy_rejected, batch.policy_rejected_distribution,
+         batch.rejected_mask),
+    )  # fmt: skip
 
 
 def pair_weight(
@@ -100,8 +101,8 @@ def loss(batch: PairDistributions, cfg: Config) -> Float[Tensor, " batch"]:
 
 
 def _through_weight(batch: PairDistributions, cfg: Config) -> Tensor:
-    def live(tokens: Tensor, law: Tensor, mask: Tensor) -> Tensor:
-        return sequence_logps(tokens - (2 * law).logsumexp(-1), mask, "mean")
+    def live(tokens: Tensor, log_probs: Tensor, mask: Tensor) -> Tensor:
+        return sequence_logps(tokens - (2 * log_probs).logsumexp(-1), mask, "mean")
 
     chosen, rejected = _sides(batch)
     both = live(*chosen) + live(*rejected)
@@ -125,8 +126,9 @@ def _each_capped(batch: PairDistributions, cfg: Config) -> Tensor:
 
 
 def _of_reference(batch: PairDistributions, cfg: Config) -> Tensor:
-    chosen = (batch.ref_chosen, batch.ref_chosen_law, batch.chosen_mask)
-    rejected = (batch.ref_rejected, batch.ref_rejected_law, batch.rejected_mask)
+    chosen = (batch.ref_chosen, batch.ref_chosen_distribution, batch.chosen_mask)
+    rejected = (batch.ref_rejected, batch.ref_rejected_distribution,
+                batch.rejected_mask)  # fmt: skip
     both = alignment(*chosen) + alignment(*rejected)
     return both.exp().clamp(max=cfg.cap) * dpo.loss(batch, cfg)
 

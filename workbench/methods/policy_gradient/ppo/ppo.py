@@ -23,6 +23,8 @@ Known mistakes:
     (4) returns built from whitened advantages.
     (5) the value of padding bootstrapped, where V after the end is 0.
     (6) the clip without the minimum: a token moved the wrong way is not called back.
+
+Left out: OpenAI's ``whiten_rewards``, token rewards scaled to variance 1 before GAE.
 """
 
 from dataclasses import dataclass, replace
@@ -52,7 +54,7 @@ card = Card(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of PPO; "OpenAI" is lm-human-preferences (Ziegler et al. 2019)."""
+    """Settings of PPO; "OpenAI" is Ziegler et al. 2019, without its whiten_rewards."""
 
     beta: float = 0.05  # reward units per nat; TRL's kl_coef, OpenAI adapts it
     gamma: float = 1.0  # discount per token; OpenAI

@@ -117,7 +117,7 @@ def _mean_over_tokens(batch: Rollouts, cfg: Config) -> Tensor:
     return loss(batch, cfg) / batch.mask.sum(-1)
 
 
-def _kl_a_token(batch: Rollouts, cfg: Config) -> Tensor:
+def _kl_per_token(batch: Rollouts, cfg: Config) -> Tensor:
     kl = sequence_logps(batch.old_logratio, batch.mask, "mean")
     return _with(batch, leave_one_out(batch.scores - cfg.beta * kl, batch.group), cfg)
 
@@ -137,7 +137,7 @@ mistakes = {
     "2 KL not detached": _kl_not_detached,
     "3 KL added twice": _kl_twice,
     "4 mean over tokens": _mean_over_tokens,
-    "5 KL a token": _kl_a_token,
+    "5 KL per token": _kl_per_token,
     "6 divided by the group's deviation": _divided_by_std,
     "7 prompts mixed in a group": _prompts_mixed,
 }

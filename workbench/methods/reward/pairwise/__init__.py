@@ -1,1 +1,1 @@
-"""One score a response, learned from comparisons."""
+"""One score per response, learned from comparisons."""
