@@ -80,7 +80,9 @@ ref, gold = reference.response_logps(world).detach(), world.gold
 #
 # The picture shows the same from left to right; later lessons show it again
 # with their own stage lit. Then write three predictions: `mine="…"` inside
-# each call. A wrong one teaches more than a right one.
+# each call. A wrong one teaches more than a right one. (The first cell holds
+# the settings: `PROFILE` is how long runs are, `SEEDS` how often each is
+# repeated, `OUT` a folder for results.)
 
 # %%
 display(
@@ -112,9 +114,10 @@ display(
 # probabilities sum to one: this is a *distribution*. Real models have more
 # answers than anybody can list. In our world the answers are film reviews
 # of at most four words from a vocabulary of eight, so the list is complete.
-# The reference $\pi_{\text{ref}}$ is a small transformer that has read many
-# such reviews. These are its six favourites for the prompt "film". The last
-# column is the *gold reward* $r$: how good the review really is.
+# The reference $\pi_{\text{ref}}$ is a small transformer (a neural network
+# that predicts the next word) that has read many such reviews. These are its
+# six favourites for the prompt "film"; "(silence)" is the review without
+# words. The last column is the *gold reward* $r$: how good a review really is.
 
 # %%
 top = ref[0].topk(6).indices
@@ -298,8 +301,9 @@ display(preferred, drift)
 # left to right the price $\beta$ falls from 50 to 0.05 and the policy drifts;
 # the axis is $\sqrt{\mathrm{KL}}$, which spreads the beginning. The dashed
 # line is the *frontier*: the highest gold reward that any policy can have at
-# that distance. Comparisons fix a reward up to a constant; it is chosen here
-# so that gold and proxy agree at the reference.
+# that distance. It ends where the best reviews have all the probability.
+# Comparisons fix a reward up to a constant; it is chosen here so that gold
+# and proxy agree at the reference.
 
 # %%
 models = [ScoreModel.tiny(world.vocab, seed=seed) for seed in every_seed]
@@ -331,7 +335,7 @@ views.overoptimisation(
 # %% [markdown]
 # This is *overoptimisation*. Move the slider to smaller and smaller $\beta$
 # and read in the right panel what the policy writes: numbers in brackets are
-# gold rewards. The reviews at the top are those that the reward model
+# gold rewards. Among the reviews at the top are some that the reward model
 # overrates.
 
 # %%

@@ -14,8 +14,8 @@
 #
 # **The idea in one sentence.** Supervised fine-tuning (SFT) ends at the
 # distribution of its data, so that training on the *chosen* responses of
-# pairs can at most double a probability, and whether the *rejected* responses
-# become likelier too depends on the model you start from.
+# pairs can at most double a probability of the model that wrote them, and
+# whether the *rejected* responses become likelier too depends on the start.
 #
 # After this lesson you can
 #
@@ -179,7 +179,9 @@ pd.DataFrame({k: v.tolist() for k, v in table.items()}, texts).round(3)
 #    themselves they win one half of their meetings, and the others at most
 #    always: $\sum \mu B \le \frac{t^2}{2} + t(1-t)$.
 # 3. The right side is $\int_{1-t}^{1} u\,du$: the sum for a $B$ that is evenly
-#    spread over $[0, 1]$. So no annotator spreads $B$ more than that.
+#    spread over $[0, 1]$. So no annotator spreads $B$ more than that: it
+#    has the same mean, and for every $t$ its top share is not larger, so the
+#    mean of a convex function of it is not larger either.
 # 4. Hence
 #    $\mathrm{KL}(p_c\Vert\mu) \le \int_0^1 2u\log 2u\,du = \log 2 - \frac12$.
 #
@@ -229,7 +231,9 @@ views.bars(
 #
 # So the start decides. Compare a **base model**, trained on other texts in
 # these words, with the **writer** of the pairs. The base model is trained by
-# SFT too, on reviews from a flattened, much more random author.
+# SFT too, on reviews of a flattened author: the *author* is the distribution
+# that the world's texts are drawn from, and raised to the power 0.2 its words
+# are nearly equally likely.
 #
 # The tracker gives the mean log-ratios of both sides, here with $p_c$ in the
 # place of a trained policy: this is what SFT will reach in the end.
@@ -263,7 +267,8 @@ start_explorer(world, mu, *sides, a=0.3)
 #
 # Now a transformer learns from drawn reviews. Its data are the chosen
 # reviews of pairs, drawn from $p_c$. The second tracker measures
-# $\mathrm{KL}(p_c\Vert\pi)$ (as `kl_reverse`), gold and length.
+# $\mathrm{KL}(p_c\Vert\pi)$ (as `kl_reverse`: the tracker takes $p_c$ for
+# its reference, and this is the other order), gold and length.
 
 # %%
 n = 32 * size.steps  # 32 reviews per step
@@ -316,7 +321,9 @@ views.Fig(views.Panels(charts), " ".join(told), both)
 # its words and its grammar. The writer knows that already, and what is left
 # to learn is the difference between the two sides.
 #
-# Why do the runs stop short of the dashed lines? Use the identity with
+# Why do the runs not end on the dashed lines? On the chosen side they stop
+# short; the rejected line of the base model ends above its goal. Use the
+# identity with
 # $p = p_c$: what is missing on the chosen side *is*
 # $\mathrm{KL}(p_c\Vert\pi)$, the distance that is left. The next cell puts
 # the two numbers side by side. For the rejected side there is no such
@@ -379,7 +386,7 @@ views.bars(
     f"{mean:.2f}), without the end token {words['end left out']:.2f}.")
 
 # %% [markdown]
-# **Their signature.** In all three runs the loss falls. Only what the policy
+# **Their signature.** None of the runs complains. Only what the policy
 # writes tells them apart: reviews that are too short point to a mean over
 # tokens, reviews that do not stop point to a missing end.
 #

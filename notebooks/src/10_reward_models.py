@@ -14,8 +14,8 @@
 #
 # **The idea in one sentence.** From comparisons a network soon learns which
 # review is better; train it on, and it ranks no better but becomes surer than
-# the labels allow, and a policy that trusts its scores far enough ends with
-# less of what people wanted.
+# the labels allow, and a policy that trusts its scores too far may end with
+# less of what people wanted than it had on the way.
 #
 # After this lesson you can
 #
@@ -158,7 +158,7 @@ assert torch.allclose(hand["loss"], library)
 assert torch.allclose(hand["push"], -first.grad)
 
 # %% [markdown]
-# The surprising label, the first row, pushes three times as hard. Now let
+# The surprising label, the first row, pushes 3.5 times as hard. Now let
 # four responses meet in all pairs, labelled as often as Bradley and Terry
 # say: $a$ beats $b$ in a share $w_{ab}$ of their meetings. The pushes of a
 # pair with scores that say $s_{ab}$ add up to
@@ -356,8 +356,10 @@ views.training_curves(
 
 # %% [markdown]
 # **Its signature.** With the right loss the worst pairs push hardest. With
-# the wrong one they do not push at all, and runs stay stuck although the loss
-# that they report is *smaller*. Use `logsigmoid`.
+# the wrong one they do not push at all: only pairs that are nearly right do,
+# the held-out loss first grows, and most runs are still stuck at the end. On
+# the same scores the wrong loss is *smaller*, so it hides this. Use
+# `logsigmoid`.
 #
 # ## Answers and claims
 

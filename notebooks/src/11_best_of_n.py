@@ -22,7 +22,7 @@
 # * compute the distribution of best-of-n, ties included, and its KL;
 # * derive in four lines why and where the gold reward turns over;
 # * say from one covariance whether more optimisation still helps;
-# * recognise a distribution that is none, because it beats the frontier.
+# * recognise numbers that belong to no policy, because they beat the frontier.
 #
 # *Needs*: lessons 01, 10. About 90 minutes. Words in doubt stand in the
 # [glossary](../GLOSSARY.md).
@@ -270,7 +270,9 @@ peak_explorer(world, ref, proxy, beta=turn)
 # Read it from left to right. The covariance falls because the policy leaves
 # the reviews on which the two rewards agree. Where it crosses zero, gold
 # stands still. Beyond, every further nat costs gold, although the proxy is
-# still rising.
+# still rising. Only the *sign* carries over from the middle to the left: the
+# covariance is a slope per step of $1/\beta$ and the axis is
+# $\sqrt{\mathrm{KL}}$, so at the far right it is small where gold falls fast.
 #
 # Now the covariance itself, at three places on the path: four times lighter
 # optimisation than at the peak, the peak, and four times harder. First the
@@ -304,7 +306,8 @@ views.clouds(
 # them at equal KL, with $\sqrt{\text{KL}}$ on the axis, because for small
 # KL every reward grows like $\sqrt{\text{KL}}$.
 #
-# Below the picture stands the distance to the exact optimum. Stop each
+# Below the picture stands the distance to the frontier, the optimum of gold.
+# Stop each
 # optimiser at its gold peak, with hindsight that nobody has. The column
 # *possible* is the gold that the same KL buys if gold is the reward.
 
@@ -375,8 +378,9 @@ said += f"{ties.mass.max():.2f}."
 views.Fig(views.Panels([chart]), said, ties)
 
 # %% [markdown]
-# **Its signature.** The curve passes above the frontier, and above the best
-# review that exists. No policy can do that, so these numbers belong to no
+# **Its signature.** For larger n the curve passes above the frontier, and then
+# above the best review that exists; for small n it lies below, and the picture
+# would not give it away. No policy can do that, so these numbers belong to no
 # policy: the "probabilities" sum to more than 1.
 #
 # ## Answers and claim
@@ -505,7 +509,8 @@ teach.solution("11-5", turned)
 #
 # * Best-of-n draws $n$ responses and keeps the one with the highest proxy;
 #   its distribution and its KL are known exactly, ties included.
-# * The proxy always rises with optimisation. Gold rises, peaks and falls.
+# * The proxy never falls with optimisation. With these learned proxies gold
+#   rises, peaks and falls.
 # * The slope of gold in $1/\beta$ is its covariance with the proxy under the
 #   policy of that moment, so gold peaks where the covariance is zero.
 # * The covariance under the reference, and the accuracy on held-out pairs,

@@ -156,7 +156,8 @@ pd.DataFrame({k: v.tolist() for k, v in table.items()}, texts).round(3)
 
 # %% [markdown]
 # A good review has a negative implicit reward as soon as its reward is below
-# $\beta\log Z$, which is a soft maximum of all rewards.
+# $\beta\log Z$, which lies between the mean reward under $\pi_{\text{ref}}$
+# (for a large $\beta$) and the highest reward (for a small one).
 #
 # Who is *chosen*? Two different reviews meet, $y$ with probability
 # $\pi_{\text{ref}}(y)$ and $y'$ with $\pi_{\text{ref}}(y')$, and $y$ wins with
@@ -183,8 +184,8 @@ by_hand.assign(margin=by_hand.chosen - by_hand.rejected)
 # responses is $\mathbb{E}_{p_c}[r] - \beta\log Z$. The first term does not
 # depend on $\beta$. The second grows as $\beta$ shrinks, up to the highest
 # reward of all. So the chosen reward is negative below some $\beta$: in the
-# table its sign flips between $\beta = 0.3$ and $\beta = 1$. The margin is
-# the same at every $\beta$.
+# table its sign flips between $\beta = 0.3$ and $\beta = 1$. The margin of
+# the optimum is the same at every $\beta$.
 #
 # ## By hand: the gradient
 #
@@ -209,7 +210,8 @@ print(f"D = {D:.2f} nats, push β·σ(−βD) = {push:.4f}")
 #
 # ## The rule over all reviews
 #
-# The same sums over all 585 reviews of each prompt, without any training:
+# The same sums over all 585 reviews of each prompt, without any training;
+# the column `value` is $\beta\log Z$:
 
 # %%
 grid = np.geomspace(0.03, 10, 31).tolist()
@@ -285,8 +287,9 @@ views.sweep(
 #
 # A response's implicit reward is a sum over its tokens, so each word has its
 # share. The exact share is $\beta\log\pi^*(a|s)/\pi_{\text{ref}}(a|s)$ for the
-# word $a$ after the words $s$. In a live notebook a slider shows other pairs,
-# among them pairs in which the worse review won.
+# word $a$ after the words $s$; the legend calls it the advantage
+# $Q^* - V^*$, and lesson 29 says why. Before training all shares are zero. In
+# a live notebook a slider shows other pairs, some with a worse review chosen.
 
 # %%
 trained = runs[main_beta].policy
@@ -318,7 +321,7 @@ views.frontier(
 # ## Break it: a mean over tokens
 #
 # Mistake (2) of DPO divides each log-ratio by the length of its response.
-# Public code does this. Everything still runs, and the loss still falls.
+# Public code does this, and everything still runs.
 
 # %%
 wrong = SimpleNamespace(card=dpo.card, loss=dpo.mistakes["2 mean over tokens"])

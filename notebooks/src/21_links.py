@@ -223,8 +223,8 @@ strong["IPO"] = lambda margin, strength: push_ipo(margin, strength / 2)
 link_explorer(strong)
 
 # %% [markdown]
-# The hinge stops with the first step past its margin. For large $D$ the push
-# of DPO is about $\beta e^{-\beta D}$, so $D$ grows like
+# The hinge stops with the first step past its margin. For large $D$
+# the push of DPO is about $\beta e^{-\beta D}$, so $D$ grows like
 # $\log(\text{steps})/\beta$: slowly, and without a limit. In this case
 # $\beta$ is no price of drift. It only sets the pace, and every $\beta$ goes
 # to the same end, a policy that never says the loser. In a live notebook a
@@ -335,8 +335,9 @@ views.training_curves(both, columns, by="takes", caption=caption)
 
 # %% [markdown]
 # **Its signature.** No error, a falling loss, and a policy further away than
-# $\tau$ promises. Compare the *final margin* with $1/(2\tau)$: this one number
-# gives the wrong unit away.
+# $\tau$ promises. Compare the *final mean margin* with $1/(2\tau)$. A right
+# regression stays below its target on average, since some responses are chosen
+# in one pair and rejected in another. A mean above it is the wrong unit.
 #
 # ## Answers
 
@@ -468,8 +469,9 @@ teach.solution("21-4", 1 / (2 * 0.1**2))
 
 # %% [markdown]
 # **21-5 · Rock, paper, scissors** (●●○, 15 minutes). Three responses beat each
-# other in a circle, so no reward explains the labels and DPO has no optimum.
-# IPO has one. `P` holds $P(\text{row} \succ \text{column})$. Compute
+# other in a circle, so no reward explains the labels. DPO fits the best reward
+# that there is and gets a pair wrong. IPO needs no reward, only the chance to
+# win. `P` holds $P(\text{row} \succ \text{column})$. Compute
 # $\pi^*$ for $\tau = \frac12$ and $\pi_{\text{ref}} = (0.5, 0.3, 0.2)$: three
 # probabilities.
 
@@ -514,7 +516,7 @@ teach.solution("21-6", mine[0.1])
 # * If one side always wins, every $\beta$ of DPO has the same end: infinity.
 # * IPO regresses $D$ on $1/(2\tau)$, because a probability of winning is
 #   bounded and a reward is not.
-# * Compare the final margin with the target: a wrong unit shows there.
+# * Compare the final mean margin with the target: a right IPO stays below it.
 #
 # ## References
 #

@@ -115,7 +115,8 @@ as_text(pairs[:3], world, Annotator()).round(2)
 #    $\eta\,w\,\langle \nabla\log\pi(y),\;
 #    \nabla\log\pi(y_c) - \nabla\log\pi(y_r)\rangle$.
 # 4. The inner product is the **influence** of the pair on $y$. It depends on
-#    the parameters that the responses share, and on nothing else.
+#    the gradients alone: on how shared parameters and the sum to 1 tie the
+#    responses together, and not on the loss.
 # 5. In a *table* each response has a logit of its own, and
 #    $\nabla\log\pi(y_c) = e_{y_c} - \pi$, where $e_y$ is 1 at $y$ and 0
 #    elsewhere. The influence of a pair on its own chosen response is then
@@ -249,7 +250,8 @@ views.displacement(moves, scores, caption=caption)
 
 # %% [markdown]
 # A pair's own push says almost nothing about who falls. The pushes of the
-# other pairs, read off before the first step, say most of it.
+# other pairs, read off before the first step, tell well who falls *further
+# than others*, but not how many.
 #
 # ## Distance to the exact optimum
 #
@@ -308,7 +310,8 @@ views.training_curves(runs, columns, by="run", zero=True, caption=caption)
 
 # %% [markdown]
 # **Its signature.** With the wrong sign a chosen response that rises is fined
-# and one that falls is not. Both curves fall from the start, as with DPO. The
+# and one that falls is not. Both curves fall from the very start; with plain
+# DPO the chosen rise for a few steps before they fall. The
 # right DPOP keeps the chosen above zero and pays with a smaller margin.
 #
 # ## Answers

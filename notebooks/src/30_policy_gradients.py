@@ -14,8 +14,8 @@
 #
 # **The idea in one sentence.** A policy that is told only how good its
 # responses were can still follow the exact gradient of its objective, and
-# REINFORCE, RLOO and GRPO differ in one line: what they subtract from a
-# reward, and by what they divide it.
+# REINFORCE, RLOO and GRPO differ in what they subtract from a reward and by
+# what they divide it (GRPO also in where it puts the KL).
 #
 # After this lesson you can
 #
@@ -160,7 +160,10 @@ display(*map(teach.show, (baseline, leave_one_out, group_relative, rloo.loss)))
 #
 # One prompt has four possible answers of one word. The policy `pi` wrote each
 # of them once. We write down probabilities and rewards, and print every
-# intermediate number. The last lines compare with the library.
+# intermediate number. The last lines compare with the library. To compare the
+# divisions alone, this cell and the enumeration below give the same $R$, with
+# the KL inside, to all three; GRPO as in the table takes the bare $r$, and
+# does so from "Train a transformer" on.
 
 # %%
 pi = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
@@ -263,7 +266,8 @@ views.training_curves(
 #
 # One more difference is easily overlooked: RLOO has the KL in the reward $R$;
 # GRPO scales the bare reward $r$ and adds a penalty
-# $\beta\,(e^{-l} - 1 + l)$ per token to the *loss*. We sum the loss over
+# $\beta\,(e^{-l} - 1 + l)$ per token to the *loss*, where $l$ is now the
+# log-ratio of one token (the k3 of the glossary). We sum the loss over
 # tokens for both; the paper's division by the length is in study **30a**.
 
 # %%
@@ -326,8 +330,9 @@ views.training_curves(
 # number $\beta\log Z$ for every response (lesson 01). So each advantage of
 # RLOO is zero there, in every group: it rests, without noise. GRPO scales $r$
 # alone, which differs between responses also at $\pi^*$, and its KL term has
-# the expected gradient $\beta\,(\pi - \pi_{\text{ref}})$ in the logits. These
-# two need not cancel at $\pi^*$.
+# the expected gradient $\beta\,(\pi - \pi_{\text{ref}})$ in the logits, since
+# $E_\pi[(1 - \pi_{\text{ref}}/\pi)\,\nabla\log\pi] =
+# -\sum_y \pi_{\text{ref}}\nabla\log\pi$. The two need not cancel at $\pi^*$.
 #
 # We follow the three expected gradients on the four answers, in steps of one
 # half, without any sampling: first the push at $\pi^*$, then the whole path.
@@ -373,7 +378,8 @@ views.training_curves(
 # in addition along $-\beta\,\log\pi\,\nabla\log\pi$, whose mean is $\beta$
 # times the gradient of the entropy. The wrong run maximises
 # $E[r] - \beta\,\text{KL} + \beta\,\text{entropy}$, and rests at
-# $\pi \propto \sqrt{\pi^*}$. So we know where it must stop, before it runs.
+# $\pi \propto \sqrt{\pi^*}$. So we know before it runs where its expected
+# gradient is zero; a run with noisy groups ends near that place.
 
 # %%
 undetached = rloo.mistakes["2 KL not detached"]
@@ -572,7 +578,7 @@ teach.solution("30-5", ends_at)
 # * RLOO's noise does not depend on the zero of the reward; that of REINFORCE
 #   is a parabola in it.
 # * GRPO divides by the group's deviation and moves the KL into the loss. It
-#   hears the order of a group's rewards, and rests at another policy.
+#   hears a group's rewards up to shift and scale, and rests elsewhere.
 # * A KL that is not detached adds an entropy bonus; its resting point
 #   $\sqrt{\pi^*}$ is known.
 #

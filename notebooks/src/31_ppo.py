@@ -309,9 +309,9 @@ agreement(
 )
 
 # %% [markdown]
-# So it is right where it matters most, and not exact. It ranks prefixes, and
-# its level is about right for the good ones. Bad prefixes it overrates: the
-# policy has learned to avoid them, so the critic has seen few of them. And
+# So it tells good prefixes from bad ones, but its values are squeezed: over-
+# and underrating of the good ones cancel, and bad ones are overrated. We
+# suspect that bad prefixes are visited too seldom to be learned. And
 # the policy moves while the critic learns. A critic that is wrong at
 # $s_{t+1}$ makes $\delta_t$ wrong; that is why $\lambda$ stays near 1.
 #
@@ -517,10 +517,10 @@ teach.solution("31-5", [stops_at(0.05), stops_at(0.5)])
 #   returns.
 # * The clip takes away the push on a token that has moved far enough in the
 #   right direction, and never that on a token that went the wrong way.
-# * Several passes learn more from one batch; many of them need the clip. With
-#   equal passes little is left between PPO and RLOO on these short responses.
-# * Compare the critic with exact values: a mistake in its targets hardly shows
-#   in the reward.
+# * With many passes per batch some seeds run away without the clip. With equal
+#   passes our seeds cannot tell PPO from RLOO at the end.
+# * Compare the critic with exact values: the reward alone need not show a
+#   mistake in its targets.
 #
 # ## References
 #

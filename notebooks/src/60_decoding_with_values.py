@@ -14,7 +14,7 @@
 #
 # **The idea in one sentence.** A frozen model whose next word is tilted by the
 # soft values $V^*$ *is* the optimal policy $\pi^*_\beta$; the values that its
-# own samples teach are others, $V^{\text{ref}}$, and they stop half-way.
+# own samples teach are others, $V^{\text{ref}}$, and they stop short of it.
 #
 # After this lesson you can
 #
@@ -277,14 +277,15 @@ views.gold_curves(
 # Near the reference the dotted curve follows the frontier: for a light push,
 # the value of going on *unsteered* is nearly right. The harder the push, the
 # less the rest of the response resembles what $V^{\text{ref}}$ is the mean of.
-# Gold stops rising while KL goes on. Best-of-n looks at whole responses and
-# has no such error. Between the dotted and the coloured curve lies the second
-# error, that of learning $V$ from samples.
+# Gold stops rising while KL goes on, and then falls a little. Best-of-n looks
+# at whole responses and has no such error. Between the dotted and the coloured
+# curve lies the second error, that of learning $V$ from samples.
 #
 # ## Break it: a value that is read one token late
 #
 # $V(s)$ is put where $V(s{\cdot}a)$ belongs. All words at a prefix then have
-# the same value, and only the end, whose reward is known, differs.
+# the same value, and only the end, whose reward is known, differs. The
+# signature: the policy hardly leaves the reference, and its length changes.
 
 # %%
 now = V_ref.V[..., None].expand(-1, -1, base.shape[-1] - 1)

@@ -117,8 +117,10 @@ pd.DataFrame(rows, columns=names).round(2)
 # 4. At $\pi = \pi^*$ the divergence is zero, so $J(\pi^*) - J(\pi) =
 #    \beta\,\mathrm{KL}(\pi\Vert\pi^*)$.
 #
-# This difference is the **regret**. The loop that compares candidates gives
-# each of them the same start, batches and steps:
+# This difference is the **regret**. The ruler has a $\beta$ of its own, here
+# 0.1. It is a choice: a ruler with $\beta = 1$ charges ten times as much for
+# the same drift and may turn the order round. The loop that compares
+# candidates gives each of them the same start, batches and steps:
 
 # %%
 teach.show(experiment.compare)
@@ -172,7 +174,7 @@ table = experiment.compare(entrants, problem, budget)
 # %% [markdown]
 # ## Where they land
 #
-# The first table and figure rank by gold. With a live notebook the slider
+# The first figure ranks by gold. With a live notebook the slider
 # ranks by another column: watch who changes place.
 
 # %%
@@ -194,8 +196,9 @@ views.frontier(
 # %% [markdown]
 # Read the picture in two directions. Up and down, at one KL, shows how well
 # the drift was spent. Left and right shows how much of it a loss buys in
-# these steps: that is mostly the scale of its gradient at the start, and
-# where its link stops pushing (lesson 21).
+# these steps. The optimiser, Adam, divides out the scale of a gradient, so
+# this is mostly the *shape* of the link (lesson 21): the guest turns round at
+# $D = 2$, IPO at $D = 5$, DPO nowhere.
 #
 # ## Break it: chosen and rejected exchanged
 #
@@ -221,8 +224,8 @@ views.bars(
 )
 
 # %% [markdown]
-# **Its signature.** The loss falls and the drift grows as in right DPO. But
-# gold falls, and the accuracy on held-out pairs lies below one half.
+# **Its signature.** It trains without complaint, and the accuracy on held-out
+# pairs lies below one half.
 #
 # ## Answers
 
@@ -273,7 +276,7 @@ judge(
 #
 # **80-1 · Read the rankings** (●○○, 5 minutes). A policy that never leaves
 # the reference enters. In which column does it come first: `gold`, `regret`
-# or `frontier_gap`?
+# or `frontier_gap` (gold below the frontier at equal KL)?
 
 # %%
 teach.answer("80-1", None)
@@ -358,9 +361,9 @@ ranked[["rank", "method", "gold", "kl", "regret"]].round(2)
 # ## Recap
 #
 # * Compare losses on equal labels, starts, steps and responses read.
-# * Regret is $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$: gold minus the price of
-#   drift, below the best that there is.
-# * Equal numbers for $\beta$ and $\tau$ are not equal strengths.
+# * Regret is $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$: how much less gold minus
+#   price of drift a policy has than the best one.
+# * Equal numbers for $\beta$ and $\tau$ do not mean equal drift.
 # * A ranking without intervals says nothing.
 # * A loss enters from one file; a wrong one trains without complaint, and
 #   held-out accuracy finds it.

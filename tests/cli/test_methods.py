@@ -91,7 +91,7 @@ def test_every_method_is_a_line_of_its_own_without_tabs():
 
 def test_columns_are_aligned():
     lines = run("--lesson", "28").stdout.splitlines()
-    entries = [e for e in ENTRIES.values() if e.card.notebook == "28"]
+    entries = [e for e in ENTRIES.values() if e.card.notebook[:2] == "28"]
     assert len({entry.family for entry in entries}) > 1
     for column in ([e.family for e in entries], [e.card.title for e in entries]):
         places = zip(lines, column, strict=True)
@@ -123,18 +123,21 @@ def test_json_holds_every_field_of_every_card():
             lambda c: {"pairs", "reward"} <= set(c.needs),
         ),
         (["--needs", "pairs,reward"], lambda c: {"pairs", "reward"} <= set(c.needs)),
-        (["--lesson", "21"], lambda c: c.notebook == "21"),
-        (["--lesson", "3"], lambda c: c.notebook == "03"),
-        (["--lesson", "21_links"], lambda c: c.notebook == "21"),
-        (["--lesson", "Links"], lambda c: c.notebook == "21"),
-        (["--lesson", "notebooks/21_links.ipynb"], lambda c: c.notebook == "21"),
-        (["--lesson", "lists and scores"], lambda c: c.notebook == "28"),
-        (["--lesson", "30", "--lesson", "ppo"], lambda c: c.notebook in ("30", "31")),
-        (["21"], lambda c: c.notebook == "21"),
-        (["links"], lambda c: c.notebook == "21"),
+        (["--lesson", "21"], lambda c: c.notebook[:2] == "21"),
+        (["--lesson", "3"], lambda c: c.notebook[:2] == "03"),
+        (["--lesson", "21_links"], lambda c: c.notebook[:2] == "21"),
+        (["--lesson", "Links"], lambda c: c.notebook[:2] == "21"),
+        (["--lesson", "notebooks/21_links.ipynb"], lambda c: c.notebook[:2] == "21"),
+        (["--lesson", "lists and scores"], lambda c: c.notebook[:2] == "28"),
+        (
+            ["--lesson", "30", "--lesson", "ppo"],
+            lambda c: c.notebook[:2] in ("30", "31"),
+        ),
+        (["21"], lambda c: c.notebook[:2] == "21"),
+        (["links"], lambda c: c.notebook[:2] == "21"),
         (
             ["28", "--needs", "pairs", "--needs", "reward"],
-            lambda c: c.notebook == "28" and {"pairs", "reward"} <= set(c.needs),
+            lambda c: c.notebook[:2] == "28" and {"pairs", "reward"} <= set(c.needs),
         ),
         (["--text", "2309.06657"], lambda c: "2309.06657" in c.paper),
         (["--text", "dPo UnDer"], lambda c: c.key == "list_mle"),
@@ -183,7 +186,7 @@ def test_a_family_joins_with_other_filters():
     right = [
         key
         for key, e in ENTRIES.items()
-        if e.family == "direct/weighted" and e.card.notebook == "28"
+        if e.family == "direct/weighted" and e.card.notebook[:2] == "28"
     ]
     assert right
     assert listed("28", "--family", "weighted") == right
@@ -294,7 +297,10 @@ def test_every_title_leads_to_its_method():
         ),
         ("offline", "no method or lesson 'offline'; did you mean vpo_offline? work"),
         ("Direct", "no method or lesson 'Direct'; did you mean --family direct? "),
-        ("noise", "no method or lesson 'noise'; did you mean --family direct/noise? "),
+        (
+            "pessimism",
+            "no method or lesson 'pessimism'; did you mean --family direct/pessimism? ",
+        ),
         (
             "direct/links",
             "no method or lesson 'direct/links'; did you mean --family di",

@@ -7,8 +7,6 @@ the limit of its claim. With two hundred claims that is ten verdicts.
 import math
 from collections.abc import Mapping, Sequence
 
-from workbench.core.statistics import discoveries, student_t, student_tail
-
 Row = Mapping[str, str]
 DECIDED = ("reproduced", "contradicted")
 LEVEL = 0.05  # of a 95 % interval, both sides together
@@ -27,6 +25,8 @@ def p_value(row: Row) -> float:
         row: a decided claim of ``claims.csv``: mean, ends of its interval, seeds, and
             the claimed range ``from_`` … ``to``.
     """
+    from workbench.core.statistics import student_t, student_tail
+
     mean, high, n = float(row["mean"]), float(row["high"]), int(row["seeds"])
     error = (high - mean) / student_t(n - 1)
     begin, end = float(row["from_"]), float(row["to"])
@@ -45,6 +45,8 @@ def fragile(rows: Sequence[Row]) -> set[tuple[str, str]]:
     Returns:
         (notebook, key) of each: the false-discovery rate is held at 5 % per notebook.
     """
+    from workbench.core.statistics import discoveries
+
     found = set()
     ranged = [
         r for r in by_interval(rows) if r.get("from_") and r["verdict"] in DECIDED

@@ -119,13 +119,24 @@ def known_lessons(entries: Mapping[str, Entry]) -> tuple[str, ...]:
     return (*names, *sorted(named - numbers))
 
 
+def of_lesson(entry: Entry, number: str) -> bool:
+    """Whether a lesson, or a study beside it, trains a method.
+
+    Args:
+        entry: the method.
+        number: 28 is the lesson with its studies, 28a the study alone.
+    """
+    trained = entry.card.notebook
+    return trained == number or (number.isdecimal() and trained[:2] == number)
+
+
 def _fits(entry: Entry, wanted: Wanted) -> bool:
     card = entry.card
     texts = (card.key, card.title, entry.objective, card.paper)
     return (
         (not wanted.families or any(_within(entry, f) for f in wanted.families))
         and set(wanted.needs) <= set(card.needs)
-        and (not wanted.lessons or card.notebook in wanted.lessons)
+        and (not wanted.lessons or any(of_lesson(entry, n) for n in wanted.lessons))
         and any(wanted.text.casefold() in text.casefold() for text in texts)
     )
 

@@ -28,7 +28,7 @@ from workbench.catalogue import (
 )
 from workbench.catalogue.index import plain
 from workbench.catalogue.lessons import lesson_number
-from workbench.catalogue.select import known_lessons
+from workbench.catalogue.select import known_lessons, of_lesson
 from workbench.cli.common import fail
 from workbench.core.errors import BadOption, printable
 
@@ -74,7 +74,7 @@ def methods(
         typer.echo(_json(told) if as_json else "\n".join(_card(told, entries)))
         return
     number = None if which is None else _lesson_asked(which, entries)
-    known = {k: e for k, e in entries.items() if number in (None, e.card.notebook)}
+    known = {k: e for k, e in entries.items() if number is None or of_lesson(e, number)}
     try:
         asked = wanted(entries, family or (), needs or (), lesson or (), text)
     except BadOption as error:
