@@ -21,16 +21,19 @@ def by_interval(rows: Sequence[Row]) -> list[Row]:
 def p_value(row: Row) -> float:
     """How likely so extreme a mean is if the effect lay at the limit of its claim.
 
+    It speaks for the side on which the mean lies, decided or not: an undecided claim
+    was tested too.
+
     Args:
-        row: a decided claim of ``claims.csv``: mean, ends of its interval, seeds, and
-            the claimed range ``from_`` … ``to``.
+        row: a claim of ``claims.csv``: mean, ends of its interval, seeds, and the
+            claimed range ``from_`` … ``to``.
     """
     from workbench.core.statistics import student_t, student_tail
 
     mean, high, n = float(row["mean"]), float(row["high"]), int(row["seeds"])
     error = (high - mean) / student_t(n - 1)
     begin, end = float(row["from_"]), float(row["to"])
-    inside = row["verdict"] == "reproduced"
+    inside = begin <= mean <= end
     gaps = [mean - begin, end - mean] if inside else [begin - mean, mean - end]
     # inside both limits count; outside only the one that was passed
     gaps = [g for g in gaps if math.isfinite(g) and (inside or g > 0)]
@@ -40,7 +43,7 @@ def p_value(row: Row) -> float:
 
 
 def fragile(rows: Sequence[Row]) -> set[tuple[str, str]]:
-    """Decided claims that do not stand when those of their notebook are counted.
+    """Decided claims that do not stand when all tests of their notebook are counted.
 
     Returns:
         (notebook, key) of each: the false-discovery rate is held at 5 % per notebook.
@@ -48,14 +51,15 @@ def fragile(rows: Sequence[Row]) -> set[tuple[str, str]]:
     from workbench.core.statistics import discoveries
 
     found = set()
-    ranged = [
-        r for r in by_interval(rows) if r.get("from_") and r["verdict"] in DECIDED
-    ]
+    ranged = [r for r in by_interval(rows) if r.get("from_")]
     for notebook in dict.fromkeys(r["notebook"] for r in ranged):
         family = [r for r in ranged if r["notebook"] == notebook]
         stand = discoveries([p_value(r) for r in family], LEVEL)
-        weak = [r for r, stands in zip(family, stand, strict=True) if not stands]
-        found |= {(r["notebook"], r["key"]) for r in weak}
+        found |= {
+            (r["notebook"], r["key"])
+            for r, stands in zip(family, stand, strict=True)
+            if r["verdict"] in DECIDED and not stands
+        }
     return found
 
 
