@@ -130,7 +130,7 @@ def test_a_key_press_on_the_beta_slider_moves_text_picture_and_aria(page):
 
 def test_the_prompt_of_the_beta_explorer_moves_with_the_arrow_keys(page):
     press_right(page, 1, 1, "prompt")
-    cell(page, 1).locator("img[alt*='plot, β = ']").wait_for()
+    cell(page, 1).locator("img[alt*='“plot”, β = ']").wait_for()
 
 
 def test_a_key_press_on_the_microscope_shows_the_next_pair(page):
