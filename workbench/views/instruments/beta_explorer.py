@@ -1,7 +1,6 @@
 """The β explorer: slide the price of drift and watch the exact optimum move."""
 
 from functools import cache
-from math import log10
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,7 +12,7 @@ from workbench.views.instruments.beta_state import (
     beta_path,
     beta_state,
 )
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.shell import Instrument, log_slider, steps
 
 
 def beta_explorer(
@@ -43,19 +42,8 @@ def beta_explorer(
         return beta_figure(state, path(prompt), prompt)
 
     def controls() -> dict:
-        from ipywidgets import FloatLogSlider, Layout
-
-        slider = FloatLogSlider(
-            value=beta,
-            base=10,
-            min=log10(BETAS[0]),
-            max=log10(BETAS[-1]),
-            step=0.05,
-            description="β (log scale)",
-            readout_format=".3f",
-            continuous_update=False,
-            style={"description_width": "7em"},
-            layout=Layout(width="34em"),
+        slider = log_slider(
+            "β (log scale)", beta, low=BETAS[0], high=BETAS[-1], step=0.05
         )
         prompts = steps("prompt", world.prompts, world.prompts[0])
         return {"beta": slider, "prompt": prompts}

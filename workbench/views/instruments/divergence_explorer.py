@@ -4,8 +4,6 @@ With u = π*/π_ref the optimum of E_π[r] − β D_f has r = β f′(u) + λ: t
 decides whether u grows exponentially with the reward, in a line, or up to a pole.
 """
 
-from math import log10
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -14,7 +12,7 @@ from torch import Tensor
 from workbench.core.divergences import CHI2_KL, FORWARD_KL, REVERSE_KL
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.shell import Instrument, log_slider, steps
 from workbench.views.layers import HLine, Line
 from workbench.views.style import looks
 from workbench.worlds import solutions
@@ -48,19 +46,8 @@ def divergence_explorer(
         return divergence_figure(ref_logps[place], reward[place], beta)
 
     def controls() -> dict:
-        from ipywidgets import FloatLogSlider, Layout
-
-        slider = FloatLogSlider(
-            value=beta,
-            base=10,
-            min=log10(SMALLEST),
-            max=log10(LARGEST),
-            step=0.01,
-            description="β (log scale)",
-            readout_format=".3f",
-            continuous_update=False,
-            style={"description_width": "7em"},
-            layout=Layout(width="34em"),
+        slider = log_slider(
+            "β (log scale)", beta, low=SMALLEST, high=LARGEST, step=0.01
         )
         return {
             "beta": slider,

@@ -5,7 +5,6 @@ under the policy of that moment, is positive: it is the slope of gold in 1/β.
 """
 
 from functools import cache
-from math import log10
 
 import pandas as pd
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from torch import Tensor
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.instruments.beta_state import BETAS, beta_state
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.shell import Instrument, log_slider, steps
 from workbench.views.layers import Bars, HLine, Line, Points, VLine
 from workbench.views.style import role
 from workbench.worlds import solutions
@@ -51,19 +50,8 @@ def peak_explorer(
         return peak_figure(world, ref_logps, proxy, beta, prompt, path())
 
     def controls() -> dict:
-        from ipywidgets import FloatLogSlider, Layout
-
-        slider = FloatLogSlider(
-            value=beta,
-            base=10,
-            min=log10(BETAS[0]),
-            max=log10(BETAS[-1]),
-            step=0.01,
-            description="β (log scale)",
-            readout_format=".3f",
-            continuous_update=False,
-            style={"description_width": "7em"},
-            layout=Layout(width="34em"),
+        slider = log_slider(
+            "β (log scale)", beta, low=BETAS[0], high=BETAS[-1], step=0.01
         )
         return {
             "beta": slider,

@@ -9,6 +9,7 @@ import html
 import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from math import log10
 from typing import Any
 
 from workbench.views.fig import Fig
@@ -122,6 +123,38 @@ def steps(description: str, options: Sequence, value: object):
         options=[(str(option), option) for option in options],
         value=value,
         description=description,
+        continuous_update=False,
+        style={"description_width": "7em"},
+        layout=Layout(width="34em"),
+    )
+
+
+def log_slider(
+    description: str,
+    value: float | int,
+    *,
+    low: float | int,
+    high: float | int,
+    step: float,
+):
+    """A slider over the powers of ten between two ends.
+
+    Args:
+        description: what stands before it.
+        value: where it starts.
+        low, high: its ends.
+        step: of the exponent.
+    """
+    from ipywidgets import FloatLogSlider, Layout
+
+    return FloatLogSlider(
+        value=value,
+        base=10,
+        min=log10(low),
+        max=log10(high),
+        step=step,
+        description=description,
+        readout_format=".3f",
         continuous_update=False,
         style={"description_width": "7em"},
         layout=Layout(width="34em"),
