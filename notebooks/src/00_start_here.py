@@ -329,7 +329,9 @@ views.overoptimisation(
     curves, by="beta", exact=most[most["kl"] < curves["kl"].max()],
     caption=f"The proxies promise {by_beta['proxy'][end]:.2f} reward units at "
     f"the end. The mean gold reward is {by_beta['gold'][peak]:.2f} at "
-    f"β = {peak:.2f} and {by_beta['gold'][end]:.2f} at β = {end:.2f}.",
+    f"β = {peak:.2f} and {by_beta['gold'][end]:.2f} at β = {end:.2f}. These "
+    "are means at equal β; the bold lines are medians at equal KL, over the "
+    "models that reach it.",
 )
 
 # %% [markdown]
@@ -393,7 +395,7 @@ display(
         "00-1",
         right="less likely" if fell else "more likely",
         because=f"their mean implicit reward is {last['chosen'].mean():+.2f}. "
-        "A chosen review was only better than its rival: its mean gold reward "
+        "A chosen review was only called better: its mean gold reward "
         f"is {world.gold_reward(chosen).mean():.2f}, and the policy moves on "
         f"to reviews of {last['gold'].mean():.2f}. What goes there is taken "
         "from common reviews, chosen ones among them.",

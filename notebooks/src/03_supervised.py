@@ -70,8 +70,8 @@ sides_of = partial(chosen_reward.pair_distributions, repeats=True)
 display(
     teach.predict(
         "03-1",
-        "You train on the chosen reviews of endlessly many pairs. By which "
-        "factor can the probability of the best review grow at most?",
+        "You train the model that wrote the pairs on the chosen reviews of "
+        "endlessly many. By which factor can a probability grow at most?",
         ["2", "10", "there is no limit"],
     ),
     teach.predict(

@@ -171,7 +171,7 @@ def push_dpo(margin, beta=beta):
 
 
 def push_hinge(margin, beta=beta):
-    return beta if beta * margin < 1 else 0.0
+    return beta if beta * margin < 1 - 1e-9 else 0.0  # ten tenths are 1
 
 
 def push_ipo(margin, tau=tau):
@@ -223,7 +223,7 @@ strong["IPO"] = lambda margin, strength: push_ipo(margin, strength / 2)
 link_explorer(strong)
 
 # %% [markdown]
-# The hinge stops with the first step past its margin. For large $D$
+# The hinge stops with the first step that reaches its margin. For large $D$
 # the push of DPO is about $\beta e^{-\beta D}$, so $D$ grows like
 # $\log(\text{steps})/\beta$: slowly, and without a limit. In this case
 # $\beta$ is no price of drift. It only sets the pace, and every $\beta$ goes

@@ -328,14 +328,14 @@ display(
         "26-2",
         {1.0: "all", 0.0: "none"}.get((alone.chosen > 0).mean(), "some"),
         f"its log-ratio ends between {alone.chosen.min():.2f} and "
-        f"{alone.chosen.max():.2f} nats: alone, a pair of this decoder "
+        f"{alone.chosen.max():.2f} nats: alone, this pair "
         "raises its own chosen review.",
     ),
     teach.reveal(
         "26-3",
         "more than half" if falls > 0.5 else "at most half",
-        f"{falls:.0%} fall: the other pairs push against them, and at β = 0.1 "
-        "the optimum asks for it as well.",
+        f"{falls:.0%} fall. At the first step the others lower fewer; the "
+        "rest fall later, and at β = 0.1 the optimum asks for it as well.",
     ),
 )
 

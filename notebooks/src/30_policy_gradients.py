@@ -426,14 +426,14 @@ display(
     ),
     teach.reveal(
         "30-2", "it grows" if loud > calm else "it shrinks",
-        "each gradient of a log-prob is multiplied by a number that is larger "
-        f"by 3: the variance goes from {calm:.2f} to {loud:.2f}.",
+        "these rewards lie around zero, near the bottom of a parabola in the "
+        f"shift, and 3 leads up its arm: from {calm:.2f} to {loud:.2f}.",
     ),
     teach.reveal(
         "30-3",
         "about 1 time" if pushes[0] < 3 * pushes[1] else "about 100 times",
         f"the deviation is 100 times as large, too: {pushes[0]:.2f} and "
-        f"{pushes[1]:.2f}. GRPO hears the order within a group, not its size.",
+        f"{pushes[1]:.2f}. GRPO hears a group's rewards up to their scale.",
     ),
 )
 

@@ -360,8 +360,8 @@ display(
     teach.reveal(
         "31-3", nearer,
         f"the difference is {middle:.2f} nats, its interval from {low:.2f} to "
-        f"{high:.2f}. Credit per token buys little where a response has at "
-        "most four tokens.",
+        f"{high:.2f}: these seeds tell a difference from chance only if the "
+        "interval leaves out zero.",
     ),
 )
 
@@ -397,7 +397,7 @@ clip_needed = teach.claim(
     effect=gap, expected="positive", unit="nats of KL(π‖π*)", **store,
     statement=f"With {size.many} passes per batch PPO ends nearer to the "
     "optimum with the clip than without.",
-    meaning="The clip is what makes a batch usable more than once.",
+    meaning="The clip keeps single seeds from running away.",
 )
 
 # %% [markdown]

@@ -237,8 +237,9 @@ drift = mean.kl
 display(
     teach.reveal(
         "80-1", "IPO" if drift.ipo > drift.dpo else "DPO",
-        f"IPO is at {drift.ipo:.2f} nats and DPO at {drift.dpo:.2f}: equal "
-        "numbers for β and τ do not mean equal gradients.",
+        f"IPO is at {drift.ipo:.2f} nats and DPO at {drift.dpo:.2f}: Adam "
+        "divides out how hard a loss pushes; IPO turns round at D = 5, and "
+        "DPO never stops.",
     ),
     teach.reveal(
         "80-2", words[place],
