@@ -67,7 +67,7 @@ __all__ = [
 PROFILES = ("ci", "lecture", "figure")
 
 
-def sizes(profile: str, **settings: tuple[Any, Any, Any]) -> SimpleNamespace:
+def sizes(profile: str, **settings: tuple) -> SimpleNamespace:
     """The settings of one profile.
 
     ``sizes("lecture", steps=(4, 200, 1000)).steps`` is 200.
