@@ -26,7 +26,6 @@ What a lesson is about, such as its method, it imports itself.
 """
 
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd

@@ -88,6 +88,17 @@ def test_the_loss_of_a_neighbour_is_recognised(key):
     assert f"lesson {other.card.notebook}" in verdict.message
 
 
+def of_batch_alone(batch):
+    return batch.policy_choosen.sum(-1)
+
+
+def test_the_line_of_an_error_is_the_students_even_in_one_argument():
+    """The library calls it through a function of its own, which is no news."""
+    verdict = check.dpo(of_batch_alone)
+    assert verdict.mistake == "raises an error"
+    assert "return batch.policy_choosen.sum(-1)" in verdict.message
+
+
 def unwritten(batch, cfg):
     raise NotImplementedError("your turn")
 

@@ -27,6 +27,7 @@ from importlib import resources
 from typing import Any
 
 from workbench.core.suggest import suggest
+from workbench.teach.box import colour_of, framed, sign
 
 Value = Any  # a number, a text, or several numbers (a list, a tensor)
 
@@ -76,12 +77,10 @@ class Marked:
         return self.passed
 
     def __repr__(self) -> str:
-        return f"{'✓' if self.passed else '✗'} {self.id}: {self.message}"
+        return f"{sign(self.passed)} {self.id}: {self.message}"
 
     def _repr_html_(self) -> str:
-        colour = "#0072b2" if self.passed else "#d55e00"
-        box = f"border-left:4px solid {colour};padding:4px 10px"
-        return f"<div style='{box}'>{html.escape(repr(self))}</div>"
+        return framed(html.escape(repr(self)), colour_of(self.passed))
 
 
 @functools.cache

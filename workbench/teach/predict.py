@@ -8,6 +8,8 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workbench.teach.box import framed, sign
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -36,7 +38,7 @@ class Prediction:
         rows += [f"Choose: {choice}"] if choice else []
         told = html.escape(self.mine) or "not written yet: fill in <code>mine</code>"
         rows.append(f"Your answer: <i>{told}</i>")
-        return _box("<br>".join(rows))
+        return framed("<br>".join(rows))
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Revealed:
         return guess.mine == self.right if guess.mine and guess.options else None
 
     def _parts(self) -> tuple[str, str, str]:
-        mark = {True: " ✓", False: " ✗", None: ""}[self.correct]
+        mark = "" if self.correct is None else f" {sign(self.correct)}"
         mine = self.prediction.mine or "nothing yet"
         return f"Prediction {self.prediction.id}", f"{mine}{mark}", self.right
 
@@ -65,7 +67,7 @@ class Revealed:
     def _repr_html_(self) -> str:
         head, mine, right = map(html.escape, self._parts())
         because = html.escape(self.because)
-        return _box(
+        return framed(
             f"<b>{head}.</b> You predicted: <i>{mine}</i>.<br>"
             f"It is: <b>{right}</b>, because {because}"
         )
@@ -114,8 +116,3 @@ def reveal(id: str, right: str, because: str) -> Revealed:
         options = ", ".join(asked.options)
         raise ValueError(f"prediction {id}: {right!r} is none of {options}")
     return Revealed(asked, right, because)
-
-
-def _box(inner: str) -> str:
-    look = "border-left:4px solid #0072b2;padding:4px 10px"
-    return f"<div style='{look}'>{inner}</div>"
