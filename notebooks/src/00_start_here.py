@@ -557,5 +557,5 @@ teach.solution("00-5", middle)
 # - Gao, Schulman, Hilton 2022, *Scaling laws for reward model
 #   overoptimization* ([2210.10760](https://arxiv.org/abs/2210.10760)).
 #
-# Next: **01 · The exact world** derives the best policy and what every other
-# policy loses.
+# Next: [**01 · The exact world**](01_exact_world.ipynb) derives the best
+# policy and what every other policy loses.

@@ -538,6 +538,6 @@ teach.solution("01-6", step_gold / step_kl)
 # - Ziebart 2010, *Modeling purposeful adaptive behavior with the principle of
 #   maximum causal entropy*.
 #
-# Next: **02 · Probes** uses optima like this one to find out which part of a
-# training loop is broken; **03 · Supervised fine-tuning** is the stage before
-# preferences.
+# Next: [**02 · Probes**](02_probes.ipynb) uses optima like this one to find
+# out which part of a training loop is broken; [**03 · Supervised
+# fine-tuning**](03_supervised.ipynb) is the stage before preferences.

@@ -436,7 +436,7 @@ teach.solution("02-1", PROBES[2].name)
 # %% [markdown]
 # **02-2 · A reading by hand** (●○○, 5 minutes). A policy gives the better
 # answer the probability 0.6 and the worse one 0.1; the reference gives 0.2 to
-# both; $eta = 0.5$. What does the probe read?
+# both; $\beta = 0.5$. What does the probe read?
 
 # %%
 teach.answer("02-2", None)
@@ -446,8 +446,8 @@ teach.solution("02-2", 0.5 * (np.log(0.6 / 0.2) - np.log(0.1 / 0.2)))
 
 # %% [markdown]
 # **02-3 · Three tokens** (●●○, 5 minutes). In a new probe the rewards lie 3
-# apart, both answers have three tokens, and $eta = 0.5$. At which
-# $eta D$ does a mean over tokens stop?
+# apart, both answers have three tokens, and $\beta = 0.5$. At which
+# $\beta D$ does a mean over tokens stop?
 
 # %%
 teach.answer("02-3", None)
@@ -482,7 +482,7 @@ teach.solution("02-4", broken_part(visit[visit.seed == 0]))
 # **02-5 · Bug hunt** (●●○, 15 minutes). A colleague's loss, below, reads 2 on
 # the last probe. “A mean over tokens,” says the colleague, but there is no
 # mean in it. (a) Find the mistake, and explain the 2. (b) Which reading would
-# it give on a probe with $eta = rac14$, where a mean over two tokens still
+# it give on a probe with $\beta = \frac14$, where a mean over two tokens still
 # gives 2? Answer with the number.
 
 
@@ -549,5 +549,5 @@ teach.solution("02-6", "garbage in the padding" if found_out else "none")
 # * [Rafailov et al. 2023](https://arxiv.org/abs/2305.18290), *Direct
 #   Preference Optimization*: the loss of the patient.
 #
-# Next: **03 · Supervised fine-tuning**. The end token and the mean over tokens
-# come back there, with consequences.
+# Next: [**03 · Supervised fine-tuning**](03_supervised.ipynb). The end token
+# and the mean over tokens come back there, with consequences.

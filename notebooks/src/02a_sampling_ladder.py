@@ -166,4 +166,5 @@ for key, patient, right, statement, meaning in tests:
 # * [Osband et al. 2020](https://arxiv.org/abs/1908.03568), *Behaviour suite
 #   for reinforcement learning*.
 #
-# Back to **02 · Probes**. Next: **03 · Supervised fine-tuning**.
+# Back to [**02 · Probes**](02_probes.ipynb). Next: [**03 · Supervised
+# fine-tuning**](03_supervised.ipynb).

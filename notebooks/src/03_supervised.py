@@ -597,5 +597,5 @@ teach.solution("03-6", solutions.kl(third, mu).mean())
 # * [Beirami et al. 2024](https://arxiv.org/abs/2401.01879), *Theoretical
 #   guarantees on the best-of-n alignment policy*: the bound for every $n$.
 #
-# Next: **10 · Reward models**. SFT forgets who was rejected. A reward model
-# learns from both sides of the same pairs.
+# Next: [**10 · Reward models**](10_reward_models.ipynb). SFT forgets who was
+# rejected. A reward model learns from both sides of the same pairs.

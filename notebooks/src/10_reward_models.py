@@ -538,4 +538,5 @@ teach.solution("10-5", [hesitant, 0.25])
 # Studies beside this lesson: 10a (do ensembles overoptimise less?) and 10b
 # (users of different tastes).
 #
-# Next: **11 · Best-of-n**, which derives where the hump has its peak.
+# Next: [**11 · Best-of-n**](11_best_of_n.ipynb), which derives where the hump
+# has its peak.

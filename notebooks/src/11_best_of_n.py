@@ -526,4 +526,5 @@ teach.solution("11-5", turned)
 # * Beirami et al. 2024, *Theoretical guarantees on the best-of-n alignment
 #   policy*, [2401.01879](https://arxiv.org/abs/2401.01879): the bound on KL.
 #
-# Next: **20 · DPO**, which optimises without a reward model in between.
+# Next: [**20 · DPO**](20_dpo.ipynb), which optimises without a reward model
+# in between.

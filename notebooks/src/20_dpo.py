@@ -507,6 +507,6 @@ teach.solution("20-5", turned)
 #   reward model overoptimization in direct alignment algorithms*, section
 #   3.5: the falling chosen reward.
 #
-# Study **20a** asks how good the reward inside a DPO policy is. Next: **21 ·
-# The link is the method**. The labels here were tosses of a coin. What
-# happens if one side always wins?
+# Study [**20a**](20a_inside_dpo.ipynb) asks how good the reward inside a DPO
+# policy is. Next: [**21 · Links**](21_links.ipynb). The labels here were
+# tosses of a coin. What happens if one side always wins?

@@ -528,6 +528,6 @@ teach.solution("21-6", mine[0.1])
 # * [Liu et al. 2023](https://arxiv.org/abs/2309.06657), *Statistical rejection
 #   sampling*: the hinge on log-ratios.
 #
-# Study **21a** compares six links that stop, and **21b** links whose push
-# points elsewhere. Next: **22 · Thumbs instead of pairs**, where no response
-# has a partner.
+# Study [**21a**](21a_stopping_links.ipynb) compares six links that stop, and
+# [**21b**](21b_other_pushes.ipynb) links whose push points elsewhere. Next:
+# [**22 · Thumbs**](22_thumbs.ipynb), where no response has a partner.

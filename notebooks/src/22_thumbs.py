@@ -565,6 +565,7 @@ teach.solution("22-7", gaps[0.5, True])
 # * [Ethayarajh et al. 2024](https://arxiv.org/abs/2402.01306), *KTO: model
 #   alignment as prospect theoretic optimization*.
 #
-# Study **22a** trains thumbs, pairs and lists made of the same labels. Next:
-# **23 · Divergences**. All methods here measure drift from the reference by
-# one divergence. There are others.
+# Study [**22a**](22a_one_labelling.ipynb) trains thumbs, pairs and lists made
+# of the same labels. Next: [**23 · Divergences**](23_divergences.ipynb). All
+# methods here measure drift from the reference by one divergence. There are
+# others.

@@ -522,7 +522,8 @@ teach.solution("23-6", asked)
 # * [Huang et al. 2024](https://arxiv.org/abs/2407.13399), *Correcting the
 #   mythos of KL-regularization*: $\chi^2$ + KL.
 #
-# Study **23a** asks how $\chi^2$ fares with errors that nobody planted, study
-# **23b** whether a divergence changes diversity and calibration. Next: **24 ·
-# Noisy labels**. A divergence guards against a reward that is wrong; what if
-# the labels are?
+# Study [**23a**](23a_chi_squared.ipynb) asks how $\chi^2$ fares with errors
+# that nobody planted, study [**23b**](23b_diversity.ipynb) whether a
+# divergence changes diversity and calibration. Next: [**24 · Noisy
+# labels**](24_noisy_labels.ipynb). A divergence guards against a reward that
+# is wrong; what if the labels are?

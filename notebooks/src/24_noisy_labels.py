@@ -528,5 +528,6 @@ teach.solution("24-6", 0.25 * (1 - 2 * 0.2))
 # * [Azar et al. 2023](https://arxiv.org/abs/2310.12036), *A general
 #   theoretical paradigm to understand learning from human preferences*: IPO.
 #
-# Study **24a** asks whether a loss resists flips without being told their
-# rate. Next: **25 · Length**, where the labels are wrong in one direction.
+# Study [**24a**](24a_no_rate.ipynb) asks whether a loss resists flips without
+# being told their rate. Next: [**25 · Length**](25_length.ipynb), where the
+# labels are wrong in one direction.

@@ -520,5 +520,6 @@ teach.solution("25-6", "all the same" if spread < 1e-9 else "b")
 # * [Xu et al. 2024](https://arxiv.org/abs/2401.08417), *Contrastive preference
 #   optimization*: CPO.
 #
-# Study **25a** trains the losses without a reference, and **25b** asks whether
-# a discount on extra tokens helps. Next: **26 · Displacement**.
+# Study [**25a**](25a_no_reference.ipynb) trains the losses without a
+# reference, and [**25b**](25b_extra_tokens.ipynb) asks whether a discount on
+# extra tokens helps. Next: [**26 · Displacement**](26_displacement.ipynb).

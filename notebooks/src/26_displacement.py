@@ -22,7 +22,7 @@
 # * compute what one step on one pair does to any response;
 # * say why a table of probabilities never lowers its own chosen response, and
 #   a network may;
-# * tell from the pairs, before training, which chosen responses will fall;
+# * tell from the pairs, before training, which chosen responses fall most;
 # * recognise a penalty with the wrong sign from two curves.
 #
 # *Needs*: lessons 01 (the exact optimum) and 20 (DPO). About 90 minutes.
@@ -151,9 +151,10 @@ hand.round(3)
 # The step understands "less bad" as "better mood". It raises the logits of
 # `good` and `fun`, and lowers that of `dull`, although `dull` was chosen: its
 # influence on itself is negative. With a table it would be
-# $1 - \frac14 + \frac14 = 1$. Both numbers agree with the library: the first
-# with the gradient of its DPO loss, the second with
-# `displacement.influence` of a table over all reviews. Then come forty steps
+# $1 - \frac14 + \frac14 = 1$. The next cell checks two things with the
+# library: the direction of the push, by the gradient of its DPO loss, and
+# $1 - \pi(y_c) + \pi(y_r)$, by `displacement.influence` of a table over all
+# reviews. Then come forty steps
 # of size 1, once with the shared $h$ and once with a table of four logits. In
 # a live notebook a slider moves the shade of `bad`.
 
@@ -207,8 +208,8 @@ alone[["chosen", "rejected"]].round(2)
 # %% [markdown]
 # ## A hundred pairs together
 #
-# Alone, the pair raises its chosen review. In a batch the step is the *mean*
-# over pairs, and a review is also moved by what is done to others.
+# Alone, *this* pair raises its chosen review. In a batch the step is the
+# *mean* over pairs, and a review is also moved by what is done to others.
 
 # %%
 run = train(dpo, dpo.Config(beta), pairs, members=size.seeds)
@@ -511,5 +512,5 @@ teach.solution("26-6", (push < 0).double().mean().item())
 # * [Rafailov et al. 2024](https://arxiv.org/abs/2406.02900), section 3.5: both
 #   likelihoods fall.
 #
-# Next: **27 · Overoptimisation**: what happens to the gold reward when the
-# policy has moved far.
+# Next: [**27 · Overoptimisation**](27_overoptimisation.ipynb): what happens
+# to the gold reward when the policy has moved far.

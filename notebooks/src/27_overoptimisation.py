@@ -539,6 +539,7 @@ teach.solution("27-5", enough[0])
 #   overoptimization in RLHF: your SFT loss is implicitly an adversarial
 #   regularizer*: RPO.
 #
-# Study **27a** fits a scaling law to the hump and asks what the size of the
-# model and the data do; study **26c** compares RPO with its relatives.
-# Next: **28 · Lists and scores**. A pair is the shortest list.
+# Study [**27a**](27a_scaling_law.ipynb) fits a scaling law to the hump and
+# asks what the size of the model and the data do; study
+# [**26c**](26c_anchors.ipynb) compares RPO with its relatives. Next: [**28 ·
+# Lists and scores**](28_lists_and_scores.ipynb). A pair is the shortest list.

@@ -560,6 +560,8 @@ teach.solution("28-6", float(slopes.norm() / contrast.norm()))
 #   [Pandey et al. 2024](https://arxiv.org/abs/2402.02479): BRAIn;
 #   [Wang 2025](https://arxiv.org/abs/2510.18913): ADPO.
 #
-# Study **28a** compares losses of rankings, **28b** follows scores off
-# policy, **28c** takes one response at a time, **28d** chooses the pairs.
-# Next: **29 · Tokens**, where the credit is divided among words.
+# Study [**28a**](28a_longer_lists.ipynb) compares losses of rankings,
+# [**28b**](28b_who_drew.ipynb) follows scores off policy,
+# [**28c**](28c_single_scores.ipynb) takes one response at a time,
+# [**28d**](28d_which_pairs.ipynb) chooses the pairs. Next: [**29 ·
+# Tokens**](29_tokens.ipynb), where the credit is divided among words.

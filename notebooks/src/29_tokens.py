@@ -515,6 +515,7 @@ teach.solution("29-5", gaps[1.0])
 #   preference optimization*.
 # * [Lai et al. 2024](https://arxiv.org/abs/2406.18629), *Step-DPO*.
 #
-# Study **29a** tries token rewards from outside, beam search and rounds of
-# labels; study **29b** asks how far a wish for one prompt leaks to the
-# others. Next: **30 · Policy gradients**. The policy writes its own data.
+# Study [**29a**](29a_token_rewards.ipynb) tries token rewards from outside,
+# beam search and rounds of labels; study [**29b**](29b_scoped_wishes.ipynb)
+# asks how far a wish for one prompt leaks to the others. Next: [**30 · Policy
+# gradients**](30_policy_gradients.ipynb). The policy writes its own data.

@@ -596,5 +596,5 @@ teach.solution("30-5", ends_at)
 # Studies beside this lesson: **30a** takes GRPO's divisions apart, **30b**
 # measures the noise of gradients and of KL estimates.
 #
-# Next: **31 · PPO, part by part**: a value for every token, and several steps
-# on one batch.
+# Next: [**31 · PPO, part by part**](31_ppo.ipynb): a value for every token,
+# and several steps on one batch.

@@ -536,4 +536,5 @@ teach.solution("31-5", [stops_at(0.05), stops_at(0.5)])
 #
 # Beside this lesson: the study **31a** switches PPO's parts off one by one.
 #
-# Next: **40 · Nash-MD**, where no reward explains what people prefer.
+# Next: [**40 · Nash-MD**](40_nash_md.ipynb), where no reward explains what
+# people prefer.

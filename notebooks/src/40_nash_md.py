@@ -538,4 +538,5 @@ teach.solution("40-5", "zero" if gaps[0] < 1e-6 else less)
 # * Zhou, Fazel, Du 2025, [2503.08942](https://arxiv.org/abs/2503.08942): how
 #   `nash` in `worlds.preference_games` finds the equilibrium.
 #
-# Next: **60 · Decoding with values**, where the weights stay as they are.
+# Next: [**60 · Decoding with values**](60_decoding_with_values.ipynb), where
+# the weights stay as they are.

@@ -465,20 +465,17 @@ teach.solution("60-4", "the strength")
 teach.answer("60-5", None)
 
 # %% tags=["solution"]
-blocks = []
-for many in (2, 3, 4, 8, 16, 64):
+def block(many):
     word = best_of_n.log_distribution(base, V_ref.Q, many)
     response = world.tree.response_logps(word)
-    blocks.append(
-        exact.evaluate(response, world, ref, gold=gold).assign(k=many)
-    )
-blocks = pd.concat(blocks)[["k", "kl", "gold"]]
+    return exact.evaluate(response, world, ref, gold=gold).assign(k=many)
+
+
+blocks = pd.concat(block(many) for many in (2, 3, 4, 8, 16, 64))
 blocks["V^ref at equal KL"] = steering.gold_at(by_mean, blocks.kl)[0]
-display(blocks.round(3))
-at_three = blocks[blocks.k == 3].iloc[0]
-higher = at_three.gold > at_three["V^ref at equal KL"]
-tops = blocks.gold.max(), by_mean.gold.max()
-print(f"highest gold: blocks {tops[0]:.2f}, the curve {tops[1]:.2f}")
+of_blocks = blocks[["k", "kl", "gold", "V^ref at equal KL"]]
+display(of_blocks.round(3), f"the curve reaches {by_mean.gold.max():.2f}")
+higher = blocks.iloc[1].gold > blocks.iloc[1]["V^ref at equal KL"]
 teach.solution("60-5", "above" if higher else "below")
 
 # %% [markdown]
@@ -503,4 +500,5 @@ teach.solution("60-5", "above" if higher else "below")
 # * Stiennon et al. 2020, [2009.01325](https://arxiv.org/abs/2009.01325), and
 #   Gao et al. 2023, [2210.10760](https://arxiv.org/abs/2210.10760): best-of-n.
 #
-# Next: **80 · The arena**, where all methods meet on equal terms.
+# Next: [**80 · The arena**](80_arena.ipynb), where all methods meet on equal
+# terms.

@@ -365,7 +365,7 @@ ranked[["rank", "method", "gold", "kl", "regret"]].round(2)
 # * Regret is $\beta\,\mathrm{KL}(\pi\Vert\pi^*)$: how much less gold minus
 #   price of drift a policy has than the best one.
 # * Equal numbers for $\beta$ and $\tau$ do not mean equal drift.
-# * A ranking without intervals says nothing.
+# * A ranking says something only with its intervals.
 # * A loss enters from one file; a wrong one trains without complaint, and
 #   held-out accuracy finds it.
 #

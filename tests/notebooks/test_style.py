@@ -61,6 +61,17 @@ def test_a_lesson_takes_at_most_a_minute(source):
     assert source.budget_s["lecture"] <= longest
 
 
+def test_no_letter_of_a_formula_became_a_control_character(source):
+    """A Python string that is not raw turns the first letters of \\beta, \\frac, \\rho
+    and \\text into a backspace, a form feed, a return and a tab.
+    """
+    text = source.path.read_text(encoding="utf-8")
+    exercises = ROOT / f"workbench/teach/exercises/{source.name[:2]}.toml"
+    text += exercises.read_text(encoding="utf-8") if exercises.exists() else ""
+    strange = [c for c in set(text) if ord(c) < 32 and c != "\n"]
+    assert strange == []
+
+
 def test_every_formula_is_drawn_in_the_site(source):
     """An unknown command would stand in the page as its name."""
     prose = [c for c in source.notebook.cells if c.cell_type == "markdown"]

@@ -97,6 +97,21 @@ def test_every_lesson_is_copied_with_its_outputs_and_git_sees_none_of_it(clone):
     assert visible == {f"{name}.ipynb" for name in NAMES}
 
 
+def test_the_glossary_lies_where_the_links_of_the_copies_lead(clone):
+    """`../GLOSSARY.md` of a lesson at the server's root is `/GLOSSARY.md`."""
+    glossary, mine = clone / "GLOSSARY.md", clone / "work" / "GLOSSARY.md"
+    workspace.renew(clone)
+    assert not mine.exists()
+    for text in ("nat: a unit", "nat: the unit of KL"):
+        glossary.write_text(text)
+        assert workspace.renew(clone).told == ()
+        assert mine.read_text() == text
+    mine.write_text("my own words")
+    glossary.write_text("nat: log of e")
+    assert workspace.renew(clone).told == ()
+    assert mine.read_text() == "my own words"
+
+
 LESSON_CHANGES = {
     "prose": lambda nb: nb.cells[0].update(source="# Another"),
     "code": lambda nb: nb.cells[1].update(source="x = 2"),

@@ -526,3 +526,16 @@ def test_the_glossary_has_a_page_and_lessons_link_to_it(one):
     folder = one.root / "site"
     assert "a unit" in (folder / "glossary.html").read_text()
     assert 'href="glossary.html"' in (folder / "01_a.html").read_text()
+
+
+def test_a_link_to_another_lesson_leads_to_its_page_and_no_other_link_changes(one):
+    kept = "[data](20_pairs.csv) [theirs](https://a.invalid/21_b.ipynb)"
+    words = f"[21](21_b.ipynb) [20](20_a.ipynb#hand) [21a](21a_c.ipynb) {kept}"
+    put(one.source("01_a"), PLAIN.replace("# # Plain", f"# # Plain\n#\n# {words}"))
+    build.write(copy_of(one.source("01_a"), "COMMITTED"), one.committed("01_a"))
+    one.build()
+    links = re.findall(
+        r'href="([^"]+)"[^>]*>(?:21|20|21a|data|theirs)<', one.page("01_a")
+    )
+    assert links[:3] == ["21_b.html", "20_a.html#hand", "21a_c.html"]
+    assert links[3:] == ["20_pairs.csv", "https://a.invalid/21_b.ipynb"]

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import html
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ CLAIM_COLUMNS = ("notebook", "statement", "paper", "expected", "seen", "verdict"
 METHOD_COLUMNS = ("key", "title", "family", "paper", "check", "notebook")
 MARK = "<!-- workbench "
 GLOSSARY = "glossary.html"
+LESSON_LINK = re.compile(r"\]\((\d\d[a-z]?_\w+)\.ipynb(#[^)\s]*)?\)")
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto;
@@ -133,7 +135,8 @@ def _page(copy: Copy, title: str, links: str, settings: Settings) -> str:
     strip = path_cleaner(settings.root)
     notebook = clean(copy.notebook, settings.root)
     for cell in notebook.cells:
-        cell.source = strip(cell.source).replace("](../GLOSSARY.md", f"]({GLOSSARY}")
+        source = strip(cell.source).replace("](../GLOSSARY.md", f"]({GLOSSARY}")
+        cell.source = LESSON_LINK.sub(r"](\1.html\2)", source)
     note = copy.note or f"Executed here at the profile {settings.profile}."
     return page.notebook_html(notebook, strip(title), strip(links), strip(note))
 

@@ -19,6 +19,9 @@ from workbench.core.errors import printable
 
 FOLDER = "work"
 RECORD = ".copied.json"  # what each copy held when it was made
+# A lesson in `work/` links to `../GLOSSARY.md`, and JupyterLab, which serves `work/`
+# as its root, finds it there.
+GLOSSARY = "GLOSSARY.md"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ def renew(root: Path, fresh: Collection[str] = ()) -> Workspace:
             record[lesson.stem] = copy.made
             if copy.readable:
                 ready.append(lesson.stem)
+        record[GLOSSARY] = _renew_text(
+            root / GLOSSARY, folder, record.get(GLOSSARY, {})
+        )
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
         _put(folder / RECORD, text.encode())
     missing = sorted(set(fresh) - {lesson.stem for lesson in lessons})
@@ -141,6 +147,19 @@ class _Copy:
         data = self.lesson.read_bytes()
         _put(self.path, data)
         self.made, self.readable = {"lesson": _hash(data), "copy": new}, True
+
+
+def _renew_text(source: Path, folder: Path, made: dict[str, str]) -> dict[str, str]:
+    """Copy a text unless the reader changed the copy; what the copy was when made."""
+    copy = folder / source.name
+    try:
+        data = source.read_bytes()
+        if copy.exists() and _hash(copy.read_bytes()) != made.get("copy"):
+            return made
+    except OSError:  # a clone without a glossary, or a copy that cannot be read
+        return made
+    _put(copy, data)
+    return {"copy": _hash(data)}
 
 
 def _look(path: Path) -> tuple[str | None, str]:
