@@ -9,7 +9,10 @@ from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.views.instruments import beta_explorer, token_microscope
 from workbench.views.instruments.beta_state import BETAS, beta_path, beta_state
+from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.live import LivePicture
 from workbench.views.instruments.shell import HOW_LIVE, Instrument
+from workbench.views.instruments.states import STATES
 from workbench.views.instruments.token_state import pair_label, token_frame
 from workbench.views.layers import Line
 from workbench.worlds import solutions
@@ -80,9 +83,9 @@ def test_the_explorer_of_gold_draws_no_proxy(world, proxy):
 
 def test_beta_one_lies_on_the_sliders_grid_and_on_the_path(world, proxy):
     explorer = beta_explorer(world, world.author, proxy, live=True)
-    slider = explorer.widgets["beta"]
-    steps = (0 - slider.min) / slider.step
-    assert steps == pytest.approx(round(steps)) and slider.value == 1.0
+    assert explorer.widgets["beta"].value == 1.0
+    values = explorer.controls["beta"].values
+    assert values == sorted(values) and len(set(values)) == len(values) == len(BETAS)
     path = beta_path(world, world.author, proxy, "film")
     state = beta_state(world, world.author, proxy, 1.0, "film")
     at_one = path[path["beta"].sub(1.0).abs() < 1e-9]
@@ -129,31 +132,63 @@ def test_the_words_of_a_pair_are_its_words(world, frame):
     assert pair_label(table, 4).startswith(f"{rows['prompt'].iloc[0]}: {text[0]}")
 
 
-def test_moving_a_control_redraws_picture_and_sentence(frame):
+def test_moving_a_control_changes_picture_sentence_and_table(frame):
     microscope = token_microscope(frame[1], live=True)
-    assert microscope.picture.value == ""
-    said = microscope.status.value
+    said, table = microscope.status.value, microscope.table.value
+    picture = microscope.picture.widget
     microscope.widgets["pair"].value = 3
-    assert microscope.status.value != said and microscope.last_error is None
-    assert 'alt="Figure: Pair 3' in microscope.picture.value
+    assert microscope.last_error is None
+    assert microscope.status.value != said and microscope.table.value != table
+    assert microscope.picture.widget is picture  # changed in place
+    shown = microscope.draw(pair=3).plotly
+    assert picture.layout.title.text == shown["layout"]["title"]["text"]
+    for trace, values in zip(picture.data, shown["data"], strict=True):
+        assert list(trace.x) == list(values["x"])
 
 
-def test_the_state_a_notebook_would_store_is_small(world, proxy, frame):
-    for instrument in (
-        beta_explorer(world, world.author, proxy, live=True),
-        token_microscope(frame[1], live=True),
-    ):
-        instrument.redraw()
-        parts = [*instrument.widgets.values(), instrument.status, instrument.picture]
-        state = [widget.get_state() for widget in parts]
-        assert len(json.dumps(state, default=str)) < 90_000
+def test_a_reset_puts_every_control_back(world, proxy):
+    explorer = beta_explorer(world, world.author, proxy, live=True)
+    said = explorer.status.value
+    explorer.widgets["beta"].value = explorer.controls["beta"].values[3]
+    explorer.widgets["prompt"].value = "cast"
+    assert explorer.status.value != said
+    explorer.button.click()
+    assert explorer.values == explorer.defaults == {"beta": 1.0, "prompt": "film"}
+    assert explorer.status.value == said
+
+
+def test_a_picture_of_other_marks_is_drawn_anew(world, proxy, frame):
+    """From bars to lines: nothing of the first figure stays."""
+    first = beta_explorer(world, world.author, proxy, live=False).start
+    picture = LivePicture(first)
+    other = token_microscope(frame[1], live=False).start
+    for figure in (other, first):
+        picture.show(figure)
+        kinds = [trace["type"] for trace in figure.plotly["data"]]
+        assert [trace.type for trace in picture.widget.data] == kinds
+
+
+def test_without_anywidget_the_picture_is_an_image(frame, monkeypatch):
+    def refuse(*_):
+        raise ImportError("Please install anywidget")
+
+    monkeypatch.setattr("plotly.graph_objects.FigureWidget", refuse)
+    microscope = token_microscope(frame[1], live=True)
+    microscope.widgets["pair"].value = 3
+    assert microscope.last_error is None
+    assert 'alt="Figure: Pair 3' in microscope.picture.widget.value
+
+
+def test_the_reader_is_told_how_a_state_is_computed(world, proxy):
+    explorer = beta_explorer(world, world.author, proxy, live=True)
+    told = explorer.box.children[-1].value
+    assert "instruments.beta_state.beta_state" in told
+    assert "solutions.optimal_policy(ref, reward, beta)" in told
 
 
 @pytest.fixture
 def failing(frame):
     """An instrument whose figure fails at 2, with markup in the message."""
-    import ipywidgets
-
     good = token_microscope(frame[1], live=False).start
 
     def draw(at: int):
@@ -161,10 +196,7 @@ def failing(frame):
             raise ValueError("<script>no two</script>")
         return good
 
-    def controls():
-        return {"at": ipywidgets.IntSlider(0, 0, 5, description="at")}
-
-    return Instrument("tester", draw, {"at": 0}, controls, live=True)
+    return Instrument("tester", draw, {"at": Slider("at", range(6), 0)}, live=True)
 
 
 def test_an_error_in_a_callback_is_shown_kept_and_forgotten_on_success(failing):
@@ -201,4 +233,5 @@ def test_the_runner_gets_the_static_figure_and_a_line_and_no_widget(frame, monke
         (False, True),
     ]
     assert shown[-1]["text/plain"] == HOW_LIVE
-    assert len(json.dumps(shown)) < 90_000
+    assert shown[-1][STATES] == microscope.states()
+    assert len(json.dumps(shown[:-1])) < 90_000

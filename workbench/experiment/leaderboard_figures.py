@@ -10,7 +10,7 @@ from workbench.experiment.leaderboard import ORDERS, leaderboard
 from workbench.experiment.problem import Problem
 from workbench.views.fig import Fig
 from workbench.views.instruments import Instrument
-from workbench.views.instruments.shell import steps
+from workbench.views.instruments.controls import Choice
 from workbench.worlds import solutions
 
 
@@ -77,7 +77,7 @@ def ranking(frame, by: str = "gold") -> Fig:
 
 
 def sorter(frame, by: str = "gold", live: bool | None = None) -> Instrument:
-    """``ranking`` with a slider over the columns.
+    """``ranking`` with a button per column.
 
     Args:
         frame: of ``compare``, one world.
@@ -89,7 +89,5 @@ def sorter(frame, by: str = "gold", live: bool | None = None) -> Instrument:
     def draw(by: str) -> Fig:
         return ranking(frame, by)
 
-    def controls() -> dict:
-        return {"by": steps("sort by", columns, by)}
-
-    return Instrument("arena", draw, {"by": by}, controls, live)
+    controls = {"by": Choice("sort by", columns, by)}
+    return Instrument("arena", draw, controls, live, computed_by=ranking)

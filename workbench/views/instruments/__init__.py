@@ -1,4 +1,12 @@
-"""Instruments: controls over a plain, tested function, with a static figure first."""
+"""Instruments: controls over a plain, tested function.
+
+An instrument is three things in one module: a pure function from the controls' values
+to numbers (`…_state`, a frame or a dataclass), a pure function from those to a
+:class:`workbench.views.fig.Fig` whose caption says what is seen, and a function that
+joins them to :class:`controls.Control` objects in an :class:`shell.Instrument`. A move
+takes at most a tenth of a second (`benchmarks/instruments.py`), and the states of the
+controls' grids fit a page (`states.MOST`).
+"""
 
 from workbench.views.instruments.beta_explorer import beta_explorer
 from workbench.views.instruments.divergence_explorer import divergence_explorer

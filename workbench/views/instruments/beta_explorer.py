@@ -12,7 +12,8 @@ from workbench.views.instruments.beta_state import (
     beta_path,
     beta_state,
 )
-from workbench.views.instruments.shell import Instrument, log_slider, steps
+from workbench.views.instruments.controls import Choice, powers
+from workbench.views.instruments.shell import Instrument
 
 
 def beta_explorer(
@@ -41,12 +42,8 @@ def beta_explorer(
         state = beta_state(world, ref_logps, proxy, beta, prompt)
         return beta_figure(state, path(prompt), prompt)
 
-    def controls() -> dict:
-        slider = log_slider(
-            "β (log scale)", beta, low=BETAS[0], high=BETAS[-1], step=0.05
-        )
-        prompts = steps("prompt", world.prompts, world.prompts[0])
-        return {"beta": slider, "prompt": prompts}
-
-    defaults = {"beta": beta, "prompt": world.prompts[0]}
-    return Instrument("β explorer", draw, defaults, controls, live)
+    controls = {
+        "beta": powers("β (log scale)", beta, low=BETAS[0], high=BETAS[-1]),
+        "prompt": Choice("prompt", world.prompts, world.prompts[0]),
+    }
+    return Instrument("β explorer", draw, controls, live, computed_by=beta_state)

@@ -6,11 +6,12 @@ import torch
 from workbench.core.surrogate import clipped_gain
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import Line, VLine
 from workbench.views.style import role, series
 
-CLIPS = (0.05, 0.1, 0.2, 0.3, 0.5)
+CLIPS = tuple(round(0.01 * i, 2) for i in range(1, 51))
 
 
 def clip_figure(clip: float) -> Fig:
@@ -49,7 +50,5 @@ def clip_explorer(clip: float = 0.2, *, live: bool | None = None) -> Instrument:
         live: True, False, or None to ask the surroundings.
     """
 
-    def controls() -> dict:
-        return {"clip": steps("clip ε", CLIPS, clip)}
-
-    return Instrument("The clip", clip_figure, {"clip": clip}, controls, live)
+    controls = {"clip": Slider("clip ε", CLIPS, clip)}
+    return Instrument("The clip", clip_figure, controls, live)

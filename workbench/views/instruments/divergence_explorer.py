@@ -12,7 +12,8 @@ from torch import Tensor
 from workbench.core.divergences import CHI2_KL, FORWARD_KL, REVERSE_KL
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, log_slider, steps
+from workbench.views.instruments.controls import Choice, powers
+from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import HLine, Line
 from workbench.views.style import looks
 from workbench.worlds import solutions
@@ -45,17 +46,12 @@ def divergence_explorer(
         place = world.prompts.index(prompt)
         return divergence_figure(ref_logps[place], reward[place], beta)
 
-    def controls() -> dict:
-        slider = log_slider(
-            "β (log scale)", beta, low=SMALLEST, high=LARGEST, step=0.01
-        )
-        return {
-            "beta": slider,
-            "prompt": steps("reviews of", world.prompts, world.prompts[0]),
-        }
-
-    defaults = {"beta": beta, "prompt": world.prompts[0]}
-    return Instrument("Divergence explorer", draw, defaults, controls, live)
+    ends = {"low": SMALLEST, "high": LARGEST}
+    controls = {
+        "beta": powers("β (log scale)", beta, **ends, each=50),
+        "prompt": Choice("reviews of", world.prompts, world.prompts[0]),
+    }
+    return Instrument("Divergence explorer", draw, controls, live, computed_by=ratios)
 
 
 def ratios(ref_logps: Tensor, reward: Tensor, beta: float | int) -> pd.DataFrame:

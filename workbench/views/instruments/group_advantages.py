@@ -8,7 +8,8 @@ import torch
 from workbench.core.advantages import group_relative, leave_one_out
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import Bars, HLine
 from workbench.views.style import series
 
@@ -60,7 +61,5 @@ def group_advantages(
     def draw(last: float) -> Fig:
         return advantages_figure([*rewards, last])
 
-    def controls() -> dict:
-        return {"last": steps("last reward", LAST, last)}
-
-    return Instrument("One group", draw, {"last": last}, controls, live)
+    controls = {"last": Slider("last reward", LAST, last)}
+    return Instrument("One group", draw, controls, live, computed_by=advantages_figure)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import Line
 from workbench.views.style import looks
 
@@ -96,8 +97,6 @@ def influence_explorer(
     def draw(shade: float) -> Fig:
         return influence_figure(rows, shade)
 
-    def controls() -> dict:
-        name = f"shade of {list(rows)[1]}"
-        return {"shade": steps(name, sorted({*SHADES, start}), start)}
-
-    return Instrument("Influence explorer", draw, {"shade": start}, controls, live)
+    label = f"shade of {list(rows)[1]}"
+    controls = {"shade": Slider(label, sorted({*SHADES, start}), start)}
+    return Instrument("Influence explorer", draw, controls, live, computed_by=pair_walk)

@@ -7,13 +7,14 @@ import pandas as pd
 
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.controls import powers
+from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import HLine, Line, VLine
 from workbench.views.style import looks
 
 # (margin in nats, strength) to the push, loss units per nat
 Push = Callable[[float, float], float]
-STRENGTHS = (0.1, 0.2, 0.5, 1.0, 2.0)
+STRENGTHS = (0.1, 2.0)  # ends of the slider
 MARGINS = tuple(i / 20 for i in range(-40, 161))  # nats
 STEPS, RATE = 2000, 0.1
 
@@ -76,7 +77,6 @@ def link_explorer(
     def draw(strength: float) -> Fig:
         return link_figure(pushes, strength)
 
-    def controls() -> dict:
-        return {"strength": steps("strength", sorted({*STRENGTHS, strength}), strength)}
-
-    return Instrument("Link explorer", draw, {"strength": strength}, controls, live)
+    low, high = STRENGTHS
+    controls = {"strength": powers("strength", strength, low=low, high=high)}
+    return Instrument("Link explorer", draw, controls, live, computed_by=margin_walk)

@@ -13,7 +13,8 @@ from torch import Tensor
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.instruments.beta_state import BETAS, beta_state
-from workbench.views.instruments.shell import Instrument, log_slider, steps
+from workbench.views.instruments.controls import Choice, powers
+from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import Bars, HLine, Line, Points, VLine
 from workbench.views.style import role
 from workbench.worlds import solutions
@@ -49,17 +50,12 @@ def peak_explorer(
     def draw(beta: float | int, prompt: str) -> Fig:
         return peak_figure(world, ref_logps, proxy, beta, prompt, path())
 
-    def controls() -> dict:
-        slider = log_slider(
-            "β (log scale)", beta, low=BETAS[0], high=BETAS[-1], step=0.01
-        )
-        return {
-            "beta": slider,
-            "prompt": steps("reviews of", world.prompts, world.prompts[0]),
-        }
-
-    defaults = {"beta": beta, "prompt": world.prompts[0]}
-    return Instrument("Peak explorer", draw, defaults, controls, live)
+    ends = {"low": BETAS[0], "high": BETAS[-1]}
+    controls = {
+        "beta": powers("β (log scale)", beta, **ends, each=50),
+        "prompt": Choice("reviews of", world.prompts, world.prompts[0]),
+    }
+    return Instrument("Peak explorer", draw, controls, live, computed_by=peak_figure)
 
 
 def peak_caption(gold: float, covariance: float, beta: float, highest: float) -> str:

@@ -1,21 +1,24 @@
-"""The shell of every instrument: controls in, figure out, no error lost.
+"""The shell of every instrument: controls beside a picture that moves, no error lost.
 
-The static figure at the default values is shown first and is what a stored notebook
-keeps. A live notebook adds the controls; the first move adds a second picture below
-them, so that "start" and "now" stand together.
+A live notebook shows the controls, the picture, and a sentence that says what is seen
+and is read to a screen reader. A stored notebook keeps the first figure, and the
+states that a book without a kernel steps through.
 """
 
 import html
+import inspect
 import os
-from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from math import log10
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.views.fig import Fig
+from workbench.views.instruments.controls import Control
+from workbench.views.instruments.live import LivePicture
+from workbench.views.instruments.states import STATES, states
 from workbench.views.table import folded
 
 HOW_LIVE = "Run this notebook in JupyterLab to move the controls of this instrument."
+ROW = {"flex_flow": "row wrap", "align_items": "center"}
 
 
 def is_live(live: bool | None = None) -> bool:
@@ -35,18 +38,19 @@ def is_live(live: bool | None = None) -> bool:
 
 
 class Instrument:
-    """Controls that redraw a figure.
+    """Controls that move a figure.
 
     Args:
         name: what the instrument is called.
-        draw: from the controls' values (by name) to a figure; plain and testable.
-        defaults: the values of the first figure.
-        controls: makes the ipywidgets, by the same names; called only when live.
+        draw: from the controls' values (by name) to a figure; plain and testable. Its
+            source is shown to the reader who asks how a state is computed.
+        controls: by the names of `draw`'s arguments.
         live: True, False, or None to ask the surroundings.
+        computed_by: the function whose source is shown, if it is not `draw`.
 
     Attributes:
-        start: the static figure at the default values.
-        widgets: the controls by name; empty when not live.
+        start: the figure at the controls' starts.
+        widgets: the ipywidgets by name; empty when not live.
         last_error: the exception of the last redraw, None if it went well.
     """
 
@@ -54,33 +58,47 @@ class Instrument:
         self,
         name: str,
         draw: Callable[..., Fig],
-        defaults: Mapping[str, Any],
-        controls: Callable[[], Mapping[str, Any]],
+        controls: Mapping[str, Control],
         live: bool | None = None,
+        computed_by: Callable[..., Any] | None = None,
     ):
-        self.name, self.draw, self.defaults = name, draw, dict(defaults)
+        self.name, self.draw, self.controls = name, draw, dict(controls)
+        self.defaults = {key: control.start for key, control in controls.items()}
+        self.computed_by = computed_by or draw
         self.start = draw(**self.defaults)
         self.last_error: Exception | None = None
         self.widgets: dict[str, Any] = {}
         self.live = is_live(live)
         if self.live:
-            self._wire(dict(controls()))
+            self._wire()
 
-    def _wire(self, controls: dict[str, Any]) -> None:
-        from ipywidgets import HTML, VBox
+    def _wire(self) -> None:
+        from ipywidgets import HTML, Button, HBox, Layout, VBox
 
-        if set(controls) != set(self.defaults):
-            raise ValueError(f"controls {set(controls)} are not {set(self.defaults)}")
-        self.widgets = controls
+        self.widgets = {key: one.widget() for key, one in self.controls.items()}
+        self.picture = LivePicture(self.start)
         self.status = HTML(_status(self.name, self.start.caption))
-        self.picture = HTML("")
-        for widget in controls.values():
+        self.table = HTML(folded(self.start.data, self.start.rows))
+        self.button = Button(description="Reset", tooltip=f"Reset the {self.name}")
+        self.button.on_click(self.reset)
+        for widget in self.widgets.values():
             widget.observe(self.redraw, names="value")
-        self.box = VBox([*controls.values(), self.status, self.picture])
+        column = VBox(
+            [*self.widgets.values(), self.button],
+            layout=Layout(**ROW | {"max_width": "24em"}),
+        )
+        self.box = VBox(
+            [
+                HBox([column, self.picture.widget], layout=Layout(**ROW)),
+                self.status,
+                self.table,
+                HTML(_computed(self.computed_by)),
+            ]
+        )
 
     @property
     def values(self) -> dict[str, Any]:
-        """What the controls say now; the defaults when not live."""
+        """What the controls say now; their starts when not live."""
         now = {name: widget.value for name, widget in self.widgets.items()}
         return self.defaults | now
 
@@ -92,8 +110,9 @@ class Instrument:
         """
         try:
             figure = self.draw(**self.values)
-            self.picture.value = _picture(figure)
+            self.picture.show(figure)
             self.status.value = _status(self.name, figure.caption)
+            self.table.value = folded(figure.data, figure.rows)
             self.last_error = None
         except Exception as error:
             self.last_error = error
@@ -101,63 +120,38 @@ class Instrument:
             if os.environ.get("WORKBENCH_STRICT") == "1":
                 raise
 
+    def reset(self, click: object = None) -> None:
+        """Put every control back to where it began."""
+        for name, widget in self.widgets.items():
+            widget.value = self.defaults[name]
+
+    def states(self) -> dict[str, Any] | None:
+        """What a book steps through; see `instruments.states.states`."""
+        return states(self.name, self.draw, self.controls)
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        self.start._ipython_display_()
         if self.live:
             display(self.box)
-        else:
-            remark = f"<p>{html.escape(HOW_LIVE)}</p>"
-            display({"text/html": remark, "text/plain": HOW_LIVE}, raw=True)
+            return
+        self.start._ipython_display_()
+        remark = {"text/html": f"<p>{html.escape(HOW_LIVE)}</p>"}
+        found = self.states()
+        kept = {STATES: found} if found else {}
+        display(kept | remark | {"text/plain": HOW_LIVE}, raw=True)
 
 
-def steps(description: str, options: Sequence, value: object):
-    """A slider over a list: it moves with the arrow keys.
-
-    A native drop-down does not: JupyterLab takes those keys to move between cells.
-    """
-    from ipywidgets import Layout, SelectionSlider
-
-    return SelectionSlider(
-        options=[(str(option), option) for option in options],
-        value=value,
-        description=description,
-        continuous_update=False,
-        style={"description_width": "7em"},
-        layout=Layout(width="34em"),
-    )
-
-
-def log_slider(
-    description: str,
-    value: float | int,
-    *,
-    low: float | int,
-    high: float | int,
-    step: float,
-):
-    """A slider over the powers of ten between two ends.
-
-    Args:
-        description: what stands before it.
-        value: where it starts.
-        low, high: its ends.
-        step: of the exponent.
-    """
-    from ipywidgets import FloatLogSlider, Layout
-
-    return FloatLogSlider(
-        value=value,
-        base=10,
-        min=log10(low),
-        max=log10(high),
-        step=step,
-        description=description,
-        readout_format=".3f",
-        continuous_update=False,
-        style={"description_width": "7em"},
-        layout=Layout(width="34em"),
+def _computed(function: Callable[..., Any]) -> str:
+    """The source that computes a state, folded."""
+    try:
+        code = html.escape(inspect.getsource(function))
+    except (OSError, TypeError):  # written in a place that keeps no source
+        return ""
+    where = html.escape(f"{function.__module__}.{function.__qualname__}")
+    return (
+        f"<details><summary>How it is computed: <code>{where}</code></summary>"
+        f"<pre>{code}</pre></details>"
     )
 
 
@@ -169,11 +163,3 @@ def _status(name: str, sentence: str) -> str:
 def _alert(name: str, error: Exception) -> str:
     remark = html.escape(f"{name} failed: {type(error).__name__}: {error}")
     return f'<p role="alert" style="color:#b00020"><b>{remark}</b></p>'
-
-
-def _picture(figure: Fig) -> str:
-    source = b64encode(figure.png).decode()
-    image = (
-        f'<img alt="{html.escape(figure.alt)}" src="data:image/png;base64,{source}">'
-    )
-    return image + folded(figure.data, figure.rows)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.controls import Choice, Slider
+from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import Bars, HLine, Line, VLine
 from workbench.views.style import Style, role
 from workbench.worlds import solutions
@@ -114,9 +115,8 @@ def start_explorer(
     def draw(a: float | int, prompt: str) -> Fig:
         return start_figure(world, writer, (chosen, rejected), a, prompt, path)
 
-    def controls() -> dict:
-        prompts = steps("reviews of", world.prompts, world.prompts[0])
-        return {"a": steps("a", POWERS, a), "prompt": prompts}
-
-    defaults = {"a": a, "prompt": world.prompts[0]}
-    return Instrument("Start explorer", draw, defaults, controls, live)
+    controls = {
+        "a": Slider("a", POWERS, a),
+        "prompt": Choice("reviews of", world.prompts, world.prompts[0]),
+    }
+    return Instrument("Start explorer", draw, controls, live, computed_by=start_path)

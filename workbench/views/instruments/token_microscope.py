@@ -3,7 +3,8 @@
 import pandas as pd
 
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.shell import Instrument
 from workbench.views.instruments.token_state import token_figure
 
 
@@ -23,7 +24,8 @@ def token_microscope(
     def draw(pair: int) -> Fig:
         return token_figure(frame, pair)
 
-    def controls() -> dict:
-        return {"pair": steps("pair", numbers, first)}
-
-    return Instrument("token microscope", draw, {"pair": first}, controls, live)
+    few = numbers[:: -(-len(numbers) // 30)]  # a book keeps thirty pairs
+    controls = {"pair": Slider("pair", numbers, first, few)}
+    return Instrument(
+        "token microscope", draw, controls, live, computed_by=token_figure
+    )

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from workbench.measure import equilibrium
 from workbench.views.fig import Fig
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.shell import Instrument
 from workbench.views.simplex import simplex
 from workbench.worlds import preference_games
 
@@ -54,11 +55,10 @@ def walk_explorer(
             caption=f"At the cross after {n} steps: {', '.join(near) or 'none'}.",
         )
 
-    def controls() -> dict:
-        prices = sorted({*TAUS, tau})
-        return {
-            "tau": steps("τ", prices, tau),
-            "n": steps("steps", sorted({*STEPS, n}), n),
-        }
-
-    return Instrument("Walk explorer", draw, {"tau": tau, "n": n}, controls, live)
+    controls = {
+        "tau": Slider("τ", sorted({*TAUS, tau}), tau),
+        "n": Slider("steps", sorted({*STEPS, n}), n, play=True),
+    }
+    return Instrument(
+        "Walk explorer", draw, controls, live, computed_by=equilibrium.walks
+    )

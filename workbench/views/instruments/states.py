@@ -1,0 +1,109 @@
+"""The states of an instrument, computed beforehand for a book that has no kernel.
+
+A state is stored as its difference from the first figure: what a control does not
+change is written once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from workbench.views.fig import Fig
+from workbench.views.instruments.controls import Control, shown
+
+STATES = "application/vnd.workbench.states+json"
+MOST = 300_000  # bytes of compact JSON: a page stays quick to load
+DIGITS = 4  # significant ones: no eye sees more
+Change = dict[str, Any]
+
+
+def states(
+    name: str, draw: Callable[..., Fig], controls: Mapping[str, Control]
+) -> dict[str, Any] | None:
+    """Every figure of the controls' grids, in a form that a short script can show.
+
+    Args:
+        name: of the instrument.
+        draw: from the controls' values to a figure.
+        controls: by the names of `draw`'s arguments.
+
+    Returns:
+        `controls`: per control its name, label, the words of its values and the index
+        of the start; `base`: plotly JSON of the start; `caption`: its sentence;
+        `states`: from the indices of the values, as in "3,0", to a list of changes
+        {"path": keys below `base`, "value": what stands there} and, under the path
+        ["caption"], the sentence. None if a control has no grid.
+    """
+    grids = {key: control.grid() for key, control in controls.items()}
+    if not all(grids.values()):
+        return None
+    start = draw(**{key: control.start for key, control in controls.items()})
+    base = _rounded(start.plotly)
+    found = {}
+    for places in product(*(range(len(grid)) for grid in grids.values())):
+        values = {k: grids[k][at] for k, at in zip(grids, places, strict=True)}
+        figure = draw(**values)
+        changes = list(differences(base, _rounded(figure.plotly)))
+        changes.append({"path": ["caption"], "value": figure.caption})
+        found[",".join(map(str, places))] = changes
+    return {
+        "name": name,
+        "controls": [_described(key, controls[key], grids[key]) for key in grids],
+        "base": base,
+        "caption": start.caption,
+        "alt": start.alt,
+        "states": found,
+    }
+
+
+def differences(one: Any, other: Any, path: tuple = ()) -> Iterator[Change]:
+    """What has to be written into `one` to make it `other`.
+
+    Args:
+        one, other: JSON values.
+        path: where they stand.
+
+    Yields:
+        {"path": [keys and indices], "value": the new value}; a value of None under a
+        key that `other` lacks takes it away.
+    """
+    if one == other:
+        return
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            yield from differences(one.get(key), other.get(key), (*path, key))
+    elif _alike(one, other):
+        for at, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            yield from differences(mine, theirs, (*path, at))
+    else:
+        yield {"path": list(path), "value": other}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two lists hold objects of one shape, to be compared one by one."""
+    return (
+        isinstance(one, list)
+        and isinstance(other, list)
+        and len(one) == len(other)
+        and all(isinstance(part, dict) for part in (*one, *other))
+    )
+
+
+def _described(key: str, control: Control, grid: list[Any]) -> dict[str, Any]:
+    return {
+        "name": key,
+        "label": control.label,
+        "values": [shown(value) for value in grid],
+        "start": grid.index(control.start),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(part) for part in value]
+    if isinstance(value, float):
+        short = float(f"{value:.{DIGITS}g}")
+        return int(short) if short.is_integer() and abs(short) < 1e6 else short
+    return value
