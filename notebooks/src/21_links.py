@@ -227,9 +227,11 @@ link_explorer(strong)
 # the push of DPO is about $\beta e^{-\beta D}$, so $D$ grows like
 # $\log(\text{steps})/\beta$: slowly, and without a limit. In this case
 # $\beta$ is no price of drift. It only sets the pace, and every $\beta$ goes
-# to the same end, a policy that never says the loser. In a live notebook a
+# to the same end, a policy that never says the loser. In a live notebook one
 # slider moves the strength: $\beta$ of DPO and of the hinge, and $2\tau$ of
-# IPO.
+# IPO. The other lets a share $\varepsilon$ of the labels say the opposite.
+# Move it away from 0: now DPO rests as well, where
+# $(1 - \varepsilon)\,\sigma(-\beta D) = \varepsilon\,\sigma(\beta D)$.
 #
 # ## Train
 #

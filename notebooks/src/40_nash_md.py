@@ -212,7 +212,9 @@ pd.DataFrame({k: v.tolist() for k, v in table.items()}, names).round(3)
 #
 # Three ways to improve against oneself, from the same start: Nash-MD, best
 # responses, and small steps with $\tau = 0$, which is self-play without a
-# reference. In a live notebook two sliders set $\tau$ and the steps.
+# reference. In a live notebook you choose the start (by a click on a dot, or
+# with its slider), the price $\tau$ and who beats whom, and play the steps.
+# Make one response win against both others: do all three walks agree now?
 
 # %%
 walk_explorer(P, base, names, tau=tau)

@@ -45,6 +45,7 @@ from workbench.methods.decoding import best_of_n, vas
 from workbench.methods.values import soft_backup
 from workbench.models import heads
 from workbench.models.policy import TabularPolicy
+from workbench.views.instruments import tree_walk
 from workbench.worlds.tree import PrefixTree
 
 # %%
@@ -228,6 +229,17 @@ said = f"The lowest advantage is that of '{low.token}' in '{low.review}'."
 views.token_rewards(credit, by="review", caption=said)
 
 # %% [markdown]
+# ## Walk the tree
+#
+# Write a review word by word, in a live notebook with the buttons. At each
+# prefix stand the chances of the next word under four policies, and its two
+# values. Look for a prefix where the mean says “stop” and the soft value says
+# “go on”, then move the strength.
+
+# %%
+tree_walk(world, ref, gold, strength=1 / beta)
+
+# %% [markdown]
 # ## Train: learn the value from samples
 #
 # A small decoder with one number per prefix learns by a squared error to TD(λ)
@@ -307,8 +319,7 @@ views.bars(result, "values", "J", label=label, caption=said, horizontal=True)
 # %%
 worst = exactly.kl_to_optimum.max()
 assert worst["V^ref"] > 1e-3  # the wrong value fails what soft values pass
-words = credit[credit.review == "good but dull"]
-blamed = words.loc[words.advantage.idxmin()]
+blamed = credit[credit.review == shown[2]].sort_values("advantage").iloc[0]
 display(
     teach.reveal(
         "60-1",
@@ -399,7 +410,7 @@ claim = teach.claim(
 teach.answer("60-1", None)
 
 # %% tags=["solution"]
-teach.solution("60-1", words.advantage.sum())
+teach.solution("60-1", credit[credit.review == shown[2]].advantage.sum())
 
 # %% [markdown]
 # **60-2 · Two endings** (●○○, 10 minutes). After a prefix the frozen model

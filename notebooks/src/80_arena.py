@@ -174,8 +174,10 @@ table = experiment.compare(entrants, problem, budget)
 # %% [markdown]
 # ## Where they land
 #
-# The first figure ranks by gold. With a live notebook the slider
-# ranks by another column: watch who changes place.
+# The first figure ranks by gold. In a live notebook a button ranks by another
+# column: watch who changes place. The right panel holds two methods against
+# each other seed by seed: a difference that every seed shows is worth more
+# than two means.
 
 # %%
 experiment.sorter(table)

@@ -9,7 +9,7 @@ import torch
 
 from workbench import experiment
 from workbench.core.errors import BadOption, NonFiniteGradient
-from workbench.experiment import comparison
+from workbench.experiment import arena_table, comparison
 from workbench.experiment.evaluation import has_reward
 from workbench.experiment.leaderboard import leaderboard, markdown
 from workbench.feedback.annotator import Annotator
@@ -279,7 +279,29 @@ def test_the_sorter_draws_every_column():
     instrument = experiment.sorter(frame, live=False)
     assert instrument.start.data["method"].tolist() == ["b", "a"]
     for by in ("gold", "kl", "seconds"):
-        assert len(instrument.draw(by).data) == 2
+        assert len(instrument.draw(by, "a", "b", 2).data) == 2
+
+
+def test_of_many_methods_the_best_have_bars_and_all_stand_in_the_table():
+    frame = table_frame()
+    figure = arena_table.duel(frame, "gold", "a", "b", top=1)
+    [bars] = figure.panels.charts[0].bar_layers
+    assert bars.names == ["b"] and figure.data["method"].tolist() == ["b", "a"]
+    assert figure.panels.charts[0].title == "1 of 2 methods, best on top"
+
+
+def test_two_methods_are_compared_seed_by_seed():
+    """b − a is 0.4 and 0.2 at equal seeds: mean 0.3, standard error 0.1."""
+    frame = table_frame()
+    shuffled = frame.iloc[[1, 3, 0, 2]]
+    both = arena_table.paired(shuffled, "gold", "b", "a")
+    assert both.difference.tolist() == pytest.approx([0.4, 0.2])
+    caption = arena_table.duel(shuffled, "gold", "b", "a").caption
+    assert caption.endswith(
+        "b minus a: +0.30 [-0.97, +1.57] over the same 2 seeds: they do not differ "
+        "for certain."
+    )
+    assert "minus" not in arena_table.duel(frame, "gold", "a", "a").caption
 
 
 def test_a_pair_is_labelled_by_the_taste_of_the_user_it_names():

@@ -65,6 +65,51 @@ def clone(tmp_path) -> Project:
     return made
 
 
+# ---- instruments --------------------------------------------------------------------
+
+
+def with_states(project: Project, *found: dict) -> job.Result:
+    """An execution whose last cell showed instruments with these states."""
+    result = project.execute(claims="1\n")
+    notebook = build.load(result.executed)
+    notebook.cells[-1].outputs = [
+        v4.new_output("display_data", data={publish.STATES: states, "text/plain": "x"})
+        for states in found
+    ]
+    build.write(notebook, result.executed)
+    return result
+
+
+def test_states_of_instruments_go_into_files_that_the_notebook_names(tmp_path):
+    project = Project(tmp_path)
+    big = {"base": {"data": ["Größe"] * 100_000}}
+    target = project.publish(with_states(project, {"name": "β"}, big))
+    files = {p.name: p.read_text() for p in project.results.glob("instrument-*")}
+    assert {name: json.loads(text) for name, text in files.items()} == {
+        "instrument-1.json": {"name": "β"},
+        "instrument-2.json": big,
+    }
+    outputs = build.load(target).cells[-1].outputs
+    assert [output.data[publish.STATES] for output in outputs] == [
+        {"file": "instrument-1.json"},
+        {"file": "instrument-2.json"},
+    ]
+
+
+def test_the_file_of_an_instrument_that_is_gone_goes(tmp_path):
+    project = Project(tmp_path)
+    project.publish(with_states(project, {"name": "a"}, {"name": "b"}))
+    project.publish(with_states(project, {"name": "c"}))
+    [left] = project.results.glob("instrument-*")
+    assert json.loads(left.read_text()) == {"name": "c"}
+
+
+def test_the_runner_knows_the_states_by_the_name_that_views_give_them():
+    from workbench.views.instruments.states import STATES
+
+    assert publish.STATES == STATES
+
+
 # ---- all or nothing -----------------------------------------------------------------
 
 

@@ -9,8 +9,6 @@ from workbench import views
 from workbench.experiment.leaderboard import ORDERS, leaderboard
 from workbench.experiment.problem import Problem
 from workbench.views.fig import Fig
-from workbench.views.instruments import Instrument
-from workbench.views.instruments.controls import Choice
 from workbench.worlds import solutions
 
 
@@ -49,7 +47,7 @@ def _caption(frame, problem: Problem) -> str:
     return f"{first} objectives; every one lies {gap:.2f} or more below the frontier."
 
 
-def ranking(frame, by: str = "gold") -> Fig:
+def ranking(frame, by: str = "gold", top: int | None = None) -> Fig:
     """The whole table, sorted by a column, with bars of that column above it.
 
     A ranking without intervals would be read as a fact about methods: the error bars
@@ -58,36 +56,21 @@ def ranking(frame, by: str = "gold") -> Fig:
     Args:
         frame: of ``compare``, one world.
         by: a column of ``leaderboard.ORDERS``.
+        top: how many methods have a bar; all if None.
     """
     table = leaderboard(frame, by)
     table = table[table["problem"] == ""].drop(columns=["problem", "outside"])
     meaning, small = ORDERS[by]
     first, last = table["method"].iloc[0], table["method"].iloc[-1]
-    places = {key: place for place, key in enumerate(table["method"])}
+    places = {key: place for place, key in enumerate(table["method"][:top])}
+    few = f"{len(places)} of " if len(places) < len(table) else ""
     shown = frame[frame["method"].isin(places)].sort_values(
         "method", key=lambda column: column.map(places), kind="stable"
     )
     drawn = views.bars(
         shown, "method", by, label=meaning, horizontal=True, spread="interval",
-        title=f"{len(table)} methods, best on top",
+        title=f"{few}{len(table)} methods, best on top",
         caption=f"By {meaning}, {'smallest' if small else 'largest'} first: {first} "
         f"leads and {last} comes last; means over {table['seeds'].iloc[0]} seeds.",
     )  # fmt: skip
     return replace(drawn, data=table, rows=len(table))
-
-
-def sorter(frame, by: str = "gold", live: bool | None = None) -> Instrument:
-    """``ranking`` with a button per column.
-
-    Args:
-        frame: of ``compare``, one world.
-        by: the column of the first table.
-        live: True, False, or None to ask the surroundings.
-    """
-    columns = [name for name in ORDERS if name in frame]
-
-    def draw(by: str) -> Fig:
-        return ranking(frame, by)
-
-    controls = {"by": Choice("sort by", columns, by)}
-    return Instrument("arena", draw, controls, live, computed_by=ranking)

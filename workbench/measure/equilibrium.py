@@ -48,15 +48,20 @@ def mirror(
 
 
 def walks(
-    matrix: Matrix, ref: LogDistribution, tau: float, steps: int
+    matrix: Matrix,
+    ref: LogDistribution,
+    tau: float,
+    steps: int,
+    start: LogDistribution | None = None,
 ) -> dict[str, Tensor]:
-    """Three ways to improve against oneself, from μ.
+    """Three ways to improve against oneself.
 
     Args:
         matrix: P.
         ref: log μ.
         tau: preference probability per nat.
         steps: of Nash-MD; five times as many of self-play, at most 12 best responses.
+        start: log π_0; μ if None.
 
     Returns:
         name to the log-probs of all policies on the way, the start included.
@@ -69,10 +74,11 @@ def walks(
         wins = preference_games.win_rate(matrix, logps)
         return (logps + SELF_PLAY * wins).log_softmax(-1)
 
+    first = ref if start is None else start
     return {
-        "best responses": walk(answer, min(steps, ANSWERS), ref),
-        "self-play, τ = 0": walk(self_play, 5 * steps, ref),
-        "Nash-MD": walk(mirror(matrix, ref, tau), steps, ref),
+        "best responses": walk(answer, min(steps, ANSWERS), first),
+        "self-play, τ = 0": walk(self_play, 5 * steps, first),
+        "Nash-MD": walk(mirror(matrix, ref, tau), steps, first),
     }
 
 

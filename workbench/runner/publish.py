@@ -26,6 +26,8 @@ from workbench.runner.stamp import STAMP, code_hash
 
 MAX_BYTES = 400_000  # of compact JSON; nine figures, each live and as a picture
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+# What `views.instruments` writes for a book; the runner imports no views.
+STATES = "application/vnd.workbench.states+json"
 LIVE_ONLY = "An instrument: run this cell in JupyterLab to move it."
 
 # Folders of people and of temporary files, whoever's they are. What stands before is no
@@ -131,19 +133,43 @@ def publish(result: Result, settings: Settings) -> Path:
     except (OSError, ValueError) as error:
         raise PublishError(f"{result.name}: cannot be read: {error}") from error
     notebook.metadata["workbench"][STAMP] = code_hash(notebook)
+    instruments = take_states(notebook)
     _check(notebook, result.name, settings.root)
     folder = settings.root / "data" / "results" / result.name
     _check_tables(folder, tables, notebook.metadata["workbench"][STAMP])
     target = settings.root / "notebooks" / f"{result.name}.ipynb"
     # run.json last: while it is the old one, the tables may be of two runs.
-    files = {**tables, "run.json": _run_json(notebook, result, settings)}
+    files = {**tables, **instruments}
+    files["run.json"] = _run_json(notebook, result, settings)
     folder.mkdir(parents=True, exist_ok=True)
     with _beside(folder, files) as replace:
         build.write(notebook, target)
         replace()
-    for name in _names(folder) - set(tables):
+    for name in (_names(folder) | _instruments(folder)) - set(files):
         (folder / name).unlink()
     return target
+
+
+def take_states(notebook: Any) -> dict[str, bytes]:
+    """Take the states of instruments out of a notebook, which keeps their files' names.
+
+    Args:
+        notebook: changed in place: an output's states become {"file": its name}.
+
+    Returns:
+        Compact JSON by file name, `instrument-1.json` for the first instrument.
+    """
+    files: dict[str, bytes] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            found = output.get("data", {}).get(STATES)
+            if not found or "file" in found:
+                continue
+            name = f"instrument-{len(files) + 1}.json"
+            text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+            files[name] = f"{text}\n".encode()
+            output.data[STATES] = {"file": name}
+    return files
 
 
 def _check(notebook: Any, name: str, root: Path) -> None:
@@ -177,6 +203,10 @@ def _check_tables(folder: Path, tables: dict[str, bytes], stamp: str) -> None:
 
 def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("*.csv")}
+
+
+def _instruments(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("instrument-*.json")}
 
 
 def _csv_files(folder: Path) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from workbench.views.layers import Layer, Line, Points, Text
 from workbench.views.style import BLACK, GREY, METHODS, Style, method, role, series
 
 HEIGHT = sqrt(3) / 2
+PLACES = "starts to choose from"
 
 
 def corner_xy(shares: Iterable[float | int]) -> tuple[float, float]:
@@ -38,6 +39,7 @@ def simplex(
     names: Sequence[str] = ("rock", "paper", "scissors"),
     title: str = "Mixtures of three responses",
     goal: str = "Nash equilibrium (exact)",
+    places: Sequence[Sequence[float | int]] = (),
 ) -> Fig:
     """Trajectories on the 3-simplex, with the exact place where they should end.
 
@@ -49,6 +51,7 @@ def simplex(
         names: the three probability columns, corners left, right and top.
         title: heading.
         goal: what the legend calls that place, if it is no equilibrium.
+        places: mixtures to click, drawn as faint dots called ``PLACES``.
     """
     need(trajectories, "curve", "step", *names)
     edge = Style("#999999")
@@ -57,6 +60,10 @@ def simplex(
     for corner, (name, side) in enumerate(zip(names, sides, strict=True)):
         shares = [float(i == corner) for i in range(3)]
         layers.append(Text(*corner_xy(shares), f"all {name}", side))
+    if places:
+        x, y = zip(*map(corner_xy, places), strict=True)
+        dots = Style("#bbbbbb")
+        layers.append(Points(x, y, PLACES, dots, size=6))
     if nash is not None:
         look = Style(BLACK, role("exact").dash, "x")
         x, y = corner_xy(nash)

@@ -2,6 +2,7 @@
 
 import html
 from base64 import b64encode
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.views.fig import Fig
@@ -15,13 +16,18 @@ class LivePicture:
 
     Args:
         figure: what is shown first.
+        picks: per name of a series, what is done with the number of a clicked point.
 
     Attributes:
         widget: the ipywidget; without the package anywidget, an image.
     """
 
-    def __init__(self, figure: Fig):
+    def __init__(
+        self, figure: Fig, picks: Mapping[str, Callable[[int], object]] | None = None
+    ):
+        self._picks = dict(picks or {})
         self._plotly: Any = _figure_widget(figure)
+        self._listen()
         self._image: Any = None
         if self._plotly is None:
             from ipywidgets import HTML
@@ -47,7 +53,18 @@ class LivePicture:
             else:
                 now.data = []
                 now.add_traces(new["data"])
+                self._listen()
             now.layout.update(new["layout"], overwrite=True)
+
+    def _listen(self) -> None:
+        """Wait for clicks: a trace that was drawn anew knows of none."""
+        for trace in () if self._plotly is None else self._plotly.data:
+            if act := self._picks.get(trace.name):
+                trace.on_click(
+                    lambda _, points, __, act=act: (
+                        act(points.point_inds[0]) if points.point_inds else None
+                    )
+                )
 
 
 def _figure_widget(figure: Fig) -> Any:

@@ -47,6 +47,8 @@ class Instrument:
         controls: by the names of `draw`'s arguments.
         live: True, False, or None to ask the surroundings.
         computed_by: the function whose source is shown, if it is not `draw`.
+        picks: per name of a series in the figure, a function from the number of a
+            clicked point to new values of some controls.
 
     Attributes:
         start: the figure at the controls' starts.
@@ -61,10 +63,11 @@ class Instrument:
         controls: Mapping[str, Control],
         live: bool | None = None,
         computed_by: Callable[..., Any] | None = None,
+        picks: Mapping[str, Callable[[int], Mapping[str, Any]]] | None = None,
     ):
         self.name, self.draw, self.controls = name, draw, dict(controls)
         self.defaults = {key: control.start for key, control in controls.items()}
-        self.computed_by = computed_by or draw
+        self.computed_by, self.picks = computed_by or draw, dict(picks or {})
         self.start = draw(**self.defaults)
         self.last_error: Exception | None = None
         self.widgets: dict[str, Any] = {}
@@ -76,16 +79,20 @@ class Instrument:
         from ipywidgets import HTML, Button, HBox, Layout, VBox
 
         self.widgets = {key: one.widget() for key, one in self.controls.items()}
-        self.picture = LivePicture(self.start)
+        picks = {
+            series: lambda at, chosen=chosen: self.set(chosen(at))
+            for series, chosen in self.picks.items()
+        }
+        self.picture = LivePicture(self.start, picks)
         self.status = HTML(_status(self.name, self.start.caption))
         self.table = HTML(folded(self.start.data, self.start.rows))
-        self.button = Button(description="Reset", tooltip=f"Reset the {self.name}")
+        self.button = Button(description="Reset", layout=Layout(width="auto"))
         self.button.on_click(self.reset)
         for widget in self.widgets.values():
             widget.observe(self.redraw, names="value")
-        column = VBox(
-            [*self.widgets.values(), self.button],
-            layout=Layout(**ROW | {"max_width": "24em"}),
+        # Beside the picture where there is room for 16em, in rows above it elsewhere.
+        column = HBox(
+            [*self.widgets.values(), self.button], layout=Layout(**ROW, flex="1 1 16em")
         )
         self.box = VBox(
             [
@@ -120,10 +127,18 @@ class Instrument:
             if os.environ.get("WORKBENCH_STRICT") == "1":
                 raise
 
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Move some controls.
+
+        Args:
+            values: by the names of the controls.
+        """
+        for name, value in values.items():
+            self.widgets[name].value = value
+
     def reset(self, click: object = None) -> None:
         """Put every control back to where it began."""
-        for name, widget in self.widgets.items():
-            widget.value = self.defaults[name]
+        self.set(self.defaults)
 
     def states(self) -> dict[str, Any] | None:
         """What a book steps through; see `instruments.states.states`."""

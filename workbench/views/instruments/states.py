@@ -90,10 +90,11 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def _described(key: str, control: Control, grid: list[Any]) -> dict[str, Any]:
+    told = getattr(control, "told", shown)
     return {
         "name": key,
         "label": control.label,
-        "values": [shown(value) for value in grid],
+        "values": [told(value) for value in grid],
         "start": grid.index(control.start),
     }
 
