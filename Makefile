@@ -1,8 +1,8 @@
-# make run    a readable site in a minute or two, then every notebook at lecture
+# make run    the course as a book in half a minute, then every notebook at lecture
 # make lab    JupyterLab on your own copies of the lessons
 # make test   lint, all tests, every notebook at the ci profile
 # make figure the GPU profile: notebooks, then large decoders on stories
-# make site   site/index.html from what is there
+# make site   the book, site/index.html, from what is there
 # make newest the tests on the newest packages, and what breaks there
 # make lock   renew requirements/*.lock
 # make clean  remove what was built (not the environment)

@@ -32,7 +32,10 @@ LAYERS = (
     ("teach",),
     ("experiment",),
     ("lesson",),
-    ("runner", "cli"),
+    ("runner",),
+    ("book",),
+    ("classroom",),
+    ("cli",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

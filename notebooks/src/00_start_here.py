@@ -44,7 +44,7 @@ from workbench.measure.implicit_reward import PairTracker
 from workbench.methods.direct.links import dpo
 from workbench.methods.reward.pairwise import bt
 from workbench.models.heads import ScoreModel
-from workbench.views.instruments import beta_explorer
+from workbench.views.instruments import annotator, dpo_playground
 
 # %%
 size = sizes(
@@ -83,6 +83,12 @@ ref, gold = reference.response_logps(world).detach(), world.gold
 # each call. A wrong one teaches more than a right one. (The first cell holds
 # the settings: `PROFILE` is how long runs are, `SEEDS` how often each is
 # repeated, `OUT` a folder for results.)
+#
+# Then be one of those people: say twenty times which of two reviews is better
+# (the reviews are short and made of eight words). After each answer a reward
+# is fitted to all you said so far; look how its error bars shrink, and what a
+# policy writes that is best for *your* reward. In a page without Python a
+# machine answers.
 
 # %%
 display(
@@ -106,6 +112,9 @@ display(
         ["it rises", "it hardly moves", "it falls as usual"],
     ),
 )
+
+# %%
+annotator()
 
 # %% [markdown]
 # ## A language model is a distribution
@@ -274,23 +283,27 @@ views.pipeline("dpo")
 # \beta\log\frac{\pi}{\pi_{\text{ref}}}$: how much more likely it has become,
 # in reward units. It is zero before training, so the zero line in the left
 # panel is the reference. The right panel shows the difference, the *margin*.
-# Below both is the drift $\mathrm{KL}(\pi\Vert\pi_{\text{ref}})$, a sum over
-# all reviews as in the cell by hand.
+# The drift $\mathrm{KL}(\pi\Vert\pi_{\text{ref}})$ is a sum over all reviews,
+# as in the cell by hand.
+#
+# The second figure trains while you move its controls: a table of all reviews
+# of at most three words takes the place of the transformer. It shows both
+# views and, on the right, the third: gold against drift, with the most that
+# any policy has at that drift dashed. Take 100 pairs and follow the steps, or
+# flip labels: both rewards part as before, but gold rises, turns and falls.
 
 # %%
-preferred = views.implicit_rewards(
+views.implicit_rewards(
     run.metrics,
     caption=f"The margin on unseen pairs ends at {last['margin'].mean():.2f} "
     "reward units. The mean implicit reward of the chosen reviews ends at "
     f"{last['chosen'].mean():+.2f}, that of the rejected ones at "
-    f"{last['rejected'].mean():+.2f}.",
+    f"{last['rejected'].mean():+.2f}. The policies end "
+    f"{last['kl'].min():.2f} to {last['kl'].max():.2f} nats away.",
 )
-drift = views.kl_drift(
-    run.metrics,
-    caption="The policies leave the reference and end "
-    f"{last['kl'].min():.2f} to {last['kl'].max():.2f} nats from it.",
-)
-display(preferred, drift)
+
+# %%
+dpo_playground()
 
 # %% [markdown]
 # ## View 3: what the drift bought
@@ -335,15 +348,11 @@ views.overoptimisation(
 )
 
 # %% [markdown]
-# This is *overoptimisation*. Move the slider to smaller and smaller $\beta$
-# and read in the right panel what the policy writes: numbers in brackets are
-# gold rewards. Among the reviews at the top are some that the reward model
-# overrates.
-
-# %%
-beta_explorer(world, ref, proxies[0], beta=0.1)
-
-# %% [markdown]
+# This is *overoptimisation*. See it with your own labels: go back to the
+# twenty pairs, answer them all and move $\beta$ down, step by step. The gold
+# of your policy (orange) rises and then most often falls, and in the end it
+# writes a review such as “good good good good”, of which you said nothing.
+#
 # ## Distance to the exact optimum
 #
 # In this world the best policy $\pi^*_\beta$ of step 5 is known. The last

@@ -277,10 +277,13 @@ views.training_curves(
 # reward against KL. No policy lies above it, because one that did would have a
 # larger $J_\beta$ than $\pi^*_\beta$ for some $\beta$. This curve is the
 # *frontier*, the dashed line of all later lessons. Move the slider, and read
-# what the best policy writes.
+# what the best policy writes. Then tick the box. Now the policy is the best
+# one for a *wrong proxy*: somebody adds the penalty for bad grammar where it
+# should be subtracted. **Look for** the place where a smaller $\beta$ no
+# longer buys gold, although the proxy still grows.
 
 # %%
-beta_explorer(world, ref, gold, beta=beta)
+beta_explorer(world, ref, gold, wrong=gold - 2 * world.attributes["fluency"])
 
 # %% [markdown]
 # ## Break it

@@ -45,7 +45,8 @@ from workbench.lesson import *
 from workbench.measure.implicit_reward import PairTracker
 from workbench.methods.direct.links import dpo
 from workbench.models.policy import Policy, TabularPolicy
-from workbench.views.instruments.shell import Instrument, steps
+from workbench.views.instruments import Instrument, fault_switchboard
+from workbench.views.instruments.controls import Slider
 from workbench.worlds.probes import PROBES, broken_part, diagnose
 
 # %%
@@ -211,8 +212,8 @@ def minima(gap):
     return views.Fig(views.Panels([chart]), said, pd.DataFrame({"βD": at}))
 
 
-Instrument("Minima", minima, {"gap": 1.0},
-           lambda: {"gap": steps("rewards apart", (0.5, 1.0, 1.5), 1.0)})
+gaps = Slider("rewards apart", (0.5, 0.75, 1.0, 1.25, 1.5), 1.0)
+Instrument("Minima", minima, {"gap": gaps})
 
 # %% [markdown]
 # ## Train
@@ -312,14 +313,20 @@ diagnosis = pd.DataFrame([
      "broken": patients[name][1]}
     for (name, seed), rows in visits.groupby(["patient", "seed"], sort=False)])
 diagnosis["right"] = diagnosis.found == diagnosis.broken
-diagnosis.groupby("patient", sort=False).agg(
-    found=("found", "first"), broken=("broken", "first"),
-    seeds_right=("right", "mean"))
+display(diagnosis.groupby("patient", sort=False).agg(
+    {"found": "first", "broken": "first", "right": "mean"}))
+fault_switchboard(fault="2 mean over tokens")
 
 # %% [markdown]
 # Read each row of the first table from the left: the first ✗ names the part.
-# The second table says whether the name is right. Three patients fail at the
-# last probe, and the *number* tells them apart. Two of the sick look healthy.
+# The second table says for which share of the seeds the name is right. Three
+# patients fail at the last probe, and the *number* tells them apart. Two of
+# the sick look healthy.
+#
+# The switchboard trains a table in the place of the transformer, fast enough
+# to follow your buttons, and its readings agree with those above. **Try** two
+# faults at once: a mean over tokens *and* the hidden prompt. **Look for** the
+# first ✗. The ladder names one of the two; mend it, and climb again.
 #
 # A probe tries only what its data exercise, and it reads only the end. An
 # ignored mask (3) does no harm here, because the library writes zeros outside

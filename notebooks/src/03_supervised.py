@@ -256,8 +256,13 @@ goal[["chosen", "rejected"]].round(3)
 # Loss, data and endpoint are the same in both rows, and yet the sign of the
 # rejected column differs. Where between such starts does it flip? Take
 # $\pi_0 \propto \mu^a$: at $a = 0$ all reviews are equally likely, at $a = 1$
-# the start is the writer. In Jupyter you move the start with a slider: on
-# the right the end stays where it is, and only the start moves.
+# the start is the writer. In Jupyter you move the start with a slider.
+#
+# The middle panel follows the way to the end: the steps of SFT of a table,
+# on exact data. It sorts the reviews into those that are mostly chosen, those
+# that are mostly rejected, and those that 1,000 pairs hold less than once on
+# average. **Try** $a = 0$ and $a = 1$, and play the steps. **Look for** the
+# mass that the chosen reviews gain: which of the other two groups loses it?
 
 # %%
 start_explorer(world, mu, *sides, a=0.3)

@@ -46,6 +46,7 @@ from workbench.measure import calibration, reward_model
 from workbench.measure import overoptimisation as over
 from workbench.methods.reward.pairwise import bt
 from workbench.models import heads
+from workbench.views.instruments import annotator
 
 # %%
 size = sizes(
@@ -135,9 +136,14 @@ as_text(pairs[:3], world, Annotator()).round(3)
 # $$\pi^*_\beta(y\mid x) = \frac{\pi_{\text{ref}}(y\mid x)\,
 # e^{(r(x, y) + f(x))/\beta}}{Z(x)\,e^{f(x)/\beta}}
 # = \frac{\pi_{\text{ref}}(y\mid x)\, e^{r(x, y)/\beta}}{Z(x)} .$$
+#
+# Below the loss is a desk where *you* label. A reward that is linear in words
+# and their neighbours is fitted to your answers by this loss and a normal
+# prior, which gives it an error bar. Which reviews stay unsure after twenty
+# answers, and what does a policy at a small $\beta$ make of them?
 
 # %%
-teach.show(bt.loss)
+display(teach.show(bt.loss), annotator())
 
 # %% [markdown]
 # ## By hand: one pair, then four responses

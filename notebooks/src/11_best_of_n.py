@@ -41,7 +41,7 @@ from workbench.measure import overoptimisation as over
 from workbench.methods.decoding import best_of_n
 from workbench.methods.reward.pairwise import bt
 from workbench.models import heads
-from workbench.views.instruments import peak_explorer
+from workbench.views.instruments import best_of_n_dial, peak_explorer
 
 # %%
 size = sizes(PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(20, 200, 200))
@@ -180,20 +180,26 @@ assert torch.allclose(listed, library) and torch.allclose(formula, library)
 # ## More draws: the proxy rises, gold does not
 #
 # Now the 585 reviews of each prompt, exactly, for every $n$. Nothing is
-# sampled: the formula gives the probability of each review.
+# sampled: the formula gives the probability of each review. The sentence
+# below tells of the middle proxy.
+#
+# And other proxies? The dial fits a smaller reward model while you move it:
+# one weight for each word and one for each two words side by side, ten epochs
+# on pairs of its own, so its numbers differ from those in the sentence.
+# **Try** $n$ from 1 to 4,096 with few pairs and with many, with no label
+# flipped and with 40 percent. **Look for** the line in the middle panel: it
+# is the slope of gold, and where it crosses zero gold turns over. Which of
+# the sliders moves that place to the right? (In a live notebook they move.)
 
 # %%
 draws = over.best_of_n_curve(ref, proxy, gold, ns)
-top = draws.loc[draws.gold.idxmax()]
-views.training_curves(
-    draws,
-    {"gold": "gold (reward units)", "proxy": "proxy (reward units)"},
-    x="n",
-    log_x=True,
-    caption=f"Gold is highest at n = {top.n:.0f}, with {top.gold:.2f}, and "
-    f"{draws.gold.iloc[-1]:.2f} at n = {ns[-1]:,}; the proxy rises from "
-    f"{draws.proxy.iloc[0]:.2f} to {draws.proxy.iloc[-1]:.2f}.",
+top, last = draws.loc[draws.gold.idxmax()], draws.iloc[-1]
+say(
+    f"Gold is {draws.gold.iloc[0]:.2f} at n = 1, highest at n = {top.n:.0f} "
+    f"with {top.gold:.2f}, and {last.gold:.2f} at n = {ns[-1]:,}. The proxy "
+    f"rises from {draws.proxy.iloc[0]:.2f} to {last.proxy:.2f}."
 )
+best_of_n_dial(world, ref, pairs=n_pairs, flip=flip, seed=SEED)
 
 # %% [markdown]
 # ## Why there is a peak, and where
@@ -221,6 +227,12 @@ views.training_curves(
 # not the accuracy of the proxy, not its mean error. With the proxy in the
 # place of gold the same line says $\frac{d}{d\eta}E[p] = \text{Var}(p) \ge 0$:
 # the proxy always rises.
+#
+# Best-of-n obeys the same rule with another push. In place of the proxy stands
+# $\frac{d}{d\log n}\log P_n(y)$, which is $1 + n \log F(y)$ if nothing ties:
+# the *rank* of a review counts, not its score. The middle panel above is the
+# covariance of gold with that push under $P_n$, ties included, and it is
+# exactly the slope of gold in $\log n$.
 #
 # ## By hand: the slope is the covariance
 #
@@ -386,7 +398,7 @@ views.Fig(views.Panels([chart]), said, ties)
 # ## Answers and claim
 
 # %%
-edges, last = [1, 8, 64, 1024], draws.iloc[-1]
+edges = [1, 8, 64, 1024]
 options = ["n = 1", "2 to 8", "9 to 64", "65 to 1,024", "more than 1,024"]
 teach.reveal(
     "11-1",

@@ -43,6 +43,7 @@ from workbench.lesson import *
 from workbench.measure import single_responses
 from workbench.methods.direct.unpaired import bco, kto
 from workbench.views.agreement import agreement
+from workbench.views.instruments import thumb_explorer
 
 size = sizes(
     PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 120, 1000),
@@ -152,6 +153,10 @@ pd.DataFrame(table, columns=["d", "σ(βd)", "push of BCO", "push of KTO"])
 
 # %% [markdown]
 # ## Three reviews, over a range of log-ratios
+#
+# Under the pushes of both losses stands what KTO makes of a single thumb.
+# Move $z_0$: who is pushed, and who is left alone? Then make $\lambda_U$, the
+# weight of thumbs down, larger than $\lambda_D$: which reviews still rise?
 
 # %%
 grid, shares = torch.linspace(-6, 6, 121).double(), (0.2, 0.6, 0.9)
@@ -166,10 +171,14 @@ views.thumb_pushes(
     f"of BCO and on {turns['kto']} of 3 curves of KTO.",
 )
 
+# %%
+thumb_explorer(beta)
+
 # %% [markdown]
 # To KTO a review that 60 % like is as good as one that 90 % like, only
 # slower. And the push of KTO is a bump: a review that stands far from
-# $z_0$ is left where it is, even if it is on the wrong side.
+# $z_0$ is left where it is, even if it is on the wrong side. The weights say
+# from which share of readers on a review rises, and not where it stops.
 #
 # ## By hand: four reviews that share one sum
 #
@@ -204,19 +213,11 @@ assert torch.allclose(found["bco"], optimum, atol=1e-3)
 # %%
 table = {"reward": r, "share who like it": readers} | found
 table = pd.DataFrame({name: x.tolist() for name, x in table.items()}, texts)
-long = table[list(found)].rename_axis("review").reset_index()
-long = long.melt("review", var_name="ends")
 off = {k: (found[k] - optimum).abs().max().item() for k in ("bco", "kto")}
-display(table.round(3))
-views.bars(
-    long, "review", "value", by="ends", label="probability",
-    title="Where four reviews end",
-    caption="From the exact optimum BCO is off by at most "
-    f"{off['bco']:.3f}, and KTO by up to {off['kto']:.2f}.",
-)
+table.round(3)
 
 # %% [markdown]
-# The bars of BCO are those of the exact optimum. KTO empties the two reviews
+# The column of BCO is that of the exact optimum. KTO empties the two reviews
 # that fewer than half of the readers like.
 #
 # ## Train

@@ -42,6 +42,7 @@ from workbench.lesson import *
 from workbench.measure import gradient_weights, implicit_accuracy
 from workbench.methods.direct.links import dpo, ipo
 from workbench.methods.direct.noise import cdpo, rdpo
+from workbench.views.instruments import noise_explorer
 from workbench.worlds import flipped_labels
 
 size = sizes(
@@ -197,18 +198,25 @@ pd.DataFrame({k: v.tolist() for k, v in table.items()}, order).round(3)
 # **One policy for all pairs.** On clean labels the margins of the first two
 # pairs add up to that of the third. Those of DPO and cDPO do not, so the
 # policy settles between them: where the mean push on each response is zero.
+#
+# Below the table of these policies, move the true flip rate and the rate that
+# cDPO and rDPO are told. When does rDPO pass the dashed line? Is there a
+# rate at which cDPO comes nearer to it than DPO?
 
 # %%
-shown = {"π_ref": q.log()}
+shown = {"π_ref": q.log(), "π*": solutions.optimal_policy(q.log(), r, beta)}
 for name, factor in kept.items():
     shown[name] = flipped_labels.dpo_minimiser(q.log(), r, beta, factor)
-shown["π*"] = solutions.optimal_policy(q.log(), r, beta)
 assert torch.allclose(shown["rdpo"], shown["π*"])
 pd.DataFrame({k: v.exp().tolist() for k, v in shown.items()}, texts).T.round(3)
 
+# %%
+noise_explorer(q.log(), r, texts, flip=true_rate, assumed=true_rate)
+
 # %% [markdown]
-# rDPO ends at $\pi^*$, although it saw flipped labels only. DPO stops short
-# of it, and cDPO stops shorter still.
+# Told the truth, rDPO ends at $\pi^*$, although it saw flipped labels only.
+# DPO stops short of it, and cDPO stops shorter still. Told too much, rDPO
+# goes past it.
 #
 # ## What the pushes look like
 #

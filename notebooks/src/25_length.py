@@ -44,6 +44,7 @@ from workbench.lesson import *
 from workbench.measure import length_control
 from workbench.methods.direct.length import length_dpo, ln_dpo, simpo
 from workbench.methods.direct.links import cpo, dpo
+from workbench.views.instruments import length_explorer
 from workbench.worlds.length_optima import per_token_optimum
 
 size = sizes(
@@ -218,9 +219,16 @@ assert torch.allclose(torch.stack(found), by_hand)
 # %% [markdown]
 # ## Over all responses, exactly
 #
-# The same optima on all 4,681 reviews of each prompt, for every $\beta$.
+# First DPO alone, on all 4,681 reviews of each prompt. Move $b$, what
+# annotators pay per token: the dashed lines are honest labels. How much gold
+# does the same KL buy when length is paid, and when shortness is ($b < 0$)?
+#
+# Then all five optima, for every $\beta$.
 # *Controlled gold* takes the lengths from the reference and the words from
 # the policy, so it tells a better policy from a longer one.
+
+# %%
+length_explorer(world, ref, bonus=price, beta=beta)
 
 # %%
 sweep, betas = [], (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -249,7 +257,7 @@ views.sweep(
 #
 # ## Train
 #
-# All seeds of a loss are one batched model.
+# All seeds of a loss are one batched model. The figure below shows the runs.
 
 
 # %%
@@ -266,9 +274,6 @@ curves = [run.metrics.assign(loss=name) for name, run in runs.items()]
 curves = pd.concat(curves)
 last = {name: run.last.set_index("seed") for name, run in runs.items()}
 mean = pd.DataFrame({name: rows.mean() for name, rows in last.items()}).T
-
-# %% [markdown]
-# ## What the runs show
 
 # %%
 views.training_curves(

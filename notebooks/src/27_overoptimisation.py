@@ -44,7 +44,7 @@ from workbench.lesson import *
 from workbench.measure import direct_alignment_fit, implicit_reward
 from workbench.methods.direct.links import dpo, ipo
 from workbench.methods.direct.pessimism import rpo
-from workbench.views.instruments import peak_explorer
+from workbench.views.instruments import peak_explorer, stop_explorer
 
 size = sizes(PROFILE, seeds=(2, SEEDS, 16), steps=(4, 160, 600))
 n_pairs, flip, beta = 100, 0.3, 0.1
@@ -232,8 +232,10 @@ curves = run.metrics.assign(proxy=beta * run.metrics.margin)
 # Every thin line is one run, drawn against its own KL; the bold lines are
 # their medians. The *proxy* is what the loss can see: the margin of the
 # implicit reward, $\beta D$, over the training pairs. No policy lies above
-# the dashed frontier of lesson 01. The second picture asks whether the loss
-# gives a warning.
+# the dashed frontier of lesson 01.
+#
+# In the second picture, stop the training where you like, or press play. What
+# does stopping early give? And does the loss show where to stop?
 
 # %%
 mean = curves.groupby("step").mean()
@@ -248,16 +250,9 @@ views.overoptimisation(
 )
 
 # %%
-seen = curves[curves.step > 0]
-warned = seen.groupby("step").loss.mean()
+warned = curves[curves.step > 0].groupby("step").loss.mean()
 at_top = warned[warned.index >= top].iloc[0]
-views.training_curves(
-    seen, {"gold": "gold (reward units)", "loss": "training loss (nats)"},
-    spread="interval",
-    caption=f"From step {top} to step {end} the loss goes from {at_top:.2f} "
-    f"to {warned.iloc[-1]:.2f} and gold from {mean.gold[top]:.2f} to "
-    f"{mean.gold[end]:.2f}.",
-)
+stop_explorer(curves, best[best.kl < curves.kl.max()])
 
 # %% [markdown]
 # ## A fall, and how not to be fooled

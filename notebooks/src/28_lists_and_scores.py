@@ -47,6 +47,7 @@ from workbench.measure.list_pushes import angles, of_lists
 from workbench.methods.direct.links import dpo, ipo
 from workbench.methods.direct.lists import copg, infonca
 from workbench.views.angle_table import angle_table
+from workbench.views.instruments import list_explorer
 
 size = sizes(
     PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(4, 160, 1000),
@@ -135,9 +136,16 @@ pd.DataFrame(columns, index=said).head(3).round(3)
 #
 # In both, the push is zero at the optimum on *every single list*. No average
 # over lists is needed, so it does not matter who drew them.
+#
+# Below both losses stands InfoNCA at its first step, where all $d_k$ are 0, on
+# the list above. Lower the temperature $\beta$ of the target: what becomes of
+# it? Then add responses: who pays for the push on the best one?
 
 # %%
 display(teach.show(infonca.loss), teach.show(copg.loss))
+
+# %%
+list_explorer(said[:6], lists[8].scores[0, :6], temperature=beta)
 
 # %% [markdown]
 # InfoNCA has two temperatures. They divide the scores ($\alpha$) and multiply
@@ -371,28 +379,25 @@ display(
 # The first three are exact: they have no seeds.
 
 # %%
-judge, setting = partial(teach.claim, out=OUT or None), "exact, no seeds"
-judge(
-    key="tree", kind="exact", setting=setting,
+judge = partial(teach.claim, out=OUT or None)
+exactly = partial(judge, kind="exact", setting="exact, no seeds")
+exactly(
+    key="tree", expected=(-1e-6, 1e-6), paper="ours", unit="degrees",
     effect=[*table.iloc[0, 1:4], table.loc["copg", "rebel"]],
-    expected=(-1e-6, 1e-6), paper="ours", unit="degrees",
     statement="InfoNCA, dpo_rw, ADPO and BRAIn push alike; so do CoPG, REBEL.",
     meaning="Six published names are two losses.",
 )
-judge(
-    key="rest", kind="exact", setting=setting, effect=left[:6],
-    expected=(-1e-12, 1e-12), paper="ours", unit="largest push",
+exactly(
+    key="rest", expected=(-1e-12, 1e-12), effect=left[:6],
+    paper="ours", unit="largest push",
     statement="At the optimum no pair pushes, whoever drew it (all six).",
     meaning="Off-policy data need no correction if each list rests by itself.",
 )
-
-# %%
-regret = beta * solutions.kl(paths["CoPG"][-1:], optimum)
-judge(
-    key="bandit", kind="exact", setting=setting, effect=regret,
-    expected=(-0.01, 0.01), unit="reward units",
-    paper="Flet-Berliac et al. 2024 (2406.19185)",
+exactly(
+    key="bandit", effect=beta * solutions.kl(paths["CoPG"][-1:], optimum),
+    paper="Flet-Berliac et al. 2024 (2406.19185)", unit="reward units",
     rest=(paths["CoPG"][size.descent * 3 // 4, :1], paths["CoPG"][-1, :1]),
+    expected=(-0.01, 0.01),
     statement="Off policy CoPG reaches the optimum of the bandit.",
     meaning="Followed to the end, CoPG does not mind who drew the responses.",
 )

@@ -46,7 +46,7 @@ from workbench.loops import online
 from workbench.measure import group_gradients
 from workbench.methods.policy_gradient.group import grpo
 from workbench.methods.policy_gradient.reinforce import rloo
-from workbench.views.instruments.group_advantages import group_advantages
+from workbench.views.instruments import baseline_explorer
 
 # %%
 size = sizes(PROFILE, seeds=(2, SEEDS, 2 * SEEDS), steps=(6, 60, 600))
@@ -185,16 +185,9 @@ pd.DataFrame(dict(zip(names, hand, strict=True))).round(3)
 # all four instead of the other three makes them 3/4 as large, and then they
 # are divided by the group's deviation.
 #
-# ## Move one reward
+# GRPO's largest possible advantage in a group of four is 1.5, however large
+# the reward; RLOO's grows with the reward.
 #
-# The first three rewards stay, the fourth moves (in a live notebook, by a
-# slider). GRPO's largest possible advantage in a group of four is 1.5,
-# however large the reward; RLOO's grows with the reward.
-
-# %%
-group_advantages([1.0, 0.0, -1.0], last=10.0)
-
-# %% [markdown]
 # ## Unbiased? Enumerate all samples
 #
 # With four answers and groups of $k = 4$ there are $4^4 = 256$ possible
@@ -228,12 +221,23 @@ pd.DataFrame({"exact": true, "rewards + 3": lifted} | means).round(3)
 # column is another vector: its deviation is computed from the very rewards
 # that it divides.
 #
+# ## Three answers, drawn
+#
+# A gradient in three logits has the sum 0, so it fits on a page. Each thin
+# line is the gradient of one possible group of three. Move $b$: the lines
+# move, their mean (blue) does not. Where is the noise least? Then choose the
+# other advantages, and look for those that move the mean.
+
+# %%
+baseline_explorer([0.5, 0.3, 0.2], [1.0, 0.0, 2.0])
+
+# %% [markdown]
 # ## The noise, exactly
 #
-# The variance of the gradient is a sum over the same 256 groups. The zero of
-# a reward is arbitrary: comparisons determine a reward model only up to a
-# constant, and adding a constant moves no optimum. So we add a constant $c$
-# to every reward and look at the noise.
+# Back to four answers: the variance is a sum over the same 256 groups. The
+# zero of a reward is arbitrary: comparisons determine a reward model only up
+# to a constant, and adding a constant moves no optimum. So we add a constant
+# $c$ to every reward, which is a baseline of $b = -c$, and look at the noise.
 
 # %%
 shift, rows = "c added to every reward (reward units)", []

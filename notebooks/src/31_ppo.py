@@ -50,6 +50,7 @@ from workbench.methods.policy_gradient.ppo import ppo
 from workbench.methods.policy_gradient.reinforce import rloo
 from workbench.models.heads import ValueModel
 from workbench.views.agreement import agreement
+from workbench.views.instruments import gae_explorer
 from workbench.views.instruments.clip_explorer import clip_explorer
 
 # %%
@@ -153,7 +154,10 @@ display(teach.show(advantages.gae), teach.show(ppo.policy_loss))
 # %% [markdown]
 # ## By hand: from rewards to advantages
 #
-# Lines 1 to 5 for the two responses, with $\lambda = 0.95$.
+# Lines 1 to 5 for the two responses, with $\lambda = 0.95$. Below their table
+# is a response of five tokens. Move $\lambda$ and see what its first token
+# hears of a wrong critic, and of a lucky score. ($\gamma$ below 1 would count
+# later rewards less. We keep it at 1.)
 
 # %%
 l = torch.where(mask, old - ref, 0.0)
@@ -169,8 +173,11 @@ assert torch.allclose(r, ppo.token_rewards(two, cfg))
 assert torch.allclose(A, advantages.gae(r, V, mask, lam=0.95))
 table(l=l, r=r, V=V, δ=delta, A=A, G=A + V)
 
+# %%
+gae_explorer([-0.1, 0.1, -0.2, 0.0, 1.5], [0.2, 0.8, 0.3, 0.9, 1.2])
+
 # %% [markdown]
-# After `good` the critic's value rises from 0.8 to 1.3: `good` has a positive
+# In the table, after `good` the critic's value rises from 0.8 to 1.3: `good` has a positive
 # surprise, and `very` before it shares in that. In the other response `dull`
 # is blamed more than the end token after it.
 #
@@ -285,7 +292,8 @@ views.training_curves(
 #
 # In an exact world the value of a prefix is a sum over all ways to go on from
 # it. We compare, for the trained policy of one seed, at each prefix that it
-# visits with a chance above 2 %.
+# visits with a chance above 2 %. (They are dots in the figure of the next
+# section.)
 
 # %%
 def compare(run):
@@ -294,18 +302,14 @@ def compare(run):
     return prefix_values.beside_critic(*sides, often=0.02)
 
 
-axes = {"x_label": "exact value (reward units)"}
-axes["y_label"] = "the critic's value (reward units)"
 seen = compare(runs["PPO"])
 first = seen[seen.seed == 0]
 miss = first.critic - first.exact
-agreement(
-    {"a prefix": first}, "exact", "critic", **axes,
-    title="Is the critic right?",
-    caption=f"In one run the correlation is "
-    f"{first.exact.corr(first.critic):.2f}; prefixes worth less than 0.5 are "
-    f"overrated by {miss[first.exact < 0.5].mean():.2f}, the others by "
-    f"{miss[first.exact >= 0.5].mean():.2f}.",
+say(
+    f"In one run the correlation is {first.exact.corr(first.critic):.2f}; "
+    "prefixes worth less than 0.5 are overrated by "
+    f"{miss[first.exact < 0.5].mean():.2f}, the others by "
+    f"{miss[first.exact >= 0.5].mean():.2f}."
 )
 
 # %% [markdown]
@@ -329,6 +333,8 @@ wrong = SimpleNamespace(
 runs["whitened"] = train(wrong, cfg)
 broken = compare(runs["whitened"])
 off = (broken.critic - broken.exact)[broken.seed == 0].mean()
+axes = {"x_label": "exact value (reward units)"}
+axes["y_label"] = "the critic's value (reward units)"
 both_critics = {"right": first, "whitened": broken[broken.seed == 0]}
 agreement(
     both_critics, "exact", "critic", **axes, title="Two critics",

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 import workbench
 from workbench import catalogue, cli
+from workbench.book import binding
 from workbench.cli import compare as comparing
 from workbench.cli import lab as labs
 from workbench.cli import methods as listing
@@ -29,12 +30,13 @@ from workbench.cli import notebooks, train
 from workbench.core import ending, notes
 from workbench.core.claimed import claimed
 from workbench.core.errors import BadOption
-from workbench.runner import build, job, publish, series, site, speed, workspace
+from workbench.runner import build, job, publish, series, speed, workspace
 from workbench.runner import lab_server as jupyter
 from workbench.runner.verdict import Failure
 
 COMMANDS = typer.main.get_command(cli.app).commands
 NAMES = ("run", "methods", "train", "compare", "site", "lab")
+NAMES += ("student", "grade", "slides")
 
 
 @pytest.fixture(autouse=True)
@@ -270,7 +272,7 @@ def executed(clone, monkeypatch):
     monkeypatch.setattr(speed, "measure", Calls(speed.Speed()))
     monkeypatch.setattr(build, "read", Calls())
     monkeypatch.setattr(build, "sync", Calls("same"))
-    monkeypatch.setattr(site, "build_site", Calls(clone / "site" / "index.html"))
+    monkeypatch.setattr(binding, "build_book", Calls(clone / "site" / "index.html"))
 
     def call(results, *options, ends: BaseException | None = None):
         def execute(paths, settings, jobs, progress, on_result):
@@ -294,7 +296,7 @@ def test_the_last_line_of_run_counts(executed, clone):
     )
     assert "1 note(s) from other packages" in done.stdout
     assert (clone / "build/lecture/junit.xml").is_file()
-    assert site.build_site == []
+    assert binding.build_book == []
 
 
 def test_a_failed_notebook_is_told_and_fails_the_command(executed):
@@ -320,8 +322,8 @@ def test_with_a_site_run_renews_it_and_says_where_it_is(executed, clone):
     address = (clone / "site" / "index.html").as_uri()
     assert f"the published lessons: {address}\n" in done.stdout
     assert f"\nsite: {address}\n" in done.stdout
-    # at the start, after the one that was executed, at the end
-    assert len(site.build_site) == 3
+    # at the start and at the end
+    assert len(binding.build_book) == 2
 
 
 def test_what_cannot_be_published_fails_the_command(executed, monkeypatch):
@@ -369,7 +371,7 @@ def test_without_a_source_run_says_so(executed, clone):
 
 def test_site_prints_its_address(clone, monkeypatch):
     built = Calls(clone / "site" / "index.html")
-    monkeypatch.setattr(site, "build_site", built)
+    monkeypatch.setattr(binding, "build_book", built)
     assert run("site", "--profile", "figure").stdout == f"{built.answer.as_uri()}\n"
     [call] = built
     assert call.arguments[0] == job.Settings(root=clone, profile="figure")

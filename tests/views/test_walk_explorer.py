@@ -29,9 +29,9 @@ def moved(explorer, **values):
     return explorer.draw(**explorer.defaults | values)
 
 
-def test_after_one_step_nothing_has_arrived(game):
+def test_after_two_steps_nothing_has_arrived(game):
     explorer = walk_explorer(*game, NAMES, live=False)
-    assert "none" in moved(explorer, n=1).caption
+    assert "none" in moved(explorer, n=2).caption
 
 
 def test_a_high_price_makes_best_responses_arrive_too(game):

@@ -1,5 +1,7 @@
 """The command line: `workbench run | lab | methods | train | compare | site`.
 
+A teacher has `student | grade | slides`.
+
 Each command has a module, and imports everything heavy inside its function.
 """
 
@@ -9,7 +11,16 @@ from typing import Annotated
 import typer
 
 import workbench
-from workbench.cli import compare, lab, methods, notebooks, train
+from workbench.cli import (
+    compare,
+    grading,
+    lab,
+    methods,
+    notebooks,
+    projecting,
+    teachers,
+    train,
+)
 from workbench.core import ending, notes
 
 app = typer.Typer(
@@ -23,6 +34,9 @@ for command in (
     train.train,
     compare.compare,
     notebooks.site,
+    teachers.student,
+    grading.grade,
+    projecting.slides,
 ):
     app.command()(command)
 app.command(context_settings=lab.SETTINGS)(lab.lab)

@@ -23,7 +23,7 @@ def run(
         bool, typer.Option(help="Commit-ready copies into notebooks/ (lecture only).")
     ] = False,
     site: Annotated[
-        bool, typer.Option(help="Build the site first, and renew it meanwhile.")
+        bool, typer.Option(help="Build the site first, and again at the end.")
     ] = False,
     device: Annotated[
         str | None, typer.Option(help="DEVICE for the notebooks, such as cuda.")
@@ -70,8 +70,8 @@ def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> N
     from workbench.runner import report, series
 
     _build(paths, settings.root)
-    if site:
-        typer.echo(f"the published lessons: {_site(settings).as_uri()}")
+    if site and (page := _site(settings)):
+        typer.echo(f"the published lessons: {page.as_uri()}")
         typer.echo("they can be read while all are executed here:")
     results = []
 
@@ -79,8 +79,6 @@ def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> N
         results.append(result)
         if not result.passed:
             typer.echo(report.failure_text(result))
-        if site and not result.cached:
-            _site(settings)
 
     bars = report.Progress(len(paths))
     try:
@@ -104,8 +102,8 @@ def _tell(results: list, failed: list, settings, site: bool) -> None:
 
     if text := report.notes_text(results):
         typer.echo(text)
-    if site:
-        typer.echo(f"site: {_site(settings).as_uri()}")
+    if site and (page := _site(settings)):
+        typer.echo(f"site: {page.as_uri()}")
     executed = sum(not result.cached for result in results)
     if failed:
         typer.echo("failed: " + ", ".join(result.name for result in failed))
@@ -120,14 +118,17 @@ def _tell(results: list, failed: list, settings, site: bool) -> None:
 def site(
     profile: Annotated[Profile, typer.Option(help="Which copies.")] = Profile.lecture,
 ) -> None:
-    """Build site/index.html and print its address.
+    """Build the course book, site/index.html, and print its address.
 
     A lesson is shown as it was executed here; where it was not, or failed, as it was
     published.
     """
     from workbench.runner.job import Settings
 
-    typer.echo(_site(Settings(root=project(), profile=profile.value)).as_uri())
+    page = _site(Settings(root=project(), profile=profile.value))
+    if page is None:
+        raise typer.Exit(1)
+    typer.echo(page.as_uri())
 
 
 def _build(paths: list[Path], root: Path) -> None:
@@ -160,7 +161,13 @@ def _publish(results: list, settings) -> list:
     return refused
 
 
-def _site(settings) -> Path:
-    from workbench.runner.site import build_site
+def _site(settings) -> Path | None:
+    """The book's first page; None, and a sentence, if it cannot be built."""
+    from workbench.book import binding
+    from workbench.core.errors import WorkbenchError
 
-    return build_site(settings)
+    try:
+        return binding.build_book(settings)
+    except WorkbenchError as error:  # a missing page costs no notebook
+        typer.echo(str(error), err=True)
+        return None

@@ -16,8 +16,8 @@ a notebook passes through them:
     verdict.py  reads the executed copy and says what is wrong with it
     report.py   progress, failures as text, JUnit XML, seconds per cell
     publish.py  the cleaned copy that is committed under notebooks/
-    site.py     site/index.html and one page per notebook: copies.py chooses which copy
-                is shown, page.py makes the page, safe.py lets nothing run or load
+    copies.py   which copy of a notebook is shown; safe.py lets nothing in it run or
+                load; the room `book` makes the pages
     lab.py      JupyterLab on the working copies of workspace.py
     colab.py    what a lesson needs on Colab
 """

@@ -26,13 +26,15 @@ class Lesson:
     Attributes:
         name: such as `20_dpo`.
         title: its name where the source cannot be read.
-        part: group in the index, may be empty.
+        part: group in the series, may be empty.
+        minutes: how long a reader takes, 0 if it does not say.
         notebook: built from the source, without outputs; None if that cannot be read.
     """
 
     name: str
     title: str
     part: str = ""
+    minutes: int = 0
     notebook: Any = None
 
     @property
@@ -94,7 +96,7 @@ def _lesson(path: Path, changed: int, size: int) -> Lesson:
         source = build.read(path)
     except Exception:  # whatever is wrong with one lesson costs no other its page
         return Lesson(path.stem, path.stem)
-    return Lesson(path.stem, source.title, source.part, source.notebook)
+    return Lesson(path.stem, source.title, source.part, source.minutes, source.notebook)
 
 
 def _outcome(name: str, settings: Settings) -> tuple[str, float | None]:

@@ -74,16 +74,7 @@ def clean_html(text: str) -> str:
     Returns:
         A balanced fragment: nothing in it ends an element around it.
     """
-    return _cleaner(page=False).clean(_encodable(text))
-
-
-def clean_page(body: str) -> str:
-    """The same for the cells of a whole page, which keep the classes of their style.
-
-    Args:
-        body: HTML of all cells, outputs among them.
-    """
-    return _cleaner(page=True).clean(_encodable(body))
+    return _cleaner().clean(_encodable(text))
 
 
 def markdown_html(source: str, attachments: dict[str, Any] | None = None) -> str:
@@ -254,18 +245,16 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-@lru_cache(maxsize=2)
-def _cleaner(page: bool) -> Any:
+@lru_cache(maxsize=1)
+def _cleaner() -> Any:
     """nh3 with our lists; it reads HTML as browsers do."""
     import nh3
 
     attributes = {tag: set(names) for tag, names in ATTRIBUTES.items()}
     attributes |= {tag: set(MATH_ATTRIBUTES) for tag in MATH_TAGS}
-    if page:
-        attributes["*"] |= {"id", "tabindex", "data-mime-type"}
 
     def attribute(tag: str, name: str, value: str) -> str | None:
-        if name == "class" and not page:
+        if name == "class":
             kept = [c for c in value.split() if _OUTPUT_CLASS.fullmatch(c)]
             return " ".join(kept) or None
         check = _CHECKED.get(name)

@@ -18,7 +18,7 @@ import torch
 
 from workbench.core.suggest import suggest
 from workbench.feedback.kind import batch_class
-from workbench.teach import diagnosis
+from workbench.teach import diagnosis, record
 from workbench.teach.box import colour_of, framed, sign
 from workbench.teach.findings import (
     Answer,
@@ -199,6 +199,13 @@ def check_method(module: ModuleType, function: object) -> Verdict:
     Returns:
         the verdict; a wrong function never raises.
     """
+    verdict = examined(module, function)
+    record.note(record.Event("check", verdict.key, function, verdict.passed))
+    return verdict
+
+
+def examined(module: ModuleType, function: object) -> Verdict:
+    """The verdict on a function; nobody is told of it. See `check_method`."""
     key = module.card.key
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -209,7 +216,8 @@ def check_method(module: ModuleType, function: object) -> Verdict:
     return Verdict(key, True, None, f"{words} on ordinary, padded and extreme batches.")
 
 
-def _checkable() -> dict[str, ModuleType]:
+def checkable() -> dict[str, ModuleType]:
+    """The methods that have a loss, by key."""
     from workbench.catalogue import methods
 
     return {key: m for key, m in methods().items() if "loss" in vars(m)}
@@ -218,7 +226,7 @@ def _checkable() -> dict[str, ModuleType]:
 def __getattr__(name: str) -> Callable[[object], Verdict]:
     if name.startswith("_"):
         raise AttributeError(name)
-    known = _checkable()
+    known = checkable()
     if name not in known:
         hint = suggest(name, known) or f"; there are {sorted(known)}"
         raise AttributeError(f"no method {name!r} with a loss to check{hint}")
@@ -226,4 +234,4 @@ def __getattr__(name: str) -> Callable[[object], Verdict]:
 
 
 def __dir__() -> list[str]:
-    return sorted(_checkable())
+    return sorted(checkable())

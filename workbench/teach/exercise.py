@@ -13,9 +13,10 @@ Each lesson has a file ``exercises/NN.toml`` with a table per exercise::
     value = 0.39
     why = "this divides by all ordered pairs; each pair has one winner."
 
-An exercise that :mod:`workbench.teach.check` examines has hints only. A right answer in
-such a file is no fixed truth: the lesson's solution computes it anew in every run and
-:func:`solution` fails the lesson when the two differ.
+An exercise that :mod:`workbench.teach.check` examines has hints only; ``read = true``
+marks one that only a teacher can judge. A right answer in such a file is no fixed
+truth: the lesson's solution computes it anew in every run and :func:`solution` fails
+the lesson when the two differ.
 """
 
 import functools
@@ -27,6 +28,7 @@ from importlib import resources
 from typing import Any
 
 from workbench.core.suggest import suggest
+from workbench.teach import record
 from workbench.teach.box import colour_of, framed, sign
 
 Value = Any  # a number, a text, or several numbers (a list, a tensor)
@@ -44,6 +46,8 @@ class Exercise:
         unit: unit of a number.
         because: why the answer is right, a sentence.
         wrong: typical wrong answers with the reason of each.
+        read: an experiment of the reader's own, which a teacher reads: no check of it
+            can be passed or failed.
     """
 
     id: str
@@ -53,6 +57,7 @@ class Exercise:
     unit: str = ""
     because: str = ""
     wrong: tuple[dict, ...] = field(default=())
+    read: bool = False
 
     def same(self, value: object, other: object) -> bool:
         """Whether an answer is this one: text by its words, numbers within a limit."""
@@ -113,6 +118,13 @@ def answer(id: str, value: Value | None = None) -> Marked:
     Raises:
         KeyError: there is no such exercise, or it has no answer to compare with.
     """
+    marked = mark(id, value)
+    record.note(record.Event("answer", id, value, marked.passed))
+    return marked
+
+
+def mark(id: str, value: Value | None) -> Marked:
+    """The verdict on an answer; nobody is told that it was given. See `answer`."""
     exercise = _find(id)
     if exercise.right is None:
         raise KeyError(f"exercise {id} asks for code: teach.check examines it")
@@ -132,7 +144,7 @@ def solution(id: str, value: Value) -> Marked:
     Raises:
         AssertionError: the computed answer is not the stored one.
     """
-    marked = answer(id, value)
+    marked = mark(id, value)
     if not marked:
         right = _find(id).right
         raise AssertionError(f"{id}: the solution gives {value}, stored is {right}")

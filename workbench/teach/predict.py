@@ -1,14 +1,19 @@
 """A prediction before a run, and what became of it after the run.
 
 A reader who has committed to a guess sees what is surprising. Each prediction has an
-id, "LESSON-NUMBER"; the same id is answered later in the lesson, in words.
+id, "LESSON-NUMBER"; the same id is answered later in the lesson, in words. In a live
+notebook the answer is clicked (:mod:`workbench.teach.buttons`); a stored one says what
+was written into the cell.
 """
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from workbench.teach import kept
 from workbench.teach.box import framed, sign
+
+UNWRITTEN = "not written yet"
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         choice = f" ({' / '.join(self.options)})" if self.options else ""
-        answer = self.mine or "not written yet"
+        answer = self.mine or UNWRITTEN
         return f"Prediction {self.id}: {self.question}{choice} Your answer: {answer}"
 
     def _repr_html_(self) -> str:
@@ -39,6 +44,13 @@ class Prediction:
         told = html.escape(self.mine) or "not written yet: fill in <code>mine</code>"
         rows.append(f"Your answer: <i>{told}</i>")
         return framed("<br>".join(rows))
+
+    def _ipython_display_(self) -> None:
+        if not kept.live():
+            raise NotImplementedError  # IPython shows text and HTML, as for anything
+        from workbench.teach import buttons
+
+        buttons.show(ASKED.get(self.id, self), lambda answer: _choose(self, answer))
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,13 @@ class Revealed:
         )
 
 
-_ASKED: dict[str, Prediction] = {}
+ASKED: dict[str, Prediction] = {}  # in this session, by id
+
+
+def _choose(asked: Prediction, answer: str) -> tuple[Prediction, bool]:
+    """Keep a clicked answer for `reveal`, and for the next kernel where that can be."""
+    ASKED[asked.id] = replace(asked, mine=answer)
+    return ASKED[asked.id], kept.keep(asked.id, answer)
 
 
 def predict(
@@ -85,15 +103,19 @@ def predict(
         id: lesson and number, such as "20-1"; :func:`reveal` answers the same id.
         question: what to predict, in a sentence.
         options: answers to choose from.
-        mine: the reader's answer, written into the cell.
+        mine: the reader's answer, written into the cell; it counts more than one that
+            was clicked in an earlier session.
 
     Raises:
         ValueError: the answer is none of the options.
     """
     if mine and options and mine not in options:
         raise ValueError(f"prediction {id}: {mine!r} is none of {', '.join(options)}")
+    if not mine and kept.live():
+        mine = kept.answers().get(id, "")
+        mine = mine if not options or mine in options else ""
     made = Prediction(id, question, tuple(options), mine)
-    _ASKED[id] = made
+    ASKED[id] = made
     return made
 
 
@@ -109,9 +131,9 @@ def reveal(id: str, right: str, because: str) -> Revealed:
         KeyError: no such prediction was asked in this session.
         ValueError: the answer is none of the options.
     """
-    if id not in _ASKED:
+    if id not in ASKED:
         raise KeyError(f"prediction {id} was not asked: run its cell first")
-    asked = _ASKED[id]
+    asked = ASKED[id]
     if asked.options and right not in asked.options:
         options = ", ".join(asked.options)
         raise ValueError(f"prediction {id}: {right!r} is none of {options}")

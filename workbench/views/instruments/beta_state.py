@@ -7,15 +7,10 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.views.chart import Chart, Panels
-from workbench.views.fig import Fig
-from workbench.views.layers import Bars, Line, Points, VLine
-from workbench.views.style import role
 from workbench.worlds import solutions
 
 BETAS = 10 ** np.linspace(-1.5, 1.5, 61)  # 20 a decade, β = 1 among them
 TOP = 10
-ROOT = "√KL(π*‖π_ref) (√nats)"
 
 
 @dataclass(frozen=True)
@@ -89,45 +84,3 @@ def beta_path(
     one = slice(row := world.prompts.index(prompt), row + 1)
     ref, reward = ref_logps[one].double(), proxy[one].double()
     return solutions.frontier(ref, reward, world.gold[one], BETAS)
-
-
-def optimises_gold(path: pd.DataFrame) -> bool:
-    """Whether what is optimised is gold itself: then there is no proxy to draw."""
-    return bool((path["gold"] - path["proxy"]).abs().max() < 1e-9)
-
-
-def beta_caption(state: BetaState, path: pd.DataFrame) -> str:
-    """One sentence about a state, computed from it."""
-    peak = path.loc[path["gold"].idxmax()]
-    loss = max(0.0, peak["gold"] - state.gold)
-    of, most = ("", "as β → 0") if optimises_gold(path) else (" of the proxy", "")
-    most = most or f"β = {peak['beta']:.2g}"
-    return (
-        f"At β = {state.beta:.3g} the optimum{of} is {state.kl:.2f} nats from "
-        f"the reference; its gold reward is {state.gold:.2f}, {loss:.2f} reward units "
-        f"below the most that any β reaches ({most})."
-    )
-
-
-def beta_figure(state: BetaState, path: pd.DataFrame, prompt: str) -> Fig:
-    """Gold and proxy along the path with π*_β marked, and its likeliest reviews."""
-    root, here = path["kl"].clip(lower=0) ** 0.5, [state.kl**0.5 if state.kl > 0 else 0]
-    known = ("gold",) if optimises_gold(path) else ("proxy", "gold")
-    layers = [
-        VLine(here[0], f"π* at β = {state.beta:.3g}", role("exact")),
-        *(Line(root.tolist(), path[it].tolist(), it, role(it)) for it in known),
-        *(Points(here, [getattr(state, it)], "", role(it), size=9) for it in known),
-    ]
-    remark = state.top["review"], state.top["gold"]
-    names = [f"{r} ({g:+.1f})" for r, g in zip(*remark, strict=True)]
-    bars = [
-        Bars(names, state.top["optimum"].tolist(), "π* (exact)", role("exact")),
-        Bars(names, state.top["reference"].tolist(), "π_ref", role("reference")),
-    ]
-    earned = ", ".join(f"{it} {getattr(state, it):.2f}" for it in reversed(known))
-    title = f"Prompt “{prompt}”, β = {state.beta:.3g}: KL {state.kl:.2f} nats, {earned}"
-    head = "Gold reward of all optima" if len(known) < 2 else "All optima of the proxy"
-    left = Chart(head, ROOT, "expected reward (reward units)", layers)
-    right = Chart("Likeliest reviews (gold)", "probability", "", bars, horizontal=True)
-    panels = Panels([left, right], title, height=3.4)
-    return Fig(panels, beta_caption(state, path), state.top)

@@ -7,11 +7,13 @@ from workbench.core.surrogate import clipped_gain
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.exact import Exact
 from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import Line, VLine
 from workbench.views.style import role, series
 
 CLIPS = tuple(round(0.01 * i, 2) for i in range(1, 51))
+RATIOS = torch.linspace(0.4, 1.6, 121, dtype=torch.float64).round(decimals=2)
 
 
 def clip_figure(clip: float) -> Fig:
@@ -20,7 +22,7 @@ def clip_figure(clip: float) -> Fig:
     Args:
         clip: ε.
     """
-    ratio = torch.linspace(0.4, 1.6, 121, dtype=torch.float64)
+    ratio = RATIOS
     charts, frame = [], pd.DataFrame({"ratio": ratio.tolist()})
     for advantage, head in ((1.0, "A praised token"), (-1.0, "A punished token")):
         value = torch.full_like(ratio, advantage)
@@ -51,4 +53,5 @@ def clip_explorer(clip: float = 0.2, *, live: bool | None = None) -> Instrument:
     """
 
     controls = {"clip": Slider("clip ε", CLIPS, clip)}
-    return Instrument("The clip", clip_figure, controls, live)
+    exact = Exact("clip", {"ratio": RATIOS.tolist()})
+    return Instrument("The clip", clip_figure, controls, live, exact=exact)

@@ -13,6 +13,7 @@ from typing import Any
 
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Control
+from workbench.views.instruments.exact import Exact
 from workbench.views.instruments.live import LivePicture
 from workbench.views.instruments.states import STATES, states
 from workbench.views.table import folded
@@ -49,6 +50,7 @@ class Instrument:
         computed_by: the function whose source is shown, if it is not `draw`.
         picks: per name of a series in the figure, a function from the number of a
             clicked point to new values of some controls.
+        exact: what a page without a kernel needs to compute the figures itself.
 
     Attributes:
         start: the figure at the controls' starts.
@@ -64,8 +66,10 @@ class Instrument:
         live: bool | None = None,
         computed_by: Callable[..., Any] | None = None,
         picks: Mapping[str, Callable[[int], Mapping[str, Any]]] | None = None,
+        exact: Exact | None = None,
     ):
         self.name, self.draw, self.controls = name, draw, dict(controls)
+        self.exact = exact
         self.defaults = {key: control.start for key, control in controls.items()}
         self.computed_by, self.picks = computed_by or draw, dict(picks or {})
         self.start = draw(**self.defaults)
@@ -142,7 +146,7 @@ class Instrument:
 
     def states(self) -> dict[str, Any] | None:
         """What a book steps through; see `instruments.states.states`."""
-        return states(self.name, self.draw, self.controls)
+        return states(self.name, self.draw, self.controls, self.exact)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

@@ -3,93 +3,29 @@
 Supervised fine-tuning on chosen responses ends at their distribution p_c, wherever it
 starts. Under a distribution p the mean log-ratio to the start π₀ is then
 KL(p‖π₀) − KL(p‖p_c). The starts are π₀ ∝ μ^a, with μ the policy that wrote the pairs.
+On the way the steps of a table show where its mass goes.
 """
 
-import pandas as pd
+from functools import cache
+
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Choice, Slider
+from workbench.views.instruments.sft_path import (
+    POWERS,
+    STEPS,
+    groups,
+    mass_path,
+    sft_tables,
+    start_path,
+)
 from workbench.views.instruments.shell import Instrument
-from workbench.views.layers import Bars, HLine, Line, VLine
-from workbench.views.style import Style, role
-from workbench.worlds import solutions
+from workbench.views.instruments.start_figure import listed_reviews, start_figure
 
-POWERS = tuple(i / 20 for i in range(21))
-TOP = 6
+FEW_POWERS, FEW_STEPS = (0.0, 0.5, 1.0), (1, 20, 100, 1000)
 Table = Float[Tensor, "prompt response"]
-
-
-def start_path(writer: Table, chosen: Table, rejected: Table) -> pd.DataFrame:
-    """Mean log-ratios log p_c/π₀ of both sides, for starts π₀ ∝ μ^a.
-
-    Args:
-        writer: log μ, the distribution that both responses of a pair are drawn from.
-        chosen, rejected: log-probs of being the chosen and the rejected response.
-
-    Returns:
-        DataFrame[a, chosen, rejected], nats, averaged over prompts.
-    """
-    rows = []
-    for power in POWERS:
-        gap = chosen - (power * writer).log_softmax(-1)
-        means = [solutions.expectation(p, gap).mean() for p in (chosen, rejected)]
-        rows.append((power, *(mean.item() for mean in means)))
-    return pd.DataFrame(rows, columns=["a", "chosen", "rejected"])
-
-
-def start_figure(
-    world,
-    writer: Table,
-    sides: tuple[Table, Table],
-    a: float | int,
-    prompt: str,
-    path: pd.DataFrame,
-) -> Fig:
-    """Two panels: both signs against the start, and the reviews chosen most often.
-
-    Args:
-        world: an enumerable world.
-        writer: log μ.
-        sides: log-probs of the chosen and of the rejected responses.
-        a: the start is π₀ ∝ μ^a.
-        prompt: whose reviews are listed; the curves are means over all prompts.
-        path: ``start_path`` of the same distributions.
-    """
-    number, chosen = world.prompts.index(prompt), sides[0]
-    left = [HLine(0.0), VLine(a, "this start", role("before"))]
-    for side in ("chosen", "rejected"):
-        look = Style(role(side).colour, "dash")
-        line = Line(path["a"].tolist(), path[side].tolist(), f"{side}, exact", look)
-        left.append(line)
-    top = chosen[number].topk(TOP).indices
-    start = (a * writer[number]).log_softmax(-1)
-    table = pd.DataFrame(
-        {
-            "review": [world.text(int(i)) for i in top],
-            "start": start[top].exp().tolist(),
-            "after": chosen[number, top].exp().tolist(),
-        }
-    )
-    bars = [
-        Bars(
-            table["review"].tolist(), table["start"].tolist(), "start", role("before")
-        ),
-        Bars(table["review"].tolist(), table["after"].tolist(), "end", role("after")),
-    ]
-    here = path.loc[(path["a"] - a).abs().idxmin()]
-    charts = [
-        Chart("Log-ratios after SFT", "a (start ∝ μ^a)", "E[log π/π₀] (nats)", left),
-        Chart(f"Most chosen, {prompt}", "probability", "", bars, horizontal=True),
-    ]
-    verb = "rise" if here["rejected"] > 0 else "fall"
-    told = (
-        f"From the start μ^{a:g} the chosen reviews rise by {here['chosen']:.2f} nats "
-        f"and the rejected ones {verb} by {abs(here['rejected']):.2f}."
-    )
-    return Fig(Panels(charts, height=3.4), told, table)
 
 
 def start_explorer(
@@ -99,6 +35,7 @@ def start_explorer(
     rejected: Table,
     *,
     a: float | int = 0.5,
+    step: int = 50,
     live: bool | None = None,
 ) -> Instrument:
     """What fine-tuning on chosen responses does to both sides, as the start slides.
@@ -108,15 +45,26 @@ def start_explorer(
         writer: log μ, the distribution that both responses of a pair are drawn from.
         chosen, rejected: log-probs of being the chosen and the rejected response.
         a: where the slider stands first, one of ``POWERS``; 0 is uniform, 1 is μ.
+        step: where the slider of the steps stands first, one of ``STEPS``.
         live: True, False, or None to ask the surroundings.
     """
-    path = start_path(writer, chosen, rejected)
+    path, group = start_path(writer, chosen, rejected), groups(writer, chosen, rejected)
 
-    def draw(a: float | int, prompt: str) -> Fig:
-        return start_figure(world, writer, (chosen, rejected), a, prompt, path)
+    @cache
+    def training(a: float | int):
+        steps = (0, *STEPS)
+        tables = sft_tables((a * writer).log_softmax(-1), chosen, steps)
+        return tables, mass_path(tables, group, steps)
+
+    def draw(a: float | int, step: int, prompt: str) -> Fig:
+        tables, masses = training(a)
+        three = tables[0], tables[1 + STEPS.index(step)], chosen
+        reviews = listed_reviews(world, prompt, three)
+        return start_figure(reviews, path, masses, a, step, prompt)
 
     controls = {
-        "a": Slider("a", POWERS, a),
+        "a": Slider("a", POWERS, a, FEW_POWERS),
+        "step": Slider("step", STEPS, step, FEW_STEPS, play=True),
         "prompt": Choice("reviews of", world.prompts, world.prompts[0]),
     }
-    return Instrument("Start explorer", draw, controls, live, computed_by=start_path)
+    return Instrument("Start explorer", draw, controls, live, computed_by=sft_tables)

@@ -9,7 +9,8 @@ from itertools import product
 from typing import Any
 
 from workbench.views.fig import Fig
-from workbench.views.instruments.controls import Control, shown
+from workbench.views.instruments.controls import Control, Slider, shown
+from workbench.views.instruments.exact import Exact
 
 STATES = "application/vnd.workbench.states+json"
 MOST = 300_000  # bytes of compact JSON: a page stays quick to load
@@ -18,7 +19,10 @@ Change = dict[str, Any]
 
 
 def states(
-    name: str, draw: Callable[..., Fig], controls: Mapping[str, Control]
+    name: str,
+    draw: Callable[..., Fig],
+    controls: Mapping[str, Control],
+    exact: Exact | None = None,
 ) -> dict[str, Any] | None:
     """Every figure of the controls' grids, in a form that a short script can show.
 
@@ -26,19 +30,31 @@ def states(
         name: of the instrument.
         draw: from the controls' values to a figure.
         controls: by the names of `draw`'s arguments.
+        exact: what a page needs to compute the figures itself; None if it cannot.
 
     Returns:
         `controls`: per control its name, label, the words of its values and the index
         of the start; `base`: plotly JSON of the start; `caption`: its sentence;
         `states`: from the indices of the values, as in "3,0", to a list of changes
         {"path": keys below `base`, "value": what stands there} and, under the path
-        ["caption"], the sentence. None if a control has no grid.
+        ["caption"], the sentence. With `exact` there are no states: `exact` holds its
+        rule and tables, and each control its `numbers`, the values themselves. None if
+        a control has no grid.
     """
     grids = {key: control.grid() for key, control in controls.items()}
     if not all(grids.values()):
         return None
     start = draw(**{key: control.start for key, control in controls.items()})
     base = _rounded(start.plotly)
+    whole = {"name": name, "base": base, "caption": start.caption, "alt": start.alt}
+    if exact is not None:
+        fine = {key: _all(control) for key, control in controls.items()}
+        described = [
+            _described(key, controls[key], fine[key]) | {"numbers": fine[key]}
+            for key in fine
+        ]
+        tables = {"rule": exact.rule, "tables": exact.tables}
+        return whole | {"controls": described, "exact": tables}
     found = {}
     for places in product(*(range(len(grid)) for grid in grids.values())):
         values = {k: grids[k][at] for k, at in zip(grids, places, strict=True)}
@@ -46,14 +62,8 @@ def states(
         changes = list(differences(base, _rounded(figure.plotly)))
         changes.append({"path": ["caption"], "value": figure.caption})
         found[",".join(map(str, places))] = changes
-    return {
-        "name": name,
-        "controls": [_described(key, controls[key], grids[key]) for key in grids],
-        "base": base,
-        "caption": start.caption,
-        "alt": start.alt,
-        "states": found,
-    }
+    described = [_described(key, controls[key], grids[key]) for key in grids]
+    return whole | {"controls": described, "states": found}
 
 
 def differences(one: Any, other: Any, path: tuple = ()) -> Iterator[Change]:
@@ -87,6 +97,11 @@ def _alike(one: Any, other: Any) -> bool:
         and len(one) == len(other)
         and all(isinstance(part, dict) for part in (*one, *other))
     )
+
+
+def _all(control: Control) -> list[Any]:
+    """Every value of a slider; all others have no more than their grid."""
+    return list(control.values) if isinstance(control, Slider) else control.grid()
 
 
 def _described(key: str, control: Control, grid: list[Any]) -> dict[str, Any]:

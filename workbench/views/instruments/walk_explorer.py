@@ -16,12 +16,13 @@ from torch import Tensor
 from workbench.measure import equilibrium
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.exact import Exact
 from workbench.views.instruments.shell import Instrument
 from workbench.views.simplex import PLACES, simplex
 from workbench.worlds import preference_games
 
 TAUS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
-STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
+STEPS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 WINS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 NEAR = 0.01  # largest difference of a probability at which a path is at the cross
 EXACT = 1e-8  # of the equilibrium: no eye sees more
@@ -152,7 +153,20 @@ def walk_explorer(
         live,
         computed_by=walk_state,
         picks={PLACES: lambda at: {"start": list(begin)[at]}},
+        exact=Exact("walk", _tables(ref, begin)),
     )
+
+
+def _tables(ref: Tensor, begin: dict) -> dict:
+    """What a page needs: `first` is the place of the first walk among the series."""
+    shares = {name: list(place) for name, place in begin.items()}
+    return {
+        "ref": ref.tolist(),
+        "starts": shares,
+        "dots": DOTS,
+        "near": NEAR,
+        "first": 6,
+    }
 
 
 def _controls(
@@ -161,15 +175,14 @@ def _controls(
     given = (matrix[0, 1].item(), matrix[1, 2].item(), matrix[2, 0].item())
     beats = dict(zip(("first", "second", "third"), range(3), strict=True))
     return {
-        "tau": Slider("τ", sorted({*TAUS, tau}), tau, (0.02, 0.1, 0.5)),
-        "n": Slider("steps", sorted({*STEPS, n}), n, (1, 3, 10, 30), play=True),
-        "start": Slider("start (%)", list(begin), "π_ref", list(begin)[1::5]),
+        "tau": Slider("τ", sorted({*TAUS, tau}), tau),
+        "n": Slider("steps", sorted({*STEPS, n}), n, play=True),
+        "start": Slider("start (%)", list(begin), "π_ref"),
     } | {
         key: Slider(
             f"P({names[i]} ≻ {names[(i + 1) % 3]})",
             sorted({*WINS, given[i]}),
             given[i],
-            (given[i],),
         )
         for key, i in beats.items()
     }
