@@ -42,8 +42,7 @@ from types import SimpleNamespace
 from workbench.catalogue import methods
 from workbench.feedback.kinds.lists import ListLogps, Lists, sample_lists
 from workbench.lesson import *
-from workbench.measure import expected_descent
-from workbench.measure.list_pushes import angles, of_lists
+from workbench.measure import expected_descent, list_pushes
 from workbench.methods.direct.links import dpo, ipo
 from workbench.methods.direct.lists import copg, infonca
 from workbench.views.angle_table import angle_table
@@ -56,6 +55,7 @@ size = sizes(
 beta, budget = 0.5, 32  # reward units per nat; scored responses per step
 world, named = Reviews(3), SimpleNamespace(**methods())
 reference = tiny.reference(world, DEVICE)
+angles, of_lists = list_pushes.angles, list_pushes.of_lists
 ref = reference.response_logps(world).detach()
 
 # %% [markdown]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.views.fig import Fig
 from workbench.views.instruments.beta_state import BETAS
-from workbench.views.instruments.exact import Exact
+from workbench.views.instruments.page_rule import Exact
 
 Table = Float[Tensor, "prompt response"]
 

@@ -7,7 +7,7 @@ from workbench.core.surrogate import clipped_gain
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Slider
-from workbench.views.instruments.exact import Exact
+from workbench.views.instruments.page_rule import Exact
 from workbench.views.instruments.shell import Instrument
 from workbench.views.layers import Line, VLine
 from workbench.views.style import role, series

@@ -94,7 +94,6 @@ def length_figure(
     bars = [Bars(reviews, best[top].exp().tolist(), "", role("policy"))]
     title = f"Favourites, {prompt} (tokens)"
     charts.append(Chart(title, "probability", "", bars, horizontal=True))
-    # gold is nearly a line in √KL
     fair = np.interp(here["kl"] ** 0.5, honest["kl"] ** 0.5, honest["gold"])
     told = (
         f"With b = {bonus:g} per token and β = {beta:.3g} the optimum writes "

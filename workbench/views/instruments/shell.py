@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Control
-from workbench.views.instruments.exact import Exact
+from workbench.views.instruments.page_rule import Exact
 from workbench.views.instruments.live import LivePicture
 from workbench.views.instruments.states import STATES, states
 from workbench.views.table import folded

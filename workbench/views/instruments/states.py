@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Control, Slider, shown
-from workbench.views.instruments.exact import Exact
+from workbench.views.instruments.page_rule import Exact
 
 STATES = "application/vnd.workbench.states+json"
 MOST = 300_000  # bytes of compact JSON: a page stays quick to load

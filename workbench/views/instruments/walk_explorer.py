@@ -16,7 +16,7 @@ from torch import Tensor
 from workbench.measure import equilibrium
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Slider
-from workbench.views.instruments.exact import Exact
+from workbench.views.instruments.page_rule import Exact
 from workbench.views.instruments.shell import Instrument
 from workbench.views.simplex import PLACES, simplex
 from workbench.worlds import preference_games
