@@ -2,8 +2,8 @@
 
     python benchmarks/instruments.py
 
-Each instrument is the one of its lesson on the smallest exact world. CPU milliseconds on
-one thread, the median over moves of every control.
+Each instrument is the one of its lesson on the smallest exact world. CPU milliseconds
+on one thread, the median over moves of every control.
 """
 
 import os

@@ -177,9 +177,9 @@ table(l=l, r=r, V=V, δ=delta, A=A, G=A + V)
 gae_explorer([-0.1, 0.1, -0.2, 0.0, 1.5], [0.2, 0.8, 0.3, 0.9, 1.2])
 
 # %% [markdown]
-# In the table, after `good` the critic's value rises from 0.8 to 1.3: `good` has a positive
-# surprise, and `very` before it shares in that. In the other response `dull`
-# is blamed more than the end token after it.
+# In the table, after `good` the critic's value rises from 0.8 to 1.3: `good`
+# has a positive surprise, and `very` before it shares in that. In the other
+# response `dull` is blamed more than the end token after it.
 #
 # ## By hand: ratio and clip
 #

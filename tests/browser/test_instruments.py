@@ -164,8 +164,10 @@ def test_the_prompt_is_a_button_and_a_reset_puts_all_back(page):
 
 
 def test_a_key_press_on_the_microscope_shows_the_next_pair(page):
-    before = title(page, 2)
-    assert "In pair 1 (plot: " in press_right(page, 2, "pair")
+    before, told = title(page, 2), said(page, 2)
+    cell(page, 2).get_by_role("button").nth(1).focus()
+    page.keyboard.press("Space")
+    assert "In pair 1 (plot: " in changed(page, lambda: said(page, 2), told)
     assert "Pair 1" in changed(page, lambda: title(page, 2), before)
 
 
@@ -193,6 +195,22 @@ def test_controls_stand_beside_the_picture_or_close_above_it(page):
         changed(page, lambda: places(page, 1)[1]["x"] > slider["x"] + 100, False)
         slider, picture = places(page, 1)
         assert picture["y"] <= slider["y"] <= picture["y"] + picture["height"]
+    finally:
+        page.set_viewport_size(size)
+
+
+def test_in_a_narrow_window_the_picture_scrolls_and_nothing_is_cut(page):
+    size = page.viewport_size
+    page.set_viewport_size(size | {"width": 800})
+    try:
+        page.wait_for_timeout(500)
+        picture = cell(page, 1).locator(".js-plotly-plot").first
+        wide, seen = picture.evaluate(
+            "p => { let b = p; while (b && getComputedStyle(b).overflowX !== 'auto')"
+            " b = b.parentElement; return [b.scrollWidth, b.clientWidth] }"
+        )
+        assert seen < wide  # there is something to scroll to
+        assert wide >= picture.evaluate("p => p.scrollWidth")
     finally:
         page.set_viewport_size(size)
 

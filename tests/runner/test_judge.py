@@ -6,6 +6,7 @@ import pytest
 from workbench.runner.verdict import (
     CLAIM,
     OVER,
+    STATES,
     WIDGET_STATE,
     foreign,
     judge,
@@ -133,6 +134,13 @@ def test_a_budget_is_missed_beyond_what_processors_differ_by():
 @pytest.mark.parametrize(("size", "found"), [(10**6, []), (10**6 + 1, ["too large"])])
 def test_the_size(size, found):
     assert kinds(cell(), size=size) == found
+
+
+def test_the_states_of_an_instrument_do_not_count_since_they_are_not_committed():
+    states = {STATES: {"base": "x" * 1000}, "text/plain": "live only"}
+    shown = cell(outputs=[v4.new_output("display_data", data=states)])
+    assert kinds(shown, size=10**6 + 1000) == []
+    assert kinds(shown, size=10**6 + 1100) == ["too large"]
 
 
 def test_a_claim_is_missed_only_if_it_had_to_hold():

@@ -62,8 +62,15 @@ def test_the_dots_stand_on_the_runs_at_this_step(explorer):
     assert [run.x for run in runs] == [[0.0, 1.0, 1.5], [0.0, 2.0, 3.0]]
     for chart in (gold, loss):
         assert [la.x for la in chart.layers if isinstance(la, VLine)] == [20]
-    thin = [la for la in loss.layers if isinstance(la, Line) and la.faint]
-    assert all(line.x == [10, 20] for line in thin)  # step 0 has no loss
+    [line] = (la for la in loss.layers if isinstance(la, Line))
+    assert line.x == [10, 20]  # step 0 has no loss
+
+
+def test_the_runs_are_drawn_as_far_as_they_have_come(explorer):
+    drift = explorer.draw(step=10).panels.charts[0]
+    runs = [la for la in drift.layers if isinstance(la, Line) and la.faint]
+    assert [run.x for run in runs] == [[0.0, 1.0], [0.0, 2.0]]
+    assert drift.x_range == explorer.draw(step=20).panels.charts[0].x_range
 
 
 def test_it_plays_and_a_book_can_ship_it(curves):

@@ -26,8 +26,7 @@ from workbench.runner.stamp import STAMP, code_hash
 
 MAX_BYTES = 400_000  # of compact JSON; nine figures, each live and as a picture
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# What `views.instruments` writes for a book; the runner imports no views.
-STATES = "application/vnd.workbench.states+json"
+STATES = verdict.STATES
 LIVE_ONLY = "An instrument: run this cell in JupyterLab to move it."
 
 # Folders of people and of temporary files, whoever's they are. What stands before is no

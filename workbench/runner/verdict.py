@@ -6,6 +6,7 @@ as a failure is decided here, from the executed copy. What other people's packag
 and how long a slow machine takes, is no failure.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from workbench.core import notes
 CLAIM = "application/vnd.workbench.claim+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 MAX_BYTES = 1_000_000
+# What `views.instruments` writes for a book; the runner imports no views. It is no part
+# of the committed copy, and each instrument has a limit of its own.
+STATES = "application/vnd.workbench.states+json"
 
 # On CI a notebook fails over twice its budget: processors differ, and so do neighbours.
 OVER = 2.0
@@ -100,6 +104,7 @@ def judge(
                 f"({', '.join(sorted(declared)) or 'which is empty'})",
             )
         )
+    size -= sum(len(json.dumps(states)) for states in _states(notebook))
     if size > MAX_BYTES:
         failures.append(
             Failure(
@@ -305,9 +310,17 @@ def _claims(notebook: Any) -> list[tuple[int, dict[str, Any]]]:
     ]
 
 
-def _largest(notebook: Any) -> str:
-    import json
+def _states(notebook: Any) -> list[Any]:
+    """The states of all instruments."""
+    return [
+        output.data[STATES]
+        for _, cell in _cells(notebook)
+        for output in cell.outputs
+        if STATES in output.get("data", {})
+    ]
 
+
+def _largest(notebook: Any) -> str:
     sizes = {f"cell {n}": len(json.dumps(cell.outputs)) for n, cell in _cells(notebook)}
     sizes["metadata (widgets)"] = len(json.dumps(notebook.metadata))
     name = max(sizes, key=lambda key: sizes[key])

@@ -13,8 +13,8 @@ from typing import Any
 
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Control
-from workbench.views.instruments.page_rule import Exact
 from workbench.views.instruments.live import LivePicture
+from workbench.views.instruments.page_rule import Exact
 from workbench.views.instruments.states import STATES, states
 from workbench.views.table import folded
 
@@ -80,7 +80,7 @@ class Instrument:
             self._wire()
 
     def _wire(self) -> None:
-        from ipywidgets import HTML, Button, HBox, Layout, VBox
+        from ipywidgets import HTML, Box, Button, HBox, Layout, VBox
 
         self.widgets = {key: one.widget() for key, one in self.controls.items()}
         picks = {
@@ -98,9 +98,12 @@ class Instrument:
         column = HBox(
             [*self.widgets.values(), self.button], layout=Layout(**ROW, flex="1 1 16em")
         )
+        # In a narrow window the picture scrolls; it is not cut.
+        wide = Layout(overflow="auto", max_width="100%")
+        picture = Box([self.picture.widget], layout=wide)
         self.box = VBox(
             [
-                HBox([column, self.picture.widget], layout=Layout(**ROW)),
+                HBox([column, picture], layout=Layout(**ROW)),
                 self.status,
                 self.table,
                 HTML(_computed(self.computed_by)),

@@ -4,6 +4,7 @@ A state is stored as its difference from the first figure: what a control does n
 change is written once.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
@@ -40,7 +41,23 @@ def states(
         ["caption"], the sentence. With `exact` there are no states: `exact` holds its
         rule and tables, and each control its `numbers`, the values themselves. None if
         a control has no grid.
+
+    Raises:
+        ValueError: more than a page can carry; coarser values mend it.
     """
+    whole = _states(name, draw, controls, exact)
+    size = len(json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > MOST:
+        raise ValueError(f"{name}: {size:,} bytes of states, at most {MOST:,}")
+    return whole
+
+
+def _states(
+    name: str,
+    draw: Callable[..., Fig],
+    controls: Mapping[str, Control],
+    exact: Exact | None,
+) -> dict[str, Any] | None:
     grids = {key: control.grid() for key, control in controls.items()}
     if not all(grids.values()):
         return None

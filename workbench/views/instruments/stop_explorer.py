@@ -25,13 +25,19 @@ def means(curves: pd.DataFrame) -> pd.DataFrame:
     return curves.groupby("step")[["gold", "loss"]].mean().sort_index()
 
 
-def _thin(curves: pd.DataFrame, x: str, y: str, style: Style) -> list[Layer]:
+def _thin(runs: pd.DataFrame) -> list[Layer]:
     """A pale line for each run."""
-    runs = [run.sort_values("step") for _, run in curves.groupby("seed")]
-    label = "each run"
+    paths = [run.sort_values("step") for _, run in runs.groupby("seed")]
+    style = role("gold")
     return [
-        Line(run[x].tolist(), run[y].tolist(), "" if i else label, style, faint=True)
-        for i, run in enumerate(runs)
+        Line(
+            run["root"].tolist(),
+            run["gold"].tolist(),
+            "" if i else "each run",
+            style,
+            faint=True,
+        )
+        for i, run in enumerate(paths)
     ]
 
 
@@ -45,24 +51,25 @@ def stop_figure(curves: pd.DataFrame, exact: pd.DataFrame | None, step: int) -> 
     """
     runs = curves.assign(root=curves["kl"].clip(lower=0) ** 0.5)
     here, mean = runs[runs["step"] == step], means(curves)
-    left = _thin(runs, "root", "gold", role("gold"))
+    left = _thin(runs[runs["step"] <= step])
     if exact is not None:
         roots = (exact["kl"].clip(lower=0) ** 0.5).tolist()
         best = Line(roots, exact["gold"].tolist(), "most gold possible", role("exact"))
         left.insert(0, best)
     dots = here["root"].tolist(), here["gold"].tolist(), f"at step {step}"
     left.append(Points(*dots, role("gold"), size=7))
-    charts = [Chart("Gold against drift", ROOT, "gold (reward units)", left)]
+    # axes that stand still while the runs grow
+    ends = {"x_range": (0.0, 1.05 * runs["root"].max())}
+    charts = [Chart("Gold against drift", ROOT, "gold (reward units)", left, **ends)]
     now = VLine(step, "this step", Style(GREY, "dot"))
     kinds = {
         "gold": ("Gold", "gold (reward units)", role("gold")),
         "loss": ("Training loss", "training loss (nats)", series(0)),
     }
     for column, (head, unit, style) in kinds.items():
-        seen = runs[runs[column].notna()]
         bold = mean[column].dropna()
         middle = Line(bold.index.tolist(), bold.tolist(), "mean", style)
-        layers = [now, *_thin(seen, "step", column, style), middle]
+        layers = [now, middle]
         charts.append(Chart(head, "step", unit, layers))
     end, peak = mean.index[-1], mean["gold"].idxmax()
     more = mean["gold"][step] - mean["gold"][end]
