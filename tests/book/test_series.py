@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.book.test_pages import read
+from tests.browser.conftest import FLAGS, chromium
 from workbench import catalogue
 from workbench.book import binding, judged
 from workbench.book.pictures import PNG
@@ -24,6 +25,66 @@ def whole(tmp_path_factory) -> Path:
     settings = series.Settings(root=ROOT, build=folder / "nothing-executed")
     binding.build_book(settings, folder / "site", folder / "work")
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for pages of files."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield started
+        started.close()
+
+
+def test_no_chapter_is_wider_than_a_phone(whole, browser):
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    wide = {}
+    for source in SOURCES:
+        page.goto((whole / f"{source.stem}.html").as_uri())
+        root = "document.documentElement"
+        size = page.evaluate(f"[{root}.scrollWidth, {root}.clientWidth]")
+        if size[0] > size[1] + 1:
+            wide[source.stem] = size
+    page.close()
+    assert wide == {}
+
+
+# what a press of an arrow key changes on one slider of an instrument
+PRESS = """async ([box, input]) => {
+  const before = box.dataset.state, up = input.value !== input.max;
+  input.value = Number(input.value) + (up ? 1 : -1);
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+  for (let n = 0; n < 400 && box.dataset.state === before; n++)
+    await new Promise((go) => setTimeout(go, 25));
+  return box.dataset.state !== before;
+}"""
+
+
+def test_every_slider_of_the_book_moves_its_picture(whole, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    asked, complaints, stuck, count = [], [], [], 0
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for source in SOURCES:
+        page.goto((whole / f"{source.stem}.html").as_uri())
+        for box in page.locator(".wb-instrument").all():
+            box.scroll_into_view_if_needed()
+            sliders = box.locator("input[type=range]").all()
+            assert sliders, source.stem
+            for slider in sliders:
+                count += 1
+                both = [box.element_handle(), slider.element_handle()]
+                if not page.evaluate(PRESS, both):
+                    stuck.append((source.stem, slider.get_attribute("id")))
+            if "cannot be moved" in box.locator(".wb-said").inner_text():
+                stuck.append((source.stem, box.locator(".wb-said").inner_text()))
+    page.close()
+    assert stuck == [] and complaints == [] and count > 40
+    assert [
+        url for url in asked if not url.startswith(("file:", "data:", "blob:"))
+    ] == []
 
 
 def committed(source: Path):

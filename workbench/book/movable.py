@@ -105,6 +105,8 @@ def _slider(control: dict[str, Any], name: str) -> str:
     values = [str(value) for value in control["values"]]
     start, words = control["start"], html.escape(json.dumps(values))
     now = html.escape(values[start])
+    if len(values) < 2:  # a page has this value only: there is nothing to move
+        return f'<input type="hidden" value="{start}">'
     return (
         f'<div><label for="{name}">{html.escape(control["label"])}: '
         f'<output for="{name}">{now}</output></label>'

@@ -31,6 +31,7 @@
     let busy = false, wanted = false;
 
     const named = (input) => {
+      if (input.type === "hidden") return;
       const word = JSON.parse(input.dataset.words)[Number(input.value)];
       input.setAttribute("aria-valuetext", word);
       box.querySelector(`output[for="${input.id}"]`).textContent = word;
