@@ -20,7 +20,11 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = {"reader": ("lab",), "developer": ("lab", "dev", "oracle")}
 # PyPI's name -> conda-forge's name, where they differ.
-NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "jupyter-client": "jupyter_client",
+}
 PYTHONS = ("3.11.9", "3.12.1", "3.13.0", "3.14.0")
 PLATFORMS = (("linux", "Linux", "x86_64"), ("linux", "Linux", "aarch64"),
              ("darwin", "Darwin", "arm64"), ("darwin", "Darwin", "x86_64"))  # fmt: skip

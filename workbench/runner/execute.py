@@ -58,7 +58,10 @@ def kernel_config(folder: Path) -> Any:
     """
     from traitlets.config import Config
 
-    manager = {"connection_file": str(folder / "kernel.json")}
+    manager = {
+        "connection_file": str(folder / "kernel.json"),
+        "client_factory": "workbench.runner.channel.Client",
+    }
     if os.name == "posix":
         manager |= {"transport": "ipc", "ip": str(folder / "k")}
     else:
