@@ -45,6 +45,16 @@ def test_a_slider_of_the_screen_carries_the_values(play):
         assert widget.value == 1 and seen == [10, 1]
 
 
+def test_a_slider_with_one_value_is_hidden_and_a_long_label_leaves_a_track():
+    """22em hold a track beside "steps", and 16 characters need 15 + 9.6em."""
+    alone = Slider("bars", [3], 3).widget()
+    assert alone.value == 3 and alone.layout.display == "none"
+    short, long = Slider("steps", (1, 2), 1), Slider("b (reward units)", (1, 2), 1)
+    assert short.widget().layout.display is None
+    assert short.widget().layout.width == "22em"
+    assert long.widget().layout.width == "25em"
+
+
 def test_choice_and_switch_go_through_all_that_can_be_chosen():
     choice, switch = Choice("world", ("film", "plot"), "plot"), Switch("wrong proxy")
     assert choice.grid() == ["film", "plot"] and switch.grid() == [False, True]

@@ -82,6 +82,9 @@ def test_a_control_that_a_book_cannot_step_through_leaves_no_states():
         def grid(self):
             return []
 
+        def told(self, value):
+            return ""
+
     assert states("tester", draw, CONTROLS | {"n": Anything()}) is None
 
 

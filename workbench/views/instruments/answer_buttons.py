@@ -51,6 +51,10 @@ class AnswerButtons:
         """The first answers of the machine, more and more of them."""
         return [Answers(self.machine[:n]) for n in STEPS if n <= len(self.pairs)]
 
+    def told(self, value: Answers) -> str:
+        """How many answers there are."""
+        return str(value)
+
 
 class _Panel:
     """The buttons of a control, and what each of them does.

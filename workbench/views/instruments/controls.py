@@ -34,6 +34,10 @@ class Control(Protocol):
         """The values at which a book shows the figure; empty if a book cannot."""
         ...
 
+    def told(self, value: Any) -> str:
+        """A value in words, for a book."""
+        ...
+
 
 @dataclass(frozen=True)
 class Slider:
@@ -71,14 +75,21 @@ class Slider:
             description=self.label,
             continuous_update=True,
             style=LABEL,
-            layout=Layout(width="22em"),
+            # the label takes its room off the track
+            layout=Layout(width=f"{max(22, 15 + 0.6 * len(self.label)):.0f}em"),
         )
+        if len(self.values) < 2:  # there is nothing to move
+            slider.layout.display = "none"
         return _played(slider) if self.play else slider
 
     def grid(self) -> list[Any]:
         """The coarse values with the start among them."""
         few = self.coarse or self.values
         return [value for value in self.values if value in few or value == self.start]
+
+    def told(self, value: Any) -> str:
+        """A number with three digits, a word as it is."""
+        return shown(value)
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,10 @@ class Choice:
         """All values."""
         return list(self.values)
 
+    def told(self, value: Any) -> str:
+        """A number with three digits, a word as it is."""
+        return shown(value)
+
 
 @dataclass(frozen=True)
 class Switch:
@@ -135,6 +150,10 @@ class Switch:
     def grid(self) -> list[Any]:
         """Both."""
         return [False, True]
+
+    def told(self, value: bool) -> str:
+        """Whether it is ticked."""
+        return shown(value)
 
 
 def powers(

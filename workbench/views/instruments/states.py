@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from workbench.views.fig import Fig
-from workbench.views.instruments.controls import Control, Slider, shown
+from workbench.views.instruments.controls import Control, Slider
 from workbench.views.instruments.page_rule import Exact
 
 STATES = "application/vnd.workbench.states+json"
@@ -122,11 +122,10 @@ def _all(control: Control) -> list[Any]:
 
 
 def _described(key: str, control: Control, grid: list[Any]) -> dict[str, Any]:
-    told = getattr(control, "told", shown)
     return {
         "name": key,
         "label": control.label,
-        "values": [told(value) for value in grid],
+        "values": [control.told(value) for value in grid],
         "start": grid.index(control.start),
     }
 
