@@ -17,7 +17,7 @@ from workbench.core.seeds import generator
 from workbench.experiment.training import run_command
 from workbench.feedback import files
 from workbench.feedback.records import PreferenceRecord
-from workbench.models import prompts, tiny, tokenizer
+from workbench.models import encoding, prompts, tiny, tokenizer
 from workbench.worlds.reviews import Reviews
 
 QUICK = {"steps": 6, "every": 3, "n_pairs": 60, "batch_size": 8}
@@ -133,7 +133,7 @@ def test_a_preference_file_gives_a_policy_with_its_tokenizer(tmp_path, pairs):
     assert any("30 standard records" in line for line in told)
     policy, coder = checkpoint.load(out / "seed-0" / "policy")
     record = files.read(pairs).records[0]
-    tokens = tokenizer.encode_pairs(coder, [record]).pairs
+    tokens = encoding.encode_pairs(coder, [record]).pairs
     gap = (
         policy.token_logps(tokens.chosen).sum()
         - policy.token_logps(tokens.rejected).sum()

@@ -230,9 +230,9 @@ def test_another_encoding_is_called_by_its_name(tmp_path, width, order, mark):
 @pytest.mark.parametrize("form", [None, "standard", "thumbs"])
 @pytest.mark.parametrize("prompt", [{}, {"prompt": None}])
 def test_a_prompt_that_is_missing_is_called_missing(tmp_path, form, prompt):
-    row = {"question": "q", "completion": "c", "label": True} | prompt
+    row = {"asked": "q", "completion": "c", "label": True} | prompt
     if form != "thumbs":
-        row = {"question": "q", "chosen": "a", "rejected": "b"} | prompt
+        row = {"asked": "q", "chosen": "a", "rejected": "b"} | prompt
     with pytest.raises(BadRecord, match="no prompt|prompt is null") as caught:
         files.read(lines(tmp_path / "a.jsonl", row), form)
     assert caught.value.reason == "missing field"
@@ -293,8 +293,15 @@ def test_a_bad_conversation_has_a_named_reason(tmp_path, reason, change):
     assert (caught.value.line, caught.value.reason) == (2, reason)
 
 
-@pytest.mark.parametrize("label", [1, "true", 0.0])
-def test_a_thumb_is_true_or_false_and_nothing_else(tmp_path, label):
+@pytest.mark.parametrize(("label", "up"), [(1, True), (0, False), (0.0, False)])
+def test_a_thumb_may_be_one_or_zero(tmp_path, label, up):
+    row = {"prompt": "p", "completion": "c", "label": label}
+    (record,) = files.read(lines(tmp_path / "thumbs.jsonl", row)).records
+    assert record.label is up
+
+
+@pytest.mark.parametrize("label", [2, "true", -1, [1]])
+def test_a_thumb_is_nothing_else(tmp_path, label):
     row = {"prompt": "p", "completion": "c", "label": label}
     with pytest.raises(BadRecord, match="line 1: wrong type: label"):
         files.read(lines(tmp_path / "thumbs.jsonl", row))
@@ -307,7 +314,7 @@ def test_a_thumb_is_true_or_false_and_nothing_else(tmp_path, label):
         ("a.jsonl", b"\n  \n", "empty file"),
         ("a.parquet", b"", "empty file"),
         ("a.parquet", b"no parquet at all", "unreadable file"),
-        ("a.csv", b"prompt,chosen", "unknown extension"),
+        ("a.txt", b"prompt,chosen", "unknown extension"),
         ("a.pkl", b"\x80\x04.", "unknown extension"),
         ("a", b"{}", "unknown extension"),
         ("a.jsonl", json.dumps(GOOD).encode("utf-16"), "wrong encoding"),
@@ -364,7 +371,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
     ("record", "form"),
     [
         (PreferenceRecord("no assistant", "a", "b"), "transcripts"),
-        (PreferenceRecord(START, "a\n\nAssistant: c", "b"), "transcripts"),
+        (PreferenceRecord(START, "a\n\nHuman: c", "b"), "transcripts"),
         (PreferenceRecord("p", "a", "b"), "thumbs"),
         (ThumbRecord("p", "a", True), "standard"),
         (PreferenceRecord("p", "a", "b", {"chosen": "c"}), "standard"),

@@ -21,7 +21,7 @@ from workbench.feedback.kinds.scored import ScoredLogps
 from workbench.feedback.kinds.thumbs import ThumbLogps
 from workbench.feedback.labels import Labels
 from workbench.methods.direct.lists import brain
-from workbench.models import tiny, tokenizer
+from workbench.models import encoding, rendering, tiny, tokenizer
 
 TEXTS = ["good fun", "dull", "very good"]
 SCORED = {"prompt": "film", "responses": TEXTS, "scores": [2.0, -1.5, 3.0]}
@@ -179,24 +179,24 @@ GROUPS = [
 ]
 
 
-def encoded(records=GROUPS, **settings) -> tokenizer.Encoded:
+def encoded(records=GROUPS, **settings) -> encoding.Encoded:
     """Groups as tokens of a tokenizer made of them."""
-    coder = tokenizer.build(tokenizer.texts_of(None, records))
-    return tokenizer.encode(coder, records, **settings)
+    coder = tokenizer.build(rendering.texts_of(None, records))
+    return encoding.encode(coder, records, **settings)
 
 
 def words(tokens, records=GROUPS) -> list[str]:
     """The responses in words."""
-    coder = tokenizer.build(tokenizer.texts_of(None, records))
+    coder = tokenizer.build(rendering.texts_of(None, records))
     return [
         coder.decode(ids[mask], skip_special_tokens=True)
         for ids, mask in zip(tokens.ids, tokens.mask, strict=True)
     ]
 
 
-def policy_of(coded: tokenizer.Encoded):
+def policy_of(coded: encoding.Encoded):
     """A decoder that has the words of the groups."""
-    coder = tokenizer.build(tokenizer.texts_of(None, GROUPS))
+    coder = tokenizer.build(rendering.texts_of(None, GROUPS))
     return tiny.decoder(tokenizer.vocab_of(coder), width=16, layers=1, max_tokens=16)
 
 

@@ -10,7 +10,7 @@ from workbench.core.errors import BadFile, BadInput, BadRecord
 from workbench.feedback import files
 from workbench.feedback.files import Message, PreferenceRecord, ThumbRecord
 
-TURNS = ("assistant", "user", "assistant")
+TURNS = ("assistant", "user")
 START = "\n\nHuman: may I?\n\nAssistant:"
 ASKED = (Message("user", "p"),)
 SUFFIXES = pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
@@ -60,13 +60,13 @@ READ_REFUSES = {
         forged(
             talk(),
             chosen=tuple(Message(r, r) for r in TURNS),
-            rejected=(*(Message(r, r) for r in TURNS[:2]), Message("assistant", "no")),
+            rejected=tuple(Message(r, r) for r in TURNS),
         ),
     ],
     "several turns completed": [
         thumb(prompt=ASKED, completion=(Message("assistant", "a"),) * 2)
     ],
-    "a thumb that is 1": [forged(thumb(), label=1)],
+    "a thumb that is 2": [forged(thumb(), label=2)],
     "a thumb that is text": [forged(thumb(), label="true")],
     "a thumb that is none": [forged(thumb(), label=None)],
     "no messages": [talk(prompt=())],

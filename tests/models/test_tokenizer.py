@@ -7,7 +7,7 @@ import torch
 
 from workbench.core.errors import BadCheckpoint, BadRecord, MissingInput
 from workbench.feedback.records import Message, PreferenceRecord, ThumbRecord
-from workbench.models import checkpoint, tiny, tokenizer
+from workbench.models import checkpoint, encoding, rendering, tiny, tokenizer
 
 TEXTS = ["the film is good .", "the plot , not so good", "the cast is dull"]
 
@@ -75,7 +75,7 @@ def test_a_saved_tokenizer_is_the_same_when_loaded_and_saves_the_same_bytes(
 def test_a_row_is_start_prompt_response_and_end_with_the_mask_on_the_response():
     made = words()
     one, two = pair("the film", "good", "not so good"), pair("cast", "is good", "dull")
-    pairs = tokenizer.encode_pairs(made, [one, two]).pairs
+    pairs = encoding.encode_pairs(made, [one, two]).pairs
     ids = made.get_vocab()
 
     def row(*names):
@@ -105,7 +105,7 @@ def test_the_tokens_of_a_prompt_do_not_depend_on_the_response(kind):
     made = words(kind)
     prompt = "the fil"  # "the film" is one word more if the two are glued
     records = [pair(prompt, "m is good", "dull"), pair(prompt, "good", "m")]
-    encoded = tokenizer.encode_pairs(made, records).pairs
+    encoded = encoding.encode_pairs(made, records).pairs
     starts = set()
     for tokens in (encoded.chosen, encoded.rejected):
         for i in range(len(tokens)):
@@ -114,9 +114,10 @@ def test_the_tokens_of_a_prompt_do_not_depend_on_the_response(kind):
     assert len(starts) == 1
 
 
-def test_a_special_token_written_in_a_text_is_plain_text():
+def test_a_special_token_written_in_a_text_can_be_read_as_characters():
     made = words("byte")
-    encoded = tokenizer.encode_pairs(made, [pair("a <eos> b", "c <eos> d", "<pad>")])
+    record = pair("a <eos> b", "c <eos> d", "<pad>")
+    encoded = encoding.encode_pairs(made, [record], special=False)
     ids, mask = encoded.pairs.chosen.ids[0], encoded.pairs.chosen.mask[0]
     assert (ids == made.eos_token_id).nonzero().tolist() == [[len(ids) - 1]]
     assert made.decode(ids[mask][:-1]) == "c <eos> d"
@@ -126,7 +127,7 @@ def test_a_special_token_written_in_a_text_is_plain_text():
 def test_a_long_prompt_keeps_its_start_sign_and_its_end_on_both_sides_and_is_counted():
     made = words("byte")
     records = [pair("0123456789", "abc", "wxyz"), pair("0", "ab", "c")]
-    encoded = tokenizer.encode_pairs(made, records, max_length=10)
+    encoded = encoding.encode_pairs(made, records, max_length=10)
     # longest response: 4 bytes and the end, so 5 tokens are left for the prompt
     for tokens, response in (
         (encoded.pairs.chosen, "abc"),
@@ -142,7 +143,7 @@ def test_a_long_prompt_keeps_its_start_sign_and_its_end_on_both_sides_and_is_cou
 
 def test_a_response_longer_than_all_loses_its_end_and_is_counted():
     made = words("byte")
-    encoded = tokenizer.encode_pairs(made, [pair("p", "a" * 30, "b")], max_length=8)
+    encoded = encoding.encode_pairs(made, [pair("p", "a" * 30, "b")], max_length=8)
     ids = encoded.pairs.chosen.ids[0]
     assert len(ids) == 8
     assert made.decode(ids[2:]) == "a" * 6
@@ -153,16 +154,16 @@ def test_a_response_longer_than_all_loses_its_end_and_is_counted():
 def test_pairs_that_become_equal_tokens_are_left_out_and_counted():
     made = words()
     records = [pair("the film", "zebra", "giraffe"), pair("cast", "good", "dull")]
-    encoded = tokenizer.encode_pairs(made, records)
+    encoded = encoding.encode_pairs(made, records)
     assert encoded.kept == (1,)
     assert encoded.cut == {"pairs left out: the same tokens on both sides": 1}
     with pytest.raises(MissingInput, match="no pair is left"):
-        tokenizer.encode_pairs(made, records[:1])
+        encoding.encode_pairs(made, records[:1])
 
 
 def test_thumbs_are_no_pairs():
     with pytest.raises(MissingInput, match="thumbs"):
-        tokenizer.encode_pairs(words(), [ThumbRecord("p", "good", True)])
+        encoding.encode_pairs(words(), [ThumbRecord("p", "good", True)])
 
 
 def test_a_conversation_is_rendered_by_the_template_up_to_the_answer():
@@ -170,14 +171,14 @@ def test_a_conversation_is_rendered_by_the_template_up_to_the_answer():
     talk = (Message("system", "be short"), Message("user", "{{ 7 * 7 }} <eos>"))
     answer = (Message("assistant", "good"),)
     record = PreferenceRecord(talk, answer, (Message("assistant", "bad"),))
-    tokens = tokenizer.encode_pairs(made, [record]).pairs.chosen
+    tokens = encoding.encode_pairs(made, [record]).pairs.chosen
     ids, mask = tokens.ids[0], tokens.mask[0]
     lead = made.decode(ids[~mask][1:])
     assert lead == "\n\nSystem: be short\n\nHuman: {{ 7 * 7 }} <eos>\n\nAssistant: "
     turns = [{"role": m.role, "content": m.content} for m in talk + answer]
     whole = made.apply_chat_template(turns, tokenize=False)
     assert lead + made.decode(ids[mask][:-1]) == whole
-    assert list(tokenizer.texts_of(None, [record]))[0] == lead
+    assert list(rendering.texts_of(None, [record]))[0] == lead
 
 
 def talk(*contents: str) -> PreferenceRecord:
@@ -210,19 +211,19 @@ BROKEN = {
 def test_a_conversation_that_the_template_refuses_is_named_by_its_line(name):
     made = words("byte")
     dull = "{% if 'dull' in messages[-1].content %}" + REFUSES[name] + "{% endif %}"
-    made.chat_template = dull + tokenizer.CHAT_TEMPLATE
+    made.chat_template = dull + rendering.CHAT_TEMPLATE
     records = [talk("a film"), talk("dull"), talk("b", "c", "d"), talk("so dull")]
     place = {"file": "talk.jsonl", "lines": (2, 5, 7, 9)}
     with pytest.raises(BadRecord, match="talk.jsonl, line 5: chat template"):
-        tokenizer.encode_pairs(made, records, **place)
+        encoding.encode_pairs(made, records, **place)
     with pytest.raises(BadRecord, match="line 2: chat template"):
-        tokenizer.encode_pairs(made, records)
-    encoded = tokenizer.encode_pairs(made, records, **place, skip_bad=True)
+        encoding.encode_pairs(made, records)
+    encoded = encoding.encode_pairs(made, records, **place, skip_bad=True)
     assert encoded.kept == (0, 2)
     assert encoded.cut.total() == 2
     assert "2 pairs left out: the chat template refuses" in encoded.summary()
     assert "first: line 5" in encoded.summary()
-    alone = tokenizer.encode_pairs(made, [records[0], records[2]])
+    alone = encoding.encode_pairs(made, [records[0], records[2]])
     for side in ("chosen", "rejected"):
         ours, theirs = getattr(encoded.pairs, side), getattr(alone.pairs, side)
         assert torch.equal(ours.ids, theirs.ids)
@@ -236,16 +237,16 @@ def test_a_template_that_refuses_everything_is_a_bad_checkpoint(template, skip):
     made.name_or_path, made.chat_template = "models/parrot", template
     records = [talk("a film"), talk("a cast")]
     with pytest.raises(BadCheckpoint, match="models/parrot: chat template") as caught:
-        tokenizer.encode_pairs(made, records, file="talk.jsonl", skip_bad=skip)
+        encoding.encode_pairs(made, records, file="talk.jsonl", skip_bad=skip)
     assert "talk.jsonl; line 1" in str(caught.value)
     with pytest.raises(BadCheckpoint, match="chat template"):
-        list(tokenizer.texts_of(made, records))
+        list(rendering.texts_of(made, records))
 
 
 def test_a_broken_template_does_no_harm_to_plain_text():
     made = words("byte")
     made.chat_template = "{% if %}"
-    assert tokenizer.encode_pairs(made, [pair("p", "a", "b")]).kept == (0,)
+    assert encoding.encode_pairs(made, [pair("p", "a", "b")]).kept == (0,)
 
 
 def test_a_tokenizer_that_has_no_token_for_a_text_is_a_bad_checkpoint():
@@ -255,11 +256,11 @@ def test_a_tokenizer_that_has_no_token_for_a_text_is_a_bad_checkpoint():
     core = Tokenizer(models.WordLevel({"a": 0, "</s>": 1}, unk_token="<unk>"))
     made = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>")
     with pytest.raises(BadCheckpoint, match="cannot write a text"):
-        tokenizer.encode_pairs(made, [pair("a", "b", "c")])
+        encoding.encode_pairs(made, [pair("a", "b", "c")])
 
 
 def test_an_empty_prompt_still_has_a_token_to_predict_from():
-    tokens = tokenizer.encode_pairs(words(), [pair("", "good", "dull")]).pairs.chosen
+    tokens = encoding.encode_pairs(words(), [pair("", "good", "dull")]).pairs.chosen
     assert tokens.mask.int().tolist() == [[0, 1, 1]]
 
 
@@ -276,7 +277,7 @@ def saved(tmp_path):
 def test_a_checkpoint_gives_back_the_same_log_probs(saved):
     policy, folder = saved
     loaded, made = checkpoint.load(folder)
-    tokens = tokenizer.encode_pairs(made, [pair("the film", "is good", "dull")]).pairs
+    tokens = encoding.encode_pairs(made, [pair("the film", "is good", "dull")]).pairs
     old, new = (p.token_logps(tokens.chosen) for p in (policy, loaded))
     assert torch.equal(old, new)
     assert (old[tokens.chosen.mask] < 0).all()
@@ -297,7 +298,7 @@ def test_a_checkpoint_of_another_family_without_padding_is_read_too(tmp_path):
     model.save_pretrained(tmp_path)
     made.save_pretrained(tmp_path)
     policy, made = checkpoint.load(tmp_path)
-    tokens = tokenizer.encode_pairs(made, [pair("the film", "good", "dull")]).pairs
+    tokens = encoding.encode_pairs(made, [pair("the film", "good", "dull")]).pairs
     ids, mask = tokens.chosen.ids, tokens.chosen.mask
     with torch.no_grad():
         logps = model(ids).logits.log_softmax(-1)[:, :-1]

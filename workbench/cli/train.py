@@ -26,7 +26,7 @@ def train(
         typer.Option(help="A synthetic world to train in: reviews, stories."),
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="A preference file (JSONL or parquet).")
+        Path | None, typer.Option(help="A preference file: JSON, CSV, parquet, Arrow.")
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="A local Hugging Face checkpoint to start from.")
@@ -84,6 +84,23 @@ def train(
             help="Delete what an earlier command made in --out, and start anew."
         ),
     ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the file's columns that the workbench does not know, such "
+            "as prompt=question_text,chosen=best."
+        ),
+    ] = None,
+    special_tokens: Annotated[
+        str,
+        typer.Option(
+            help="Whether special tokens of the tokenizer in a file's text are read as "
+            "such (yes) or as characters (no)."
+        ),
+    ] = "yes",
+    show: Annotated[
+        int, typer.Option(min=0, help="Print so many encoded examples of a file.")
+    ] = 0,
     skip_bad: Annotated[
         bool, typer.Option(help="Count and skip bad lines instead of stopping.")
     ] = False,
@@ -100,6 +117,9 @@ def train(
         raise typer.BadParameter("give either --world or --pairs")
     if any("=" not in text for text in setting or []):
         raise typer.BadParameter("--set takes name=value")
+    named = [text for text in (columns or "").split(",") if text]
+    if any("=" not in text for text in named):
+        raise typer.BadParameter("--columns takes name=column,name=column")
     from workbench.core.errors import WorkbenchError
     from workbench.experiment.training import run_command
     from workbench.experiment.training_settings import sizes
@@ -110,7 +130,8 @@ def train(
             model=model, steps=steps, out=out, resume=resume,
             overwrite=overwrite, skip_bad=skip_bad, lr=lr, batch_size=batch_size,
             max_length=max_length, rejected=rejected, users=users, group=group,
-            epochs=epochs,
+            epochs=epochs, special_tokens=special_tokens, show=show,
+            columns=dict(text.split("=", 1) for text in named),
             **sizes(profile.value, seeds, width, layers, device),
             options=dict(text.split("=", 1) for text in setting or []),
             echo=_echo, again=_again(sys.argv[1:]),

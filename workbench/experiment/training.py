@@ -183,7 +183,7 @@ def starts_from_reference(method) -> bool:
 
 def problem_of(method, settings: Settings, out: Path, resume: bool):
     """The problem that a command names; nothing is written and nothing trained yet."""
-    from workbench.experiment import training_problem
+    from workbench.experiment import file_notes, training_problem
     from workbench.feedback.files import SkippedRecords
 
     if settings.world is not None:
@@ -192,7 +192,8 @@ def problem_of(method, settings: Settings, out: Path, resume: bool):
     with warnings.catch_warnings():
         # the same sentence is among the notes
         warnings.simplefilter("ignore", SkippedRecords)
-        return training_problem.of_file(settings, out, resume, learn)
+        used = file_notes.used_columns(method)
+        return training_problem.of_file(settings, out, resume, learn, used)
 
 
 @contextmanager

@@ -1,20 +1,29 @@
 """The problem of a training command: a world, or a preference file with a model."""
 
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from workbench.core.contracts import ExactWorld
 from workbench.core.errors import BadCheckpoint, BadOption
 from workbench.core.seeds import generator
+from workbench.experiment import file_notes
 from workbench.experiment.holdout import split
 from workbench.experiment.problem import Problem, shown
 from workbench.experiment.training_settings import Settings
 from workbench.feedback import files
 from workbench.feedback.kinds.responses import Responses
-from workbench.feedback.records import text_of
+from workbench.feedback.records import Record, text_of
 from workbench.loops import offline
 from workbench.methods.supervised import sft
-from workbench.models import checkpoint, prompts, tiny, tokenizer
+from workbench.models import (
+    checkpoint,
+    encoding,
+    prompts,
+    rendering,
+    tiny,
+    tokenizer,
+)
 from workbench.models.device import place
 from workbench.models.policy import Policy
 from workbench.worlds.registry import world_of
@@ -65,7 +74,13 @@ def of_world(settings: Settings, out: Path, resume: bool) -> Problem:
     return Problem(world.name, fresh, world.vocab, **common)
 
 
-def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> Problem:
+def of_file(
+    settings: Settings,
+    out: Path,
+    resume: bool,
+    learn: bool = True,
+    used: Collection[str] = (),
+) -> Problem:
     """A preference file, with a checkpoint or a small model made from scratch.
 
     Nothing is written before ``Problem.ready``.
@@ -76,22 +91,35 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
         resume: continue the reference's training.
         learn: train the small model on the good responses, so that it can
             serve as a reference; supervised fine-tuning starts from fresh weights.
+        used: columns that the method reads; the others are named in the notes.
     """
-    read = files.read(settings.pairs, settings.form, skip_bad=settings.skip_bad)
+    read = files.read(
+        settings.pairs, settings.form, skip_bad=settings.skip_bad,
+        columns=settings.columns,
+    )  # fmt: skip
     if settings.model is not None:
         policy, coder = checkpoint.load(settings.model)
         policy = place(policy, settings.device)
         _check_positions(policy, settings)
     else:
-        texts = tokenizer.texts_of(None, read.records)
+        texts = rendering.texts_of(None, read.records)
         coder, policy = tokenizer.build(texts, settings.tokenizer), None
-    coded = tokenizer.encode(
+    coded = encoding.encode(
         coder, read.records, settings.max_length, file=read.path, lines=read.lines,
         skip_bad=settings.skip_bad, rejected=settings.rejected,
+        special=settings.special_tokens == "yes",
     )  # fmt: skip
     asked = [text_of(read.records[i].prompt) for i in coded.kept]
     train, held_out, split_notes = split(coded.labels, asked)
-    notes = [read.summary(), coded.summary(), *coded.pairing, *split_notes]
+    notes = [read.summary(), coded.summary(), *coded.warnings, *coded.notes]
+    notes += file_notes.of_columns(
+        None if policy is None else coder, read.records, used
+    )
+    notes += file_notes.of_conflicts(read.records)
+    notes += [*coded.pairing, *split_notes]
+    notes += file_notes.examples(coder, coded, read.lines, settings.show)
+    if policy is not None and coder.chat_template is None and _talks(read.records):
+        coder.chat_template = rendering.CHAT_TEMPLATE
     vocab, teach = tokenizer.vocab_of(coder), None
     if policy is None:
         policy = _fresh(vocab, settings, settings.max_length + settings.max_new)
@@ -108,6 +136,11 @@ def of_file(settings: Settings, out: Path, resume: bool, learn: bool = True) -> 
         read.path.name, reference, vocab, tokenizer=coder, file=(train, held_out),
         notes=tuple(notes), learn_reference=teach, **_common(settings),
     )  # fmt: skip
+
+
+def _talks(records: Sequence[Record]) -> bool:
+    """Whether there are conversations among them."""
+    return any(not isinstance(record.prompt, str) for record in records)
 
 
 def _check_positions(policy: Policy, settings: Settings) -> None:

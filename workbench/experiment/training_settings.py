@@ -11,8 +11,10 @@ from typing import Literal, get_args, get_origin
 
 from workbench.core.errors import BadFile, BadOption, MissingInput, printable
 from workbench.core.suggest import suggest
+from workbench.feedback.aliases import NAMED
 from workbench.feedback.formats import FORMS
 from workbench.feedback.groups import REJECTED
+from workbench.feedback.rows import check_extension
 from workbench.worlds.registry import world_of
 
 MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
@@ -47,9 +49,13 @@ class Settings:
         tokenizer: auto, word or byte; for a preference file without a checkpoint.
         max_length: longest sequence of a preference file, tokens.
         form: form of the preference file; None detects it.
+        columns: our names of columns of the preference file → the file's own.
+        special_tokens: yes reads the tokenizer's special tokens in a text as such, no
+            as characters.
         skip_bad: leave out bad lines and count them.
         rejected: of a file's groups, which response the best one makes a pair with: a
             key of ``feedback.groups.REJECTED``.
+        show: encoded examples among the notes; the run is the same.
         width: hidden size of the models made here, a multiple of 16.
         layers: their decoder blocks; 352 × 8 is about 10 million parameters.
         device: cpu or cuda; without a GPU, cuda is the CPU with a warning.
@@ -76,8 +82,11 @@ class Settings:
     tokenizer: str = "auto"
     max_length: int = 512
     form: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    special_tokens: str = "yes"
     skip_bad: bool = False
     rejected: str = "random"
+    show: int = 0
     width: int = 64
     layers: int = 2
     device: str = "cpu"
@@ -101,6 +110,12 @@ class Settings:
             )
         if self.form is not None and self.form not in FORMS:
             raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
+        if self.special_tokens not in ("yes", "no"):
+            said = printable(self.special_tokens, 60)
+            raise BadOption(f"--special-tokens is yes or no, not {said!r}")
+        if self.pairs is not None:
+            check_extension(Path(self.pairs))
+        _check_columns(self.columns)
         if self.rejected not in REJECTED:
             named = " or ".join(REJECTED)
             raise BadOption(f"--rejected is {named}, not {self.rejected!r}")
@@ -123,6 +138,7 @@ class Settings:
     def card(self) -> dict:
         """What identifies the run: the settings and the content of its files."""
         card = asdict(self) | {"options": dict(sorted(self.options.items()))}
+        del card["show"]
         if self.pairs is not None:
             card["pairs"] = Path(self.pairs).name
             card["pairs_sha256"] = _digest([Path(self.pairs)])
@@ -151,6 +167,14 @@ def sizes(profile: str, seeds=None, width=None, layers=None, device=None) -> dic
         raise BadOption(f"--profile is {', '.join(SIZES)}, not {profile!r}")
     given = {"seeds": seeds, "width": width, "layers": layers, "device": device}
     return SIZES[profile] | {k: v for k, v in given.items() if v is not None}
+
+
+def _check_columns(columns: Mapping[str, str]) -> None:
+    """The names of ours that a column of the user's can have."""
+    if strange := [name for name in columns if name not in NAMED]:
+        near = suggest(strange[0], NAMED)
+        listed = ", ".join(NAMED)
+        raise BadOption(f"--columns: no {strange[0]!r}{near}; there are {listed}")
 
 
 def _digest(paths: list[Path]) -> str:

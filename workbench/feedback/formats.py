@@ -10,6 +10,7 @@ A transcript is split where the last assistant turn starts. The longest common r
 characters is no boundary: "…Assistant: yes" and "…Assistant: you" share the "y".
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,21 +20,22 @@ from workbench.feedback.records import (
     Message,
     PreferenceRecord,
     Record,
+    Text,
     ThumbRecord,
     responses_of,
     text_of,
 )
 from workbench.feedback.row_errors import Problem
 from workbench.feedback.row_fields import (
-    answer,
     found,
     messages,
     need,
+    reply,
     rest,
     string,
 )
 from workbench.feedback.rows import Row, kind
-from workbench.feedback.turns import check_prompt, is_blank
+from workbench.feedback.turns import check_prompt, check_reply, is_blank
 
 ASSISTANT, HUMAN = "\n\nAssistant:", "\n\nHuman:"
 
@@ -49,8 +51,8 @@ def detect(row: Row) -> str:
         if "prompt" not in have:
             _check_dialogues(row)
             return "transcripts"
-        lists = isinstance(row["chosen"], list) or isinstance(row["prompt"], list)
-        return "conversational" if lists else "standard"
+        texts = all(isinstance(row[name], str) for name in ("prompt", "chosen"))
+        return "standard" if texts else "conversational"
     if {"completion", "label"} <= have:
         return "thumbs"
     if several := group_forms.detect(row):
@@ -96,14 +98,20 @@ def parse(row: Row, form: str, max_characters: int) -> Record:
                 "over-long text",
                 f"{name} has {length} characters, the limit is {max_characters}",
             )
-        if name != "prompt" and is_blank(text_of(text)):
+        if name != "prompt" and is_blank(text_of(text)) and not _calls(text):
             raise Problem("empty response", f"{name} has no text")
     if isinstance(record, PreferenceRecord):
-        if text_of(record.chosen).strip() == text_of(record.rejected).strip():
+        same = text_of(record.chosen).strip() == text_of(record.rejected).strip()
+        if same and not (_calls(record.chosen) or _calls(record.rejected)):
             raise Problem("chosen equals rejected", "a pair needs two responses")
     if isinstance(record, GroupRecord):
         group_forms.check_pair(record)
     return record
+
+
+def _calls(text: Text) -> bool:
+    """Whether a response calls a tool, which needs no words."""
+    return any(m.extra.get("tool_calls") for m in text if isinstance(m, Message))
 
 
 def unparse(record: object, form: str) -> dict[Any, Any]:
@@ -169,17 +177,34 @@ def _standard(row: Row) -> PreferenceRecord:
 def _conversational(row: Row) -> PreferenceRecord:
     fields = ("prompt", "chosen", "rejected")
     prompt, *pair = need(row, *fields)
-    if isinstance(prompt, str):  # UltraFeedback: the question beside two dialogues
-        asked: tuple[Message, ...] = (Message("user", prompt),)
-    else:
-        asked = messages(prompt, "prompt")
-    chosen, rejected = map(messages, pair, fields[1:])
-    shared = _shared(chosen, rejected)
-    if shared and not _alike(shared[-len(asked) :], asked):
+    if len({isinstance(side, str) for side in pair}) > 1:
+        raise Problem("wrong type", "one of chosen and rejected is a text, one is not")
+    asked = _asked(prompt)
+    whole = [_dialogue(side, name) for side, name in zip(pair, fields[1:], strict=True)]
+    extra = rest(row, *fields)
+    if all(turns[0].role == "assistant" for turns in whole):
+        check_prompt(asked, begun=True)
+        return PreferenceRecord(asked, *map(reply, pair, fields[1:]), extra)
+    # UltraFeedback: the question beside two dialogues that hold it
+    shared, *ends = _parted(*whole)
+    if not _alike(shared[-len(asked) :], asked) and not _alike(
+        shared[: len(asked)], asked
+    ):
         raise Problem("prompt not in the dialogues", "chosen does not continue prompt")
-    ends = answer(chosen, "chosen"), answer(rejected, "rejected")
-    check_prompt(shared or asked)
-    return PreferenceRecord(shared or asked, *ends, rest(row, *fields))
+    check_prompt(shared)
+    return PreferenceRecord(shared, *ends, extra)
+
+
+def _asked(prompt: object) -> tuple[Message, ...]:
+    """A prompt as a conversation; a text is what the user said."""
+    if isinstance(prompt, str):
+        return (Message("user", prompt),)
+    return messages(prompt, "prompt")
+
+
+def _dialogue(side: object, name: str) -> tuple[Message, ...]:
+    """The turns of a side; a text is the assistant's."""
+    return reply(side, name) if isinstance(side, str) else messages(side, name)
 
 
 def _alike(one: tuple[Message, ...], other: tuple[Message, ...]) -> bool:
@@ -192,12 +217,22 @@ def _alike(one: tuple[Message, ...], other: tuple[Message, ...]) -> bool:
     return list(map(known, one)) == list(map(known, other))
 
 
-def _shared(chosen: tuple, rejected: tuple) -> tuple:
-    if not _alike(chosen[:-1], rejected[:-1]):
-        raise Problem(
-            "prompts differ", "chosen and rejected differ before the last turn"
-        )
-    return chosen[:-1]
+def _parted(chosen: tuple, rejected: tuple) -> tuple:
+    """What two dialogues share before an answer of the assistant, and their ends."""
+    most = min(len(chosen), len(rejected)) - 1
+    at = next((i for i in range(most) if not _alike(chosen[i:][:1], rejected[i:][:1])),
+              most)  # fmt: skip
+    ends = _ending(chosen[at:], "chosen"), _ending(rejected[at:], "rejected")
+    return chosen[:at], *ends
+
+
+def _ending(turns: tuple[Message, ...], name: str) -> tuple[Message, ...]:
+    """The turns in which a dialogue differs; they are the assistant's to begin."""
+    if len(turns) > 1 and turns[0].role != "assistant":
+        detail = f"{name} differs first in a turn of {turns[0].role!r}"
+        raise Problem("prompts differ", detail)
+    check_reply(turns, name)
+    return turns
 
 
 def _transcripts(row: Row) -> PreferenceRecord:
@@ -207,12 +242,7 @@ def _transcripts(row: Row) -> PreferenceRecord:
     prompt, good = _split(string(chosen, "chosen"), "chosen")
     other, bad = _split(string(rejected, "rejected"), "rejected")
     if prompt != other:
-        at = _first_difference(prompt, other)
-        raise Problem(
-            "prompts differ",
-            f"before the last {ASSISTANT.strip()!r} the two transcripts part at "
-            f"character {at}: {prompt[at : at + 20]!r} and {other[at : at + 20]!r}",
-        )
+        prompt, good, bad = _part(prompt + good, other + bad)
     if row.get("prompt") is not None and need(row, "prompt") != [prompt]:
         raise Problem("prompt not in the dialogues", "the transcripts start otherwise")
     return PreferenceRecord(
@@ -225,10 +255,9 @@ def _message_transcripts(row: Row) -> PreferenceRecord:
         return _conversational(row)
     chosen = messages(row["chosen"], "chosen")
     rejected = messages(row["rejected"], "rejected")
-    prompt = _shared(chosen, rejected)
+    prompt, *ends = _parted(chosen, rejected)
     if not prompt:
-        raise Problem("no prompt", "one turn per side: what do the responses answer?")
-    ends = answer(chosen, "chosen"), answer(rejected, "rejected")
+        raise Problem("no prompt", "no turn is shared: what do the responses answer?")
     check_prompt(prompt)
     extra = rest(row, "prompt", "chosen", "rejected")
     return PreferenceRecord(prompt, *ends, extra)
@@ -246,6 +275,24 @@ def _split(transcript: str, name: str) -> tuple[str, str]:
     return transcript[:end], transcript[end:]
 
 
+def _part(chosen: str, rejected: str) -> tuple[str, str, str]:
+    """Two transcripts that part before their last turn: at the first that differs."""
+    turns = [re.split(f"(?={HUMAN}|{ASSISTANT})", side) for side in (chosen, rejected)]
+    pairs = zip(*turns, strict=False)
+    at = next(i for i, (one, other) in enumerate(pairs) if one != other)
+    if not all(len(side) > at and side[at].startswith(ASSISTANT) for side in turns):
+        first = _first_difference(chosen, rejected)
+        raise Problem(
+            "prompts differ",
+            f"the two transcripts part at character {first}, in a turn of the human: "
+            f"{chosen[first : first + 20]!r} and {rejected[first : first + 20]!r}",
+        )
+    shared = "".join(turns[0][:at]) + ASSISTANT
+    if not shared.removesuffix(ASSISTANT).strip():
+        raise Problem("no prompt", "chosen starts with the assistant's turn")
+    return shared, chosen[len(shared) :], rejected[len(shared) :]
+
+
 def _first_difference(a: str, b: str) -> int:
     pairs = enumerate(zip(a, b, strict=False))
     return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
@@ -254,17 +301,14 @@ def _first_difference(a: str, b: str) -> int:
 def _thumbs(row: Row) -> ThumbRecord:
     fields = ("prompt", "completion", "label")
     prompt, completion, label = need(row, *fields)
-    if not isinstance(label, bool):
-        raise Problem("wrong type", f"label is {label!r}, not true or false")
-    if isinstance(prompt, list) or isinstance(completion, list):
-        asked = messages(prompt, "prompt")
-        check_prompt(asked)
-        turns = messages(completion, "completion")
-        if len(turns) > 1:
-            raise Problem("wrong type", "completion has more than one message")
-        return ThumbRecord(
-            asked, answer(turns, "completion"), label, rest(row, *fields)
-        )
+    if label not in (0, 1):
+        raise Problem("wrong type", f"label is {label!r}, not true, false, 0 or 1")
+    label = bool(label)
+    if not (isinstance(prompt, str) and isinstance(completion, str)):
+        asked = _asked(prompt)
+        check_prompt(asked, begun=True)
+        said = reply(completion, "completion")
+        return ThumbRecord(asked, said, label, rest(row, *fields))
     prompt = string(prompt, "prompt")
     completion = string(completion, "completion")
     return ThumbRecord(prompt, completion, label, rest(row, *fields))

@@ -16,19 +16,21 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
+from workbench.feedback.aliases import (
+    RANK,
+    RANKS,
+    RESPONSES,
+    SCORE,
+    SCORES,
+    TEXT,
+)
 from workbench.feedback.records import GroupRecord, Message, Text, text_of
 from workbench.feedback.row_errors import Problem, Unreadable
-from workbench.feedback.row_fields import answer, found, messages, need, rest, string
+from workbench.feedback.row_fields import found, messages, need, reply, rest, string
 from workbench.feedback.rows import Row, kind
 from workbench.feedback.turns import check_prompt
 
 PROMPTS = ("prompt", "instruction")
-RESPONSES = ("responses", "completions", "outputs", "candidates", "answers")
-SCORES = ("scores", "rewards", "ratings")
-RANKS = ("ranks", "ranking", "rankings")
-TEXT = ("response", "completion", "output", "answer", "text", "content")
-SCORE = ("overall_score", "score", "reward", "rating")
-RANK = ("rank",)
 Reader = Callable[[Sequence[object], str], tuple[float, ...]]
 # what the note on a file of this form adds
 SAID = {"ranked": "rank 1 is the best; a score is how many of the group rank below"}
@@ -157,13 +159,8 @@ def _record(
 
 
 def _turn(text: object, name: str) -> Text:
-    """A response as the one message of the assistant."""
-    if isinstance(text, str):
-        return (Message("assistant", text),)
-    turns = messages([text] if isinstance(text, dict) else text, name)
-    if len(turns) > 1:
-        raise Problem("wrong type", f"{name} has more than one message")
-    return answer(turns, name)
+    """A response as turns of the assistant's."""
+    return reply(text, name)
 
 
 # ---- fields -----------------------------------------------------------------------

@@ -4,11 +4,12 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.errors import BadFile, BadRecord, WorkbenchWarning
+from workbench.feedback.aliases import canonical
 from workbench.feedback.formats import FORMS, detect, parse
 from workbench.feedback.group_forms import SAID
 from workbench.feedback.records import Record
@@ -58,6 +59,7 @@ def read(
     *,
     skip_bad: bool = False,
     max_characters: int = MAX_CHARACTERS,
+    columns: Mapping[str, str] | None = None,
 ) -> PreferenceFile:
     """Read a preference file.
 
@@ -67,6 +69,7 @@ def read(
             usable line. All lines have the same form.
         skip_bad: leave bad lines out, count them and warn, instead of stopping.
         max_characters: longest prompt or response that is accepted.
+        columns: our name of a column → the file's, where ``aliases`` does not know it.
 
     Returns:
         the records, with their line numbers and the counts of what was left out. A line
@@ -80,7 +83,7 @@ def read(
     path = Path(path)
     if form is not None and form not in FORMS:
         raise ValueError(f"form is one of {', '.join(FORMS)}, not {form!r}")
-    reader = Reader(path, form, skip_bad, max_characters)
+    reader = Reader(path, form, skip_bad, max_characters, columns)
     reader.take_all(rows(path))
     return reader.done()
 
@@ -93,6 +96,7 @@ class Reader:
         form: as in ``read``.
         skip_bad: as in ``read``.
         max_characters: as in ``read``.
+        columns: as in ``read``.
     """
 
     def __init__(
@@ -101,9 +105,10 @@ class Reader:
         form: str | None = None,
         skip_bad: bool = False,
         max_characters: int = MAX_CHARACTERS,
+        columns: Mapping[str, str] | None = None,
     ):
         self.path, self.form = path, form
-        self.skip, self.limit = skip_bad, max_characters
+        self.skip, self.limit, self.columns = skip_bad, max_characters, columns
         self.records: list[Record] = []
         self.lines: list[int] = []
         self.seen: dict[bytes, int] = {}
@@ -130,6 +135,7 @@ class Reader:
 
     def _take(self, line: int, row: Row) -> None:
         key = _fingerprint(row)
+        row = canonical(row, self.columns)
         form = self.form or detect(row)
         record = parse(row, form, self.limit)
         earlier = self.seen.setdefault(key, line)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from workbench.feedback.aliases import CONTENT, ROLE, ROLES
 from workbench.feedback.records import Message
 from workbench.feedback.row_errors import Problem, Unreadable
 from workbench.feedback.rows import Row, kind
-from workbench.feedback.turns import check_role
+from workbench.feedback.turns import check_reply, check_role
 
 
 def need(row: Row, *names: str) -> list[Any]:
@@ -56,32 +57,52 @@ def messages(value: object, name: str) -> tuple[Message, ...]:
     Raises:
         Problem: the value is no list of such messages.
     """
+    value = [value] if isinstance(value, dict) else value  # ShareGPT's answers
     if not isinstance(value, list) or not value:
         what = "an empty list" if value == [] else kind(value)
         raise Problem("wrong type", f"{name} is {what}, not a list of messages")
-    turns = []
-    for i, turn in enumerate(value):
-        if not isinstance(turn, dict):
-            raise Problem("wrong type", f"{name}[{i}] is {kind(turn)}, not a message")
-        for key in ("role", "content"):
-            if turn.get(key) is None:
-                raise Problem("missing field", f"{name}[{i}] has no {key}")
-            string(turn[key], f"{name}[{i}].{key}")
-        check_role(turn["role"])
-        extra = rest(turn, "role", "content")
-        turns.append(Message(turn["role"], turn["content"], extra))
-    return tuple(turns)
+    return tuple(_message(turn, f"{name}[{i}]") for i, turn in enumerate(value))
 
 
-def answer(turns: tuple[Message, ...], name: str) -> tuple[Message, ...]:
-    """The last turn, which must be the assistant's.
+def _message(turn: object, name: str) -> Message:
+    if not isinstance(turn, dict):
+        raise Problem("wrong type", f"{name} is {kind(turn)}, not a message")
+    keys = [
+        next((k for k in known if k in turn), known[0]) for known in (ROLE, CONTENT)
+    ]
+    said = turn.get(keys[1])
+    if said is None and turn.get("tool_calls"):
+        said = ""  # a call needs no words
+    for key, value in zip(keys, (turn.get(keys[0]), said), strict=True):
+        if value is None:
+            raise Problem("missing field", f"{name} has no {key}")
+    who = string(turn[keys[0]], f"{name}.{keys[0]}")
+    role = ROLES.get(who.lower(), who)
+    check_role(role)
+    said = _parts(said, name) if isinstance(said, list) else said
+    return Message(role, string(said, f"{name}.{keys[1]}"), rest(turn, *keys))
+
+
+def _parts(parts: list[Any], name: str) -> str:
+    """The text of a message that comes in parts; pictures and sounds are refused."""
+    words = []
+    for i, part in enumerate(parts):
+        text = part.get("text") if isinstance(part, dict) else part
+        if not isinstance(text, str):
+            sort = part.get("type") if isinstance(part, dict) else kind(part)
+            raise Problem("not text", f"{name}.content[{i}] is {sort!r}")
+        words.append(text)
+    return "".join(words)
+
+
+def reply(value: object, name: str) -> tuple[Message, ...]:
+    """A response: a text, or turns of which the assistant has the first and the last.
 
     Raises:
-        Problem: somebody else has the last word.
+        Problem: it is something else.
     """
-    if turns[-1].role != "assistant":
-        raise Problem(
-            "no assistant turn",
-            f"{name} ends with a turn of {turns[-1].role!r}, not of 'assistant'",
-        )
-    return turns[-1:]
+    if isinstance(value, str):
+        return (Message("assistant", value),)
+    turns = messages(value, name)
+    check_reply(turns, name)
+    return turns

@@ -1,13 +1,17 @@
-"""The rows of a preference file as they stand there: JSON lines and parquet.
+"""The rows of a preference file as they stand there: JSON lines, parquet and others.
 
 A line that cannot be read is a ``Problem`` in its place; a parquet value that cannot be
 read is ``Unreadable`` in its place, so that a column nobody uses spoils nothing.
 """
 
+import gzip
 import hashlib
+import io
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,9 @@ from workbench.feedback.row_errors import Problem, Unreadable
 
 Row = Mapping[str, Any]
 JSONL, PARQUET = (".jsonl", ".ndjson"), (".parquet",)
+TEXTS = (*JSONL, ".json", ".csv", ".tsv")
+PACKED = ".gz"
+KNOWN = (*TEXTS, *(name + PACKED for name in TEXTS), *PARQUET, ".arrow")
 FIELDS = ("prompt", "chosen", "rejected", "completion", "label")
 
 # UTF-32 first: its mark starts with that of UTF-16.
@@ -28,51 +35,99 @@ _MARKS = {
 _BATCH = 1024
 
 
-def check_extension(path: Path) -> None:
-    """Refuse a file whose name does not tell what it is.
+def extension(path: Path) -> str:
+    """How the name of a file ends, ``.jsonl.gz`` as a whole."""
+    ends = path.suffixes[-2:] if path.suffix == PACKED else path.suffixes[-1:]
+    return "".join(ends).lower()
+
+
+def check_extension(path: Path, known: Sequence[str] = KNOWN) -> None:
+    """Refuse a file whose name does not tell what it is; a folder may be a data set.
 
     Raises:
         BadFile: the extension is unknown.
     """
-    if path.suffix not in JSONL + PARQUET:
-        known = ", ".join(JSONL + PARQUET)
-        raise BadFile(path, "unknown extension", f"{path.suffix!r} is none of {known}")
+    if extension(path) not in known and not path.is_dir():
+        detail = f"{extension(path)!r} is none of {', '.join(known)}"
+        raise BadFile(path, "unknown extension", detail)
 
 
 def rows(path: Path) -> Iterator[tuple[int, Row | Problem]]:
-    """Every row with its line (JSONL) or row (parquet), counted from 1.
+    """Every row with its line (text) or number (tables), counted from 1.
 
     Raises:
         BadFile: missing, empty, unreadable or of an unknown kind.
     """
     check_extension(path)
-    if not path.is_file():
-        what = "it is a folder" if path.is_dir() else "no such file"
-        raise BadFile(path, "missing file", what)
-    if not path.stat().st_size:
+    if not path.exists():
+        raise BadFile(path, "missing file", "no such file")
+    if path.is_file() and not path.stat().st_size:
         raise BadFile(path, "empty file", "it has no bytes")
     try:
-        yield from (parquet if path.suffix in PARQUET else jsonl)(path)
-    except OSError as error:
+        yield from _read(path)
+    except EOFError:
+        raise BadFile(path, "unreadable file", "it ends too early") from None
+    except (OSError, zlib.error) as error:
         raise BadFile(path, "unreadable file", str(error)) from None
 
 
-def jsonl(path: Path) -> Iterator[tuple[int, Row | Problem]]:
+def _read(path: Path) -> Iterator[tuple[int, Row | Problem]]:
+    from workbench.feedback import containers
+
+    ends = extension(path)
+    if path.is_dir():
+        yield from containers.folder(path)
+    elif ends in PARQUET:
+        yield from parquet(path)
+    elif ends == ".arrow":
+        yield from containers.arrow(path)
+    else:
+        plain = ends.removesuffix(PACKED)
+        with gzip.open(path) if ends != plain else path.open("rb") as file:
+            yield from _text(path, file, plain)
+
+
+def _text(
+    path: Path, file: BufferedIOBase, ends: str
+) -> Iterator[tuple[int, Row | Problem]]:
+    from workbench.feedback import containers
+
+    if ends in (".csv", ".tsv"):
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        yield from containers.table(path, text, "," if ends == ".csv" else "\t")
+    elif ends == ".json" and not _is_lines(file):
+        yield from containers.json_list(path, file)
+    else:
+        yield from jsonl(path, file)
+
+
+def _is_lines(file: BufferedIOBase) -> bool:
+    """Whether the first line is a JSON object of its own."""
+    first = file.readline()
+    file.seek(0)
+    try:
+        value = json.loads(first)
+        # {"data": […]} is a list in a wrapping
+        return isinstance(value, dict) and len(value) > 1
+    except (ValueError, RecursionError):
+        return False
+
+
+def jsonl(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row | Problem]]:
     """The rows of a file of JSON lines; blank lines are passed over."""
-    with path.open("rb") as file:
-        for line, raw in enumerate(file, 1):
-            if line == 1:
-                for mark, name in _MARKS.items():
-                    if raw.startswith(mark):
-                        detail = f"{name}; save it as UTF-8"
-                        raise BadFile(path, "wrong encoding", detail)
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if raw.strip():
-                try:
-                    # a line's end would start a second line, with columns of its own
-                    yield line, _object(raw.rstrip(b"\r\n"))
-                except Problem as problem:
-                    yield line, problem
+    for line, raw in enumerate(file, 1):
+        if line == 1:
+            for mark, name in _MARKS.items():
+                if raw.startswith(mark):
+                    detail = f"{name}; save it as UTF-8"
+                    raise BadFile(path, "wrong encoding", detail)
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if raw.strip():
+            try:
+                # a line's end would start a second line, with columns of its own
+                yield line, _object(raw.rstrip(b"\r\n"))
+            except Problem as problem:
+                yield line, problem
 
 
 def _object(raw: bytes) -> Row:
@@ -81,7 +136,7 @@ def _object(raw: bytes) -> Row:
         name = "UTF-32" if zeros == 3 else "UTF-16"
         raise Problem("wrong encoding", f"{name}; save it as UTF-8")
     try:
-        row = json.loads(raw.decode("utf-8"), object_pairs_hook=_once)
+        row = json.loads(raw.decode("utf-8"), object_pairs_hook=once)
     except UnicodeDecodeError as error:
         at = f"byte {error.start} is {raw[error.start]:#04x}"
         raise Problem("wrong encoding", f"not UTF-8: {at}") from None
@@ -96,7 +151,8 @@ def _object(raw: bytes) -> Row:
     return row
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no key stands twice."""
     row = dict(pairs)
     if len(row) < len(pairs):
         twice = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
@@ -124,7 +180,7 @@ def parquet(path: Path) -> Iterator[tuple[int, Row]]:
         names, groups = file.schema_arrow.names, file.num_row_groups
         length = file.metadata.num_rows
     except Exception as error:  # damage raises whatever the damaged bytes lead to
-        detail = f"no parquet file: {_first_line(error)}"
+        detail = f"no parquet file: {first_line(error)}"
         raise BadFile(path, "unreadable file", detail) from None
     with file:
         if len(set(names)) < len(names):
@@ -134,7 +190,7 @@ def parquet(path: Path) -> Iterator[tuple[int, Row]]:
             for columns in _column_batches(file, path, group, names):
                 for values in zip(*columns, strict=True):
                     line += 1
-                    yield line, _without_nulls(dict(zip(names, values, strict=True)))
+                    yield line, without_nulls(dict(zip(names, values, strict=True)))
     if line != length and names:
         detail = f"damaged: {line} of its {length} rows are there"
         raise BadFile(path, "unreadable file", detail)
@@ -172,7 +228,7 @@ def _column(file, group: int, name: str) -> tuple[list[Any], str]:
         for part in file.iter_batches(_BATCH, row_groups=[group], columns=[name]):
             values += _values(part.column(name))
     except Exception as error:  # as above
-        return values, _first_line(error)
+        return values, first_line(error)
     return values, "it has fewer rows than the others"
 
 
@@ -189,7 +245,7 @@ def _value(cell) -> Any:
     except UnicodeDecodeError as error:
         return Unreadable("wrong encoding", f"not UTF-8: {error.reason}", _mark(cell))
     except Exception as error:
-        detail = f"{cell.type}: {_first_line(error)}"
+        detail = f"{cell.type}: {first_line(error)}"
         return Unreadable("unreadable value", detail, _mark(cell))
 
 
@@ -202,11 +258,13 @@ def _mark(cell) -> str:
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _without_nulls(row: dict[str, Any]) -> Row:
+def without_nulls(row: dict[str, Any]) -> Row:
+    """A row of a table without its nulls: a table gives every row all columns."""
     row = {k: v for k, v in row.items() if v is not None or k in FIELDS}
     for name in FIELDS:
         if isinstance(row.get(name), list):

@@ -9,8 +9,6 @@ from workbench.feedback.row_errors import Problem
 SYSTEM = ("system", "developer")
 TOOLS = ("tool", "function", "ipython")
 ROLES = (*SYSTEM, "user", "assistant", *TOOLS)
-# Names of other formats, and what they are here.
-_ELSEWHERE = {"human": "user", "gpt": "assistant", "model": "assistant"}
 
 # Controls, formats (zero-width characters are among them), and separators.
 _UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}
@@ -37,17 +35,17 @@ def check_role(role: str) -> None:
     """
     if role in ROLES:
         return
-    meant = _ELSEWHERE.get(role.lower(), role.lower())
-    if meant in ROLES:
-        raise Problem("unknown role", f"{role!r}; it is called {meant!r} here")
+    if role.lower() in ROLES:
+        raise Problem("unknown role", f"{role!r}; it is called {role.lower()!r} here")
     raise Problem("unknown role", f"{role!r} is none of {', '.join(ROLES)}")
 
 
-def check_prompt(turns: Sequence[Message]) -> None:
+def check_prompt(turns: Sequence[Message], begun: bool = False) -> None:
     """Check that a conversation can be answered by the assistant.
 
     After at most one system message comes the user; user and assistant take turns, with
-    results of tools between them; the assistant has not the last word.
+    results of tools between them. The assistant has not the last word, unless it may
+    have ``begun`` the turn that a response goes on with.
 
     Raises:
         Problem: the turns have another order.
@@ -58,13 +56,30 @@ def check_prompt(turns: Sequence[Message]) -> None:
         raise _disorder("the prompt has a system message alone")
     if roles[start] != "user":
         raise _disorder(f"the prompt starts with {roles[start]!r}, not with 'user'")
-    for before, role in zip(roles[start:], roles[start + 1 :], strict=False):
+    _check_order(roles[start:])
+    if roles[-1] == "assistant" and not begun:
+        raise _disorder("the prompt ends with a turn of 'assistant'")
+
+
+def check_reply(turns: Sequence[Message], name: str) -> None:
+    """Check the turns of a response: the assistant has the first and the last word.
+
+    Raises:
+        Problem: somebody else has, or the turns have another order.
+    """
+    for turn, at in ((turns[-1], "ends"), (turns[0], "starts")):
+        if turn.role != "assistant":
+            detail = f"{name} {at} with a turn of {turn.role!r}, not of 'assistant'"
+            raise Problem("no assistant turn", detail)
+    _check_order([turn.role for turn in turns])
+
+
+def _check_order(roles: Sequence[str]) -> None:
+    for before, role in zip(roles, roles[1:], strict=False):
         if role in SYSTEM:
             raise _disorder(f"{role!r} stands after the first message")
         if before == role and role not in TOOLS:
             raise _disorder(f"two turns of {role!r} follow each other")
-    if roles[-1] == "assistant":
-        raise _disorder("the prompt ends with a turn of 'assistant'")
 
 
 def _disorder(detail: str) -> Problem:

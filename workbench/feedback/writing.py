@@ -22,7 +22,7 @@ from workbench.feedback.records import (
     ThumbRecord,
 )
 from workbench.feedback.row_errors import Problem
-from workbench.feedback.rows import PARQUET, check_extension, jsonl, parquet
+from workbench.feedback.rows import JSONL, PARQUET, check_extension, jsonl, parquet
 
 
 def write(
@@ -52,7 +52,7 @@ def write(
         ValueError: there is no such form.
     """
     path, originals = Path(path), list(records)
-    check_extension(path)
+    check_extension(path, (*JSONL, *PARQUET))
     if not originals:
         raise BadFile(path, "empty file", "there are no records to write")
     if form is not None and form not in FORMS:
@@ -70,7 +70,8 @@ def write(
         try:
             (_write_parquet if inside else _write_jsonl)(path, partial, rows)
             reader = Reader(path, max_characters=max_characters)
-            reader.take_all((parquet if inside else jsonl)(partial))
+            with partial.open("rb") as file:
+                reader.take_all(parquet(partial) if inside else jsonl(path, file))
             _compare(reader, originals, form)
             os.replace(partial, path)
         finally:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from workbench.core.errors import BadCheckpoint, WorkbenchError
-from workbench.models import adapter
-from workbench.models.network import Network
+from workbench.models import adapter, token_writer
+from workbench.models.network import Network, Signs
 from workbench.models.policy import Policy
 from workbench.models.tokenizer import pad_id
 from workbench.models.vetting import Stored, vet
@@ -50,8 +50,10 @@ def load(folder: str | Path) -> tuple[Policy, object]:
         return _load(folder)
     base, tokenizer = _load(adapter.base_of(folder))
     with _told(folder), _quiet():
-        model = adapter.merge(folder, base.network.model)
-    return Policy(Network(model.eval())), tokenizer
+        network = base.network
+        model = adapter.merge(folder, network.model)
+    whole = Network(model.eval(), signs=network.signs, dtype=network.dtype)
+    return Policy(whole), tokenizer
 
 
 def _load(folder: Path) -> tuple[Policy, object]:
@@ -77,15 +79,21 @@ def _load(folder: Path) -> tuple[Policy, object]:
             model, info = loaded
         _check_loaded(folder, model, info)
         _check_tokenizer(folder, tokenizer, model)
-        # sampling reads both from the configuration, where they may be lists or missing
-        model.config.eos_token_id = tokenizer.eos_token_id
-        model.config.pad_token_id = pad_id(tokenizer)
-        network = Network(model.eval())
+        # the configuration stays as it came; of the weights, their precision does
+        signs, precision = _signs(tokenizer, model), getattr(torch, stored.precision)
+        network = Network(model.eval(), signs=signs, dtype=precision)
         policy = Policy(network)
         _check_behaviour(folder, network)
         with _quiet():
             _try_to_save(model, tokenizer)
     return policy, tokenizer
+
+
+def _signs(tokenizer, model) -> Signs:
+    """Padding, and every end that the tokenizer, its template or the model knows."""
+    known = Signs.of(model.config).ends + Signs.of(model.generation_config).ends
+    every = (*token_writer.ends(tokenizer), *known)
+    return Signs(pad_id(tokenizer), tuple(dict.fromkeys(every)))
 
 
 @contextmanager

@@ -1,13 +1,36 @@
 """Transformers models as plain functions of token ids, one seed or several at once."""
 
 import copy
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Signs:
+    """Tokens that say something of a sequence and nothing in it.
+
+    Attributes:
+        pad: fills rows up; masks, not this token, tell what is padding.
+        ends: each of them ends a response.
+    """
+
+    pad: int | None
+    ends: tuple[int, ...]
+
+    @staticmethod
+    def of(config: Any) -> "Signs":
+        """What a transformers configuration says; its end may be one or several."""
+        ends = getattr(config, "eos_token_id", None)
+        ends = ends if isinstance(ends, list | tuple) else [ends]
+        pad = getattr(config, "pad_token_id", None)
+        return Signs(pad, tuple(end for end in ends if end is not None))
 
 
 class Network(nn.Module):
@@ -18,6 +41,8 @@ class Network(nn.Module):
             (outputs are its head, applied at every position).
         bf16: run matrix products in bfloat16 (GPU); weights, outputs and everything
             computed from them stay float32.
+        signs: tokens that pad and end a sequence; None takes the configuration's.
+        dtype: how weights are written to the disk; None writes them as they are.
 
     Sequences are right-padded and attention is causal, so no position that counts can
     see padding and no attention mask is needed.
@@ -26,9 +51,16 @@ class Network(nn.Module):
     members = 1
     model: Any  # which parts it has, and what they are called, depends on its family
 
-    def __init__(self, model: nn.Module, bf16: bool = False):
+    def __init__(
+        self,
+        model: nn.Module,
+        bf16: bool = False,
+        signs: "Signs | None" = None,
+        dtype: torch.dtype | None = None,
+    ):
         super().__init__()
-        self.model, self.bf16 = model, bf16
+        self.model, self.bf16, self.dtype = model, bf16, dtype
+        self.signs = Signs.of(model.config) if signs is None else signs
 
     @property
     def config(self) -> Any:
@@ -52,13 +84,32 @@ class Network(nn.Module):
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # a bar for 300 kB, on stderr
-        self.model.save_pretrained(folder, safe_serialization=True)
+        if self.dtype in (None, self.model.dtype):
+            self.model.save_pretrained(folder, safe_serialization=True)
+            return
+        narrow = _cast(self.model.state_dict(), self.dtype)
+        self.model.save_pretrained(folder, safe_serialization=True, state_dict=narrow)
+        config = Path(folder) / "config.json"
+        told = json.loads(config.read_text(encoding="utf-8"))
+        told["dtype"] = str(self.dtype).removeprefix("torch.")
+        config.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
     def member(self, index: int) -> "Network":
         """A copy; a single network is its own member 0."""
         if index:
             raise IndexError(f"a single network has no member {index}")
         return copy.deepcopy(self)
+
+
+def _cast(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights in another precision; what was one tensor under two names stays one."""
+    made: dict[tuple, Tensor] = {}
+    for tensor in state.values():
+        place = tensor.data_ptr(), tensor.shape
+        made.setdefault(
+            place, tensor.to(dtype) if tensor.is_floating_point() else tensor
+        )
+    return {name: made[t.data_ptr(), t.shape] for name, t in state.items()}
 
 
 class Stacked(nn.Module):
@@ -86,6 +137,11 @@ class Stacked(nn.Module):
     def config(self) -> Any:
         """The configuration shared by all members."""
         return self._template[0].config
+
+    @property
+    def signs(self) -> Signs:
+        """What pads and ends a sequence, for all members."""
+        return self._template[0].signs
 
     def forward(
         self, ids: Int[Tensor, "batch time"]

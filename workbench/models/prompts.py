@@ -60,7 +60,7 @@ def respond(
     Returns:
         right-padded tokens; ``prompt`` is the place in the list.
     """
-    pad = policy.network.config.pad_token_id
+    pad = policy.network.signs.pad
     longest = max(map(len, prompts))
     # the sampler writes all rows in step, so prompts are aligned at their ends
     gap = torch.tensor([longest - len(prompt) for prompt in prompts])

@@ -39,7 +39,7 @@ def sample(
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
-    model, config = policy.network.model, policy.network.config
+    model, signs = policy.network.model, policy.network.signs
     prompts = prompts.to(policy.ban.device)
     seen = torch.ones_like(prompts) if attention is None else attention.to(prompts)
 
@@ -60,16 +60,18 @@ def sample(
             generation_config=GenerationConfig(
                 do_sample=False,
                 max_new_tokens=max_new,
-                pad_token_id=config.pad_token_id,
-                eos_token_id=config.eos_token_id,
+                pad_token_id=signs.pad,
+                eos_token_id=list(signs.ends),
             ),
         )
-    return ids.cpu(), _written(ids, prompts.shape[1], config.eos_token_id).cpu()
+    return ids.cpu(), _written(ids.cpu(), prompts.shape[1], signs.ends)
 
 
-def _written(ids: Tensor, prompt: int, eos: int) -> Bool[Tensor, "batch time"]:
+def _written(
+    ids: Tensor, prompt: int, ends: tuple[int, ...]
+) -> Bool[Tensor, "batch time"]:
     """True on the tokens of the response, its end token included."""
-    ended = (ids == eos).int()
+    ended = torch.isin(ids, torch.tensor(ends)).int()
     ended[:, :prompt] = 0
     mask = ended.cumsum(-1) - ended == 0
     mask[:, :prompt] = False

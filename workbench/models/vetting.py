@@ -5,7 +5,9 @@ file elsewhere, a number in the configuration may ask for more memory than there
 """
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ _OBJECTS = (
     "config.json", "tokenizer_config.json", "generation_config.json",
     "special_tokens_map.json", "added_tokens.json", INDEX,
 )  # fmt: skip
+_PRECISION = {"BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 _DEEPEST = 64  # levels of a JSON file; real ones have fewer than ten
 _LONGEST = 2**24  # positions; only those with weights of their own cost memory
 _PLAIN = re.compile(r"[^/\\:\0]+\.safetensors")
@@ -39,10 +42,12 @@ class Stored:
     Attributes:
         tensors: number of tensors.
         elements: numbers in all of them.
+        precision: of most of the numbers, by torch's name.
     """
 
     tensors: int
     elements: int
+    precision: str = "float32"
 
 
 def vet(folder: Path) -> Stored:
@@ -180,21 +185,22 @@ def _check_inside(folder: Path, name: str) -> None:
 def _count(folder: Path, names: list[str]) -> Stored:
     from safetensors import SafetensorError, safe_open
 
-    tensors = elements = 0
+    tensors, sizes = 0, Counter[str]()
     for name in names:
         _check_inside(folder, name)
         try:
             with safe_open(folder / name, framework="pt") as file:
-                shapes = [file.get_slice(key).get_shape() for key in file.keys()]
+                slices = [file.get_slice(key) for key in file.keys()]
+                shapes = [part.get_shape() for part in slices]
+                kinds = [part.get_dtype() for part in slices]
         except SafetensorError as error:
             detail = f"{name}: {error}"
             raise BadCheckpoint(folder, "cannot be loaded", detail) from None
-        for shape in shapes:
-            size = 1
-            for length in shape:
-                size *= length
-            tensors, elements = tensors + 1, elements + size
-    return Stored(tensors, elements)
+        for shape, kind in zip(shapes, kinds, strict=True):
+            tensors += 1
+            sizes[kind] += math.prod(shape)
+    kind = max(sizes, key=sizes.__getitem__, default="F32")
+    return Stored(tensors, sizes.total(), _PRECISION.get(kind, "float32"))
 
 
 def _check_sizes(folder: Path, config: dict, stored: Stored) -> None:
