@@ -500,11 +500,14 @@ def test_train_in_a_world_takes_the_defaults(training):
     assert (told.pop("batch_size"), told.pop("max_length")) == (32, 512)
     assert told.pop("rejected") == "random"
     assert (told.pop("users"), told.pop("group")) == (0, 4)
-    assert told.pop("options") == {}
+    assert told.pop("options") == told.pop("columns") == {}
+    assert (told.pop("special_tokens"), told.pop("every")) == ("yes", 25)
+    assert (told.pop("samples"), told.pop("max_new")) == (128, 64)
     assert told.pop("again").endswith(" --resume")
     del told["echo"]
     assert set(told) == {
-        "pairs", "model", "steps", "lr", "epochs", "resume", "overwrite", "skip_bad"
+        "pairs", "model", "steps", "lr", "epochs", "resume", "overwrite", "skip_bad",
+        "show", "held_out",
     }  # fmt: skip
     assert not any(told.values())
 
@@ -514,7 +517,8 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "--pairs f.jsonl --model m --profile figure --seeds 2 --steps 9 --lr 0.1 "
         "--set beta=0.3 --set name=a=b --batch-size 4 --max-length 8 --width 16 "
         "--users 5 --group 6 --epochs 7 --layers 1 --device cpu --resume --overwrite "
-        "--skip-bad --rejected worst"
+        "--skip-bad --rejected worst --columns prompt=q,chosen=a --special-tokens no "
+        "--show 2 --eval-every 3 --samples 9 --max-new 11 --held-out 13"
     )
     assert run("train", "ipo", "--out", "x", *options.split()).exit_code == 0
     [call] = training
@@ -524,7 +528,9 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "sizes": ("figure", 2, 16, 1, "cpu"), "steps": 9, "lr": 0.1, "batch_size": 4,
         "max_length": 8, "users": 5, "group": 6, "epochs": 7,
         "options": {"beta": "0.3", "name": "a=b"}, "resume": True, "overwrite": True,
-        "skip_bad": True, "rejected": "worst",
+        "skip_bad": True, "rejected": "worst", "special_tokens": "no", "show": 2,
+        "columns": {"prompt": "q", "chosen": "a"}, "every": 3, "samples": 9,
+        "max_new": 11, "held_out": 13,
     }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def train(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Training steps; the default fits the data."),
+        typer.Option(min=1, help="Training steps; the default is the method's."),
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -62,6 +62,21 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Passes over own responses, or over a round's pairs."),
+    ] = None,
+    eval_every: Annotated[
+        int, typer.Option(min=1, help="Steps between measures (and kept states).")
+    ] = 25,
+    samples: Annotated[
+        int, typer.Option(min=2, help="Responses sampled at each measure.")
+    ] = 128,
+    max_new: Annotated[
+        int, typer.Option(min=1, help="Longest sampled response to a file's prompt.")
+    ] = 64,
+    held_out: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows of a file that are held out; a tenth, at most 200."
+        ),
     ] = None,
     max_length: Annotated[
         int, typer.Option(min=8, help="Longest sequence of a file, tokens.")
@@ -130,6 +145,7 @@ def train(
             model=model, steps=steps, out=out, resume=resume,
             overwrite=overwrite, skip_bad=skip_bad, lr=lr, batch_size=batch_size,
             max_length=max_length, rejected=rejected, users=users, group=group,
+            every=eval_every, samples=samples, max_new=max_new, held_out=held_out,
             epochs=epochs, special_tokens=special_tokens, show=show,
             columns=dict(text.split("=", 1) for text in named),
             **sizes(profile.value, seeds, width, layers, device),

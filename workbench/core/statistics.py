@@ -49,6 +49,34 @@ def interval(values: Sequence[float] | torch.Tensor) -> tuple[float, float, floa
     return mean, mean - half, mean + half
 
 
+def cluster_interval(
+    values: torch.Tensor, clusters: torch.Tensor
+) -> tuple[float, float, float, float]:
+    """Mean of values that come in clusters, such as samples of a few prompts.
+
+    Values of one cluster are no independent draws: the standard error is that of the
+    clusters' sums, with G/(G − 1) for G clusters, and Student's t has G − 1 degrees.
+
+    Args:
+        values: one number per sample.
+        clusters: which cluster each belongs to, whole numbers.
+
+    Returns:
+        (mean, standard error, low, high) in the unit of the values; NaN but for the
+        mean where there is one cluster only.
+    """
+    data = values.detach().double().flatten()
+    mean = data.mean().item()
+    _, place = clusters.unique(return_inverse=True)
+    count = int(place.max()) + 1
+    if count < 2:
+        return mean, math.nan, math.nan, math.nan
+    sums = torch.zeros(count, dtype=torch.float64).index_add_(0, place, data - mean)
+    stderr = (sums.square().sum() * count / (count - 1)).sqrt().item() / len(data)
+    half = student_t(count - 1) * stderr
+    return mean, stderr, mean - half, mean + half
+
+
 def rank_correlation(first, second) -> float:
     """Spearman's rank correlation; tied values share their mean rank."""
     import pandas as pd

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from workbench.core.contracts import Method, RewardModel
 from workbench.core.memory import rows_at_once
+from workbench.core.statistics import cluster_interval
+from workbench.core.tokens import Tokens
 from workbench.experiment.problem import Problem
 from workbench.feedback.kind import DataSet, reads
 from workbench.feedback.kinds.pairs import Pairs
@@ -66,7 +68,8 @@ class Evaluation:
     Called with a policy (a stack has one member per seed) it returns a DataFrame,
     one row per seed: gold (reward units), kl = KL(π‖π_ref) (nats per sequence), length;
     in an exact world frontier_gap, and with ``beta`` kl_to_optimum and regret =
-    β·KL(π‖π*_β); elsewhere standard errors and 95 % intervals of gold and kl. Of the
+    β·KL(π‖π*_β); elsewhere standard errors and 95 % intervals of gold and kl, of a file
+    clustered by prompt, and the share of samples that were cut. Of the
     pairs held out: chosen, rejected, margin (implicit reward), accuracy, ece (NaN for a
     method without a reward). Of the training pairs: train_margin, train_accuracy, and
     chosen_logratio, rejected_logratio (nats).
@@ -141,11 +144,27 @@ class Evaluation:
         for member in range(members):
             row = {}
             for name, each in values.items():
-                mean, stderr, low, high, _ = estimate(each[member])
+                mean, stderr, low, high = self._interval(each[member])
                 row |= {name: mean, f"{name}_stderr": stderr}
                 row |= {f"{name}_low": low, f"{name}_high": high}
             rows.append(row | {"length": lengths[member].item()})
-        return pd.DataFrame(rows)
+        frame = pd.DataFrame(rows)
+        if problem.world is not None:
+            return frame
+        return frame.assign(cut=self._cut(tokens, members))
+
+    def _interval(self, values: Tensor) -> tuple[float, float, float, float]:
+        """Mean, standard error and 95 % interval of one value per sample."""
+        if self.problem.world is not None:
+            return estimate(values)[:4]
+        mean, stderr, low, high = cluster_interval(values, self.problem.clusters)
+        return mean, stderr, max(0.0, low), high  # a KL is none below 0
+
+    def _cut(self, tokens: Tokens, members: int) -> list[float]:
+        """Share of samples without an end: what comes after is not counted."""
+        ends = torch.tensor(self.problem.reference.network.signs.ends)
+        ended = (torch.isin(tokens.ids, ends) & tokens.mask).any(-1)
+        return (1 - ended.double().unflatten(0, (members, -1)).mean(-1)).tolist()
 
     def _kl(self, policy, tokens) -> Tensor:
         members = policy.members

@@ -11,24 +11,30 @@ WIDEST = 0.25  # a whole prompt may be held out up to this share of the pairs
 FEW = 20
 
 
-def split(labels: Labels, asked: list[str]) -> tuple[Labels, Labels, list[str]]:
-    """Hold a tenth out, all examples of a prompt on one side where that can be.
+def split(
+    labels: Labels, asked: list[str], size: int | None = None
+) -> tuple[Labels, Labels, list[str]]:
+    """Hold some out, all examples of a prompt on one side where that can be.
 
     Args:
         labels: pairs, or responses with thumbs.
         asked: the prompt of each.
+        size: how many are held out, about; None is a tenth, and at most 200.
 
     Returns:
         the labels to train on, those held out, and sentences for the user.
 
     Raises:
-        MissingInput: there are fewer than two examples.
+        MissingInput: there are fewer than two examples, or none is left to train on.
     """
     total, what = len(asked), "response" if labels.pairs is None else "pair"
     what = what if labels.groups is None else "group"
     if total < 2:
         raise MissingInput(f"one {what} is left: there is nothing to hold out")
-    size = max(1, min(MOST, round(SHARE * total)))
+    if size is None:
+        size = max(1, min(MOST, round(SHARE * total)))
+    if size >= total:
+        raise MissingInput(f"--held-out {size} leaves none of {total} {what}s to train")
     held_out = _whole_prompts(asked, size)
     notes = []
     if held_out is None:

@@ -257,9 +257,21 @@ class Problem:
         if self.world is not None:
             asked = torch.arange(self.samples) % self.world.n_prompts
             return policy.sample(self.world, asked, stream)
-        known = prompts.prompts_of(shown(self.held_out))
+        known = self._asked
         asked = [known[i % len(known)] for i in range(self.samples)]
         return prompts.respond(policy, asked, self.max_new, stream)
+
+    @cached_property
+    def _asked(self) -> list[list[int]]:
+        """The prompts of the held-out rows of a file, as tokens."""
+        return prompts.prompts_of(shown(self.held_out))
+
+    @property
+    def clusters(self) -> Tensor:
+        """Which samples of a file answer the same prompt, by number, [sample]."""
+        place = {tuple(p): i for i, p in reversed([*enumerate(self._asked)])}
+        known = torch.tensor([place[tuple(p)] for p in self._asked])
+        return known[torch.arange(self.samples) % len(known)]
 
     # ---- two tastes, for methods that read a reward of each token -------------------
 

@@ -36,14 +36,24 @@ def of_policy(task: Task, frame) -> dict:
     else:
         n = task.problem.samples
         label = "policy, estimated from samples"
-        drifted += (
-            f", estimated from {n} samples per measure with a standard error of "
-            f"{last['kl_stderr']:.3f} nats."
-        )
+        drifted += f", estimated from {n} samples per measure"
+        if last["kl_stderr"] == last["kl_stderr"]:  # one prompt alone has none
+            drifted += f" with a standard error of {last['kl_stderr']:.3f} nats"
+        drifted += _at_least(last.get("cut", 0.0), task.problem.max_new)
     return {
         "implicit_rewards": views.implicit_rewards(frame, caption=rewards),
         "kl_drift": views.kl_drift(frame, caption=drifted, label=label),
     }
+
+
+def _at_least(cut: float, max_new: int) -> str:
+    """The end of a sentence on a KL of samples: some of them may have been cut."""
+    if not cut:
+        return "."
+    return (
+        f". {cut:.0%} of the samples were cut at {max_new} tokens: this is the KL of "
+        "what was sampled, and the whole KL is at least as large (--max-new)."
+    )
 
 
 def of_scores(task: Task, models: list) -> dict:

@@ -81,7 +81,7 @@ class Task:
         start = run.metrics.iloc[0]
         # what held-out labels cannot give is NaN from the start: thumbs of one kind
         given = [n for n in _FINITE if n == "loss" or start.get(n) == start.get(n)]
-        numbers = torch.tensor(run.last.filter(given).to_numpy(float))
+        numbers = torch.tensor(run.last.filter(given).to_numpy(float).tolist())
         if not numbers.isfinite().all():
             raise Diverged(self, seed, None, "its measures are not finite")
         return run

@@ -1,6 +1,6 @@
 """The problem of a training command: a world, or a preference file with a model."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from workbench.experiment.problem import Problem, shown
 from workbench.experiment.training_settings import Settings
 from workbench.feedback import files
 from workbench.feedback.kinds.responses import Responses
-from workbench.feedback.records import Record, text_of
+from workbench.feedback.records import text_of
 from workbench.loops import offline
 from workbench.methods.supervised import sft
 from workbench.models import (
@@ -110,15 +110,11 @@ def of_file(
         special=settings.special_tokens == "yes",
     )  # fmt: skip
     asked = [text_of(read.records[i].prompt) for i in coded.kept]
-    train, held_out, split_notes = split(coded.labels, asked)
-    notes = [read.summary(), coded.summary(), *coded.warnings, *coded.notes]
-    notes += file_notes.of_columns(
-        None if policy is None else coder, read.records, used
-    )
-    notes += file_notes.of_conflicts(read.records)
-    notes += [*coded.pairing, *split_notes]
+    train, held_out, split_notes = split(coded.labels, asked, settings.held_out)
+    whose = None if policy is None else coder
+    notes = [*_notes(read, coded, whose, used), *coded.pairing, *split_notes]
     notes += file_notes.examples(coder, coded, read.lines, settings.show)
-    if policy is not None and coder.chat_template is None and _talks(read.records):
+    if coder.chat_template is None:  # of a checkpoint: it is saved with what it wrote
         coder.chat_template = rendering.CHAT_TEMPLATE
     vocab, teach = tokenizer.vocab_of(coder), None
     if policy is None:
@@ -138,9 +134,13 @@ def of_file(
     )  # fmt: skip
 
 
-def _talks(records: Sequence[Record]) -> bool:
-    """Whether there are conversations among them."""
-    return any(not isinstance(record.prompt, str) for record in records)
+def _notes(
+    read: files.PreferenceFile, coded: encoding.Encoded, coder, used: Collection[str]
+) -> list[str]:
+    """What was read, left out, cut, not used, and contradicts itself."""
+    notes = [read.summary(), coded.summary(), *coded.warnings, *coded.notes]
+    notes += file_notes.of_columns(coder, read.records, used)
+    return notes + file_notes.of_conflicts(read.records)
 
 
 def _check_positions(policy: Policy, settings: Settings) -> None:

@@ -55,6 +55,8 @@ class Settings:
         skip_bad: leave out bad lines and count them.
         rejected: of a file's groups, which response the best one makes a pair with: a
             key of ``feedback.groups.REJECTED``.
+        held_out: rows of a preference file that no run trains on; None is a tenth, and
+            at most 200.
         show: encoded examples among the notes; the run is the same.
         width: hidden size of the models made here, a multiple of 16.
         layers: their decoder blocks; 352 × 8 is about 10 million parameters.
@@ -87,6 +89,7 @@ class Settings:
     skip_bad: bool = False
     rejected: str = "random"
     show: int = 0
+    held_out: int | None = None
     width: int = 64
     layers: int = 2
     device: str = "cpu"
@@ -104,24 +107,11 @@ class Settings:
             raise BadOption("--users goes with --world; a file has its own column")
         if self.model is not None and self.pairs is None:
             raise BadOption("--model goes with --pairs; a world has its own vocabulary")
-        if self.tokenizer not in ("auto", "word", "byte"):
-            raise BadOption(
-                f"--tokenizer is auto, word or byte, not {self.tokenizer!r}"
-            )
-        if self.form is not None and self.form not in FORMS:
-            raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
-        if self.special_tokens not in ("yes", "no"):
-            said = printable(self.special_tokens, 60)
-            raise BadOption(f"--special-tokens is yes or no, not {said!r}")
-        if self.pairs is not None:
-            check_extension(Path(self.pairs))
-        _check_columns(self.columns)
-        if self.rejected not in REJECTED:
-            named = " or ".join(REJECTED)
-            raise BadOption(f"--rejected is {named}, not {self.rejected!r}")
+        self._check_file()
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}
         least |= {"width": 16, "layers": 1, "users": 0, "group": 1, "epochs": 1}
+        least |= {"held_out": 1, "show": 0}
         for name, low in least.items():
             value = getattr(self, name)
             high = SOME.get(name, MOST)
@@ -134,6 +124,23 @@ class Settings:
             raise BadOption(f"--max-words is 2 to 5, not {self.max_words}")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise BadOption(f"--lr is positive and finite, not {self.lr}")
+
+    def _check_file(self) -> None:
+        """What is said of a preference file, as far as that is known without it."""
+        words = {"tokenizer": ("auto", "word", "byte"), "special_tokens": ("yes", "no")}
+        words |= {"rejected": tuple(REJECTED)}
+        for name, allowed in words.items():
+            said = getattr(self, name)
+            if said not in allowed:
+                *most, last = allowed
+                listed = f"{', '.join(most)} or {last}"
+                option = name.replace("_", "-")
+                raise BadOption(f"--{option} is {listed}, not {printable(said, 60)!r}")
+        if self.form is not None and self.form not in FORMS:
+            raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
+        if self.pairs is not None:
+            check_extension(Path(self.pairs))
+        _check_columns(self.columns)
 
     def card(self) -> dict:
         """What identifies the run: the settings and the content of its files."""

@@ -37,6 +37,7 @@ from workbench.feedback.row_fields import (
 from workbench.feedback.rows import Row, kind
 from workbench.feedback.turns import check_prompt, check_reply, is_blank
 
+Turns = tuple[Message, ...]
 ASSISTANT, HUMAN = "\n\nAssistant:", "\n\nHuman:"
 
 
@@ -184,30 +185,31 @@ def _conversational(row: Row) -> PreferenceRecord:
     extra = rest(row, *fields)
     if all(turns[0].role == "assistant" for turns in whole):
         check_prompt(asked, begun=True)
-        return PreferenceRecord(asked, *map(reply, pair, fields[1:]), extra)
+        good, bad = map(reply, pair, fields[1:])
+        return PreferenceRecord(asked, good, bad, extra)
     # UltraFeedback: the question beside two dialogues that hold it
-    shared, *ends = _parted(*whole)
+    shared, good, bad = _parted(*whole)
     if not _alike(shared[-len(asked) :], asked) and not _alike(
         shared[: len(asked)], asked
     ):
         raise Problem("prompt not in the dialogues", "chosen does not continue prompt")
     check_prompt(shared)
-    return PreferenceRecord(shared, *ends, extra)
+    return PreferenceRecord(shared, good, bad, extra)
 
 
-def _asked(prompt: object) -> tuple[Message, ...]:
+def _asked(prompt: object) -> Turns:
     """A prompt as a conversation; a text is what the user said."""
     if isinstance(prompt, str):
         return (Message("user", prompt),)
     return messages(prompt, "prompt")
 
 
-def _dialogue(side: object, name: str) -> tuple[Message, ...]:
+def _dialogue(side: object, name: str) -> Turns:
     """The turns of a side; a text is the assistant's."""
     return reply(side, name) if isinstance(side, str) else messages(side, name)
 
 
-def _alike(one: tuple[Message, ...], other: tuple[Message, ...]) -> bool:
+def _alike(one: Turns, other: Turns) -> bool:
     """Whether both say the same; a key that is null says what an absent one does."""
 
     def known(turn: Message) -> tuple[str, str, dict[str, Any]]:
@@ -217,16 +219,16 @@ def _alike(one: tuple[Message, ...], other: tuple[Message, ...]) -> bool:
     return list(map(known, one)) == list(map(known, other))
 
 
-def _parted(chosen: tuple, rejected: tuple) -> tuple:
+def _parted(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]:
     """What two dialogues share before an answer of the assistant, and their ends."""
     most = min(len(chosen), len(rejected)) - 1
     at = next((i for i in range(most) if not _alike(chosen[i:][:1], rejected[i:][:1])),
               most)  # fmt: skip
-    ends = _ending(chosen[at:], "chosen"), _ending(rejected[at:], "rejected")
-    return chosen[:at], *ends
+    good, bad = _ending(chosen[at:], "chosen"), _ending(rejected[at:], "rejected")
+    return chosen[:at], good, bad
 
 
-def _ending(turns: tuple[Message, ...], name: str) -> tuple[Message, ...]:
+def _ending(turns: Turns, name: str) -> Turns:
     """The turns in which a dialogue differs; they are the assistant's to begin."""
     if len(turns) > 1 and turns[0].role != "assistant":
         detail = f"{name} differs first in a turn of {turns[0].role!r}"
@@ -255,12 +257,12 @@ def _message_transcripts(row: Row) -> PreferenceRecord:
         return _conversational(row)
     chosen = messages(row["chosen"], "chosen")
     rejected = messages(row["rejected"], "rejected")
-    prompt, *ends = _parted(chosen, rejected)
+    prompt, good, bad = _parted(chosen, rejected)
     if not prompt:
         raise Problem("no prompt", "no turn is shared: what do the responses answer?")
     check_prompt(prompt)
     extra = rest(row, "prompt", "chosen", "rejected")
-    return PreferenceRecord(prompt, *ends, extra)
+    return PreferenceRecord(prompt, good, bad, extra)
 
 
 def _split(transcript: str, name: str) -> tuple[str, str]:

@@ -93,7 +93,8 @@ def _text(
     from workbench.feedback import containers
 
     if ends in (".csv", ".tsv"):
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        raw: Any = file  # typeshed asks for more than a wrapper uses
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
         yield from containers.table(path, text, "," if ends == ".csv" else "\t")
     elif ends == ".json" and not _is_lines(file):
         yield from containers.json_list(path, file)

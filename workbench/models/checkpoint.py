@@ -47,16 +47,17 @@ def load(folder: str | Path) -> tuple[Policy, object]:
     """
     folder = Path(folder)
     if not adapter.is_adapter(folder):
-        return _load(folder)
-    base, tokenizer = _load(adapter.base_of(folder))
-    with _told(folder), _quiet():
-        network = base.network
-        model = adapter.merge(folder, network.model)
-    whole = Network(model.eval(), signs=network.signs, dtype=network.dtype)
-    return Policy(whole), tokenizer
+        network, tokenizer = _load(folder)
+    else:
+        base, tokenizer = _load(adapter.base_of(folder))
+        with _told(folder), _quiet():
+            model = adapter.merge(folder, base.model)
+        network = Network(model.eval(), signs=base.signs, dtype=base.dtype)
+    with _told(folder):
+        return Policy(network), tokenizer
 
 
-def _load(folder: Path) -> tuple[Policy, object]:
+def _load(folder: Path) -> tuple[Network, object]:
     """A whole checkpoint; see ``load``."""
     safe = {"local_files_only": True, "trust_remote_code": False}
     with _told(folder):
@@ -82,11 +83,10 @@ def _load(folder: Path) -> tuple[Policy, object]:
         # the configuration stays as it came; of the weights, their precision does
         signs, precision = _signs(tokenizer, model), getattr(torch, stored.precision)
         network = Network(model.eval(), signs=signs, dtype=precision)
-        policy = Policy(network)
         _check_behaviour(folder, network)
         with _quiet():
             _try_to_save(model, tokenizer)
-    return policy, tokenizer
+    return network, tokenizer
 
 
 def _signs(tokenizer, model) -> Signs:

@@ -42,8 +42,11 @@ class Writer:
     def start(self) -> list[int]:
         """What the tokenizer itself puts before a text, without an end of sequence."""
         bos = self.tokenizer.bos_token_id
-        known = bos is not None and bos in self.tokenizer("").input_ids[:1]
-        return [bos] if known else []
+        return [] if bos is None else [i for i in self._first if i == bos]
+
+    @cached_property
+    def _first(self) -> list[int]:
+        return self.tokenizer("").input_ids[:1]
 
     @cached_property
     def closing(self) -> list[int]:
