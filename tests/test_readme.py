@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.models import families
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FIXTURES = ROOT / "tests" / "runner" / "fixtures"
@@ -62,6 +64,8 @@ def clone(tmp_path_factory) -> Path:
     subprocess.run(["git", "init", "-q"], cwd=target, check=True)
     (target / "my_method.py").write_text(python_blocks()[0], encoding="utf-8")
     (target / "file.jsonl").write_text(pairs(), encoding="utf-8")
+    for name in ("reference", "policy"):
+        families.save("inst", target / name, positions=512)
     return target
 
 

@@ -97,14 +97,14 @@ def coder(family: str) -> PreTrainedTokenizerFast:
     )
 
 
-def model(family: str, made: PreTrainedTokenizerFast, seed: int = 0):
+def model(family: str, made: PreTrainedTokenizerFast, positions: int = 256):
     """The family's decoder, of two layers."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     shared = {"vocab_size": len(made), "eos_token_id": made.eos_token_id}
     llama = {
         "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 2, "num_key_value_heads": 1,
-        "max_position_embeddings": 256,
+        "max_position_embeddings": positions,
     }  # fmt: skip
     if family == "chatml":
         return Qwen2ForCausalLM(
@@ -118,13 +118,13 @@ def model(family: str, made: PreTrainedTokenizerFast, seed: int = 0):
     if family == "inst":
         shared |= {"bos_token_id": made.bos_token_id}
         return LlamaForCausalLM(LlamaConfig(**shared, **llama))
-    config = GPT2Config(**shared, n_embd=32, n_layer=2, n_head=2, n_positions=256)
+    config = GPT2Config(**shared, n_embd=32, n_layer=2, n_head=2, n_positions=positions)
     return GPT2LMHeadModel(config)
 
 
-def save(family: str, folder, dtype: torch.dtype = torch.float32):
+def save(family: str, folder, dtype: torch.dtype = torch.float32, positions: int = 256):
     """A checkpoint of the family in a folder."""
     made = coder(family)
     made.save_pretrained(folder)
-    model(family, made).to(dtype).save_pretrained(folder)
+    model(family, made, positions).to(dtype).save_pretrained(folder)
     return folder

@@ -12,6 +12,7 @@ import typer
 
 import workbench
 from workbench.cli import (
+    auditing,
     compare,
     grading,
     lab,
@@ -33,6 +34,7 @@ for command in (
     methods.methods,
     train.train,
     compare.compare,
+    auditing.audit,
     notebooks.site,
     teachers.student,
     grading.grade,
