@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import fail
+from workbench.cli.common import check_file, fail
 
 
 def audit(
@@ -46,6 +46,7 @@ def audit(
     named = [text for text in (columns or "").split(",") if text]
     if any("=" not in text for text in named):
         raise typer.BadParameter("--columns takes name=column,name=column")
+    check_file(pairs)
     from workbench.core.errors import WorkbenchError
 
     try:

@@ -21,6 +21,18 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def check_file(path: Path | None) -> None:
+    """Exit if a preference file has no name that can be read; before torch is there."""
+    from workbench.core.errors import BadFile
+    from workbench.feedback.rows import check_extension
+
+    try:
+        if path is not None:
+            check_extension(path)
+    except BadFile as error:
+        fail(str(error))
+
+
 def project() -> Path:
     """The clone that this command is run in."""
     from workbench.runner.series import find_root

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import Profile, fail
+from workbench.cli.common import Profile, check_file, fail
 
 
 def train(
@@ -135,6 +135,7 @@ def train(
     named = [text for text in (columns or "").split(",") if text]
     if any("=" not in text for text in named):
         raise typer.BadParameter("--columns takes name=column,name=column")
+    check_file(pairs)
     from workbench.core.errors import WorkbenchError
     from workbench.experiment.training import run_command
     from workbench.experiment.training_settings import sizes

@@ -22,6 +22,7 @@ _LONGEST = 2**27  # characters of a cell
 _NUMBERS = re.compile(
     r"label|labels|kto_tag|rank|margin|.*(score|rating|reward)s?(_.*)?", re.I
 )
+_BLANK = re.compile(r"\s*")
 _WORDS = {"true": True, "false": False}
 _PLAIN = re.compile(r"[^/\\:\0]+\.arrow")
 
@@ -94,7 +95,7 @@ def _elements(text: str, at: int) -> Iterator[tuple[int, Row | Problem]]:
 
 
 def _skip(text: str, at: int) -> int:
-    blank = re.compile(r"\s*").match(text, at)
+    blank = _BLANK.match(text, at)
     return blank.end() if blank else at
 
 

@@ -89,6 +89,8 @@ def parse(row: Row, form: str, max_characters: int) -> Record:
         Problem: the row is not usable, with the reason.
     """
     record = FORMS[form](row)
+    if _is_plain(record, max_characters):
+        return record
     responses = responses_of(record)
     several = (f"responses[{i}]" for i in range(len(responses)))
     names = ("prompt", *_FIELDS.get(form, several))
@@ -108,6 +110,21 @@ def parse(row: Row, form: str, max_characters: int) -> Record:
     if isinstance(record, GroupRecord):
         group_forms.check_pair(record)
     return record
+
+
+def _is_plain(record: Record, most: int) -> bool:
+    """Whether nothing can be wrong with a pair of texts, by a look that is fast."""
+    if not isinstance(record, PreferenceRecord):
+        return False
+    prompt, chosen, rejected = record.prompt, record.chosen, record.rejected
+    if not (isinstance(chosen, str) and isinstance(rejected, str)):
+        return False
+    return (
+        max(len(text_of(prompt)), len(chosen), len(rejected)) <= most
+        and "!" <= chosen[:1] <= "~"
+        and "!" <= rejected[:1] <= "~"
+        and chosen.rstrip() != rejected.rstrip()
+    )
 
 
 def _calls(text: Text) -> bool:
@@ -172,7 +189,8 @@ def _mapping(extra: object) -> dict[Any, Any]:
 def _standard(row: Row) -> PreferenceRecord:
     fields = ("prompt", "chosen", "rejected")
     prompt, chosen, rejected = map(string, need(row, *fields), fields)
-    return PreferenceRecord(prompt, chosen, rejected, rest(row, *fields))
+    extra = rest(row, *fields) if len(row) > 3 else {}
+    return PreferenceRecord(prompt, chosen, rejected, extra)
 
 
 def _conversational(row: Row) -> PreferenceRecord:

@@ -137,7 +137,7 @@ def _object(raw: bytes) -> Row:
         name = "UTF-32" if zeros == 3 else "UTF-16"
         raise Problem("wrong encoding", f"{name}; save it as UTF-8")
     try:
-        row = json.loads(raw.decode("utf-8"), object_pairs_hook=once)
+        row = _decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         at = f"byte {error.start} is {raw[error.start]:#04x}"
         raise Problem("wrong encoding", f"not UTF-8: {at}") from None
@@ -159,6 +159,9 @@ def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
         raise Problem("malformed JSON", f"the key {twice!r} stands twice")
     return row
+
+
+_decode = json.JSONDecoder(object_pairs_hook=once).decode
 
 
 def kind(value: object) -> str:

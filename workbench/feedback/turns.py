@@ -19,6 +19,8 @@ _BLANK |= {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01
 
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing: blanks, controls, zero-width characters."""
+    if "!" <= text[:1] <= "~":  # as most texts begin
+        return False
     return all(
         character.isspace()
         or unicodedata.category(character) in _UNSEEN
