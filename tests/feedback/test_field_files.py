@@ -152,6 +152,34 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path, reason):
         files.read(save(tmp_path / "a.jsonl", row))
 
 
+def test_a_label_beside_a_pair_is_a_column(tmp_path):
+    prompt = [said("system", "s"), said("user", "p")]
+    row = {"prompt": prompt, "chosen": "good", "rejected": "bad", "label": 1}
+    (read,) = files.read(save(tmp_path / "a.jsonl", row)).records
+    assert [m.role for m in read.prompt] == ["system", "user"]
+    assert (read.chosen, read.extra) == (GOOD, {"label": 1})
+
+
+@pytest.mark.parametrize("keys", [("role", "content"), SHARE])
+def test_a_whole_dialogue_beside_its_ends_is_no_prompt(tmp_path, keys):
+    """Known mistake: its answer, taken for a turn that was begun."""
+    talk = [said("user", "p", keys), said("assistant", "good", keys)]
+    row = {"messages": talk, "chosen": talk,
+           "rejected": [talk[0], said("assistant", "bad", keys)]}  # fmt: skip
+    (read,) = files.read(save(tmp_path / "a.jsonl", row)).records
+    assert (read.prompt, read.chosen, read.rejected) == (ASKED, GOOD, BAD)
+
+
+def test_keys_that_a_table_fills_with_null_are_none(tmp_path):
+    """Parquet gives every message of a column all keys."""
+    both = {"role": None, "content": None}
+    talk = both | said("user", "p", SHARE)
+    row = {"prompt": [talk], "chosen": [both | said("gpt", "good", SHARE)],
+           "rejected": [both | said("gpt", "bad", SHARE)]}  # fmt: skip
+    (read,) = files.read(save(tmp_path / "a.jsonl", row)).records
+    assert [m.content for m in (*read.prompt, *read.chosen)] == ["p", "good"]
+
+
 def test_a_call_needs_no_words(tmp_path):
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {}}]}
     row = {"prompt": [said("user", "p")], "chosen": [call],

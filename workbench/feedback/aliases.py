@@ -86,7 +86,10 @@ def canonical(row: Row, columns: Mapping[str, str] | None = None) -> Row:
     _take_sides(made)
     for ours, names in COLUMNS.items():
         _rename(made, ours, names)
-    if made.get("label") is not None:
+    is_pair = made.get("chosen") is not None or made.get("rejected") is not None
+    if is_pair and row.get("prompt") is None and _is_answered(made.get("prompt")):
+        made["prompt"] = None  # a whole dialogue beside its two ends asks nothing
+    elif made.get("label") is not None and not is_pair:
         _rename(made, "completion", COMPLETION)
         _split_thumb(made)
     if made.get("prompt") is None:
@@ -148,6 +151,13 @@ def _split_thumb(row: dict[str, Any]) -> None:
     talk = row.get("prompt")
     if row.get("completion") is None and isinstance(talk, list) and len(talk) > 1:
         row["prompt"], row["completion"] = talk[:-1], talk[-1:]
+
+
+def _is_answered(talk: object) -> bool:
+    """Whether a list of messages ends with a turn of the assistant."""
+    last = talk[-1] if isinstance(talk, list) and talk else None
+    who = [last.get(key) for key in ROLE] if isinstance(last, dict) else []
+    return any(r == "assistant" or ROLES.get(str(r)) == "assistant" for r in who)
 
 
 def _ask(row: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Preference files in and out: JSONL and parquet, in the forms of ``feedback.forms``.
+"""Preference files in and out, in the forms of ``feedback.formats``.
 
 ``read`` gives clean records or a named error with file and line; with ``skip_bad`` the
 bad lines are left out and counted. ``write`` writes nothing that ``read`` would refuse

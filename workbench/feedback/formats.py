@@ -6,8 +6,9 @@
     thumbs          prompt, completion, label (true or false)
     completions, scored, ranked    several responses: see ``feedback.group_forms``
 
-A transcript is split where the last assistant turn starts. The longest common run of
-characters is no boundary: "…Assistant: yes" and "…Assistant: you" share the "y".
+A transcript is split where the first assistant turn that differs starts, or the last
+one if none differs before it. The longest common run of characters is no boundary:
+"…Assistant: yes" and "…Assistant: you" share the "y".
 """
 
 import re

@@ -66,7 +66,7 @@ def read(
     """Read a preference file.
 
     Args:
-        path: a ``.jsonl``, ``.ndjson`` or ``.parquet`` file.
+        path: a file of ``rows.KNOWN``, or a folder of ``datasets.save_to_disk``.
         form: a key of ``formats.FORMS``; None detects it from the fields of the first
             usable line. All lines have the same form.
         skip_bad: leave bad lines out, count them and warn, instead of stopping.

@@ -20,7 +20,7 @@ class Message:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Plain text, or a conversation; a response in conversational form is one message.
+# Plain text, or a conversation; in a response the assistant speaks first and last.
 Text = str | tuple[Message, ...]
 
 

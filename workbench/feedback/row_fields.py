@@ -70,9 +70,7 @@ def messages(value: object, name: str) -> tuple[Message, ...]:
 def _message(turn: object, name: str) -> Message:
     if not isinstance(turn, dict):
         raise Problem("wrong type", f"{name} is {kind(turn)}, not a message")
-    keys = [
-        next((k for k in known if k in turn), known[0]) for known in (ROLE, CONTENT)
-    ]
+    keys = [_key(turn, names) for names in (ROLE, CONTENT)]
     said = turn.get(keys[1])
     if said is None and turn.get("tool_calls"):
         said = ""  # a call needs no words
@@ -84,6 +82,12 @@ def _message(turn: object, name: str) -> Message:
     check_role(role)
     said = _parts(said, name) if isinstance(said, list) else said
     return Message(role, string(said, f"{name}.{keys[1]}"), rest(turn, *keys))
+
+
+def _key(turn: dict[str, Any], names: tuple[str, ...]) -> str:
+    """Under which of its names a key of a message holds something; ours if none."""
+    there = [name for name in names if turn.get(name) is not None]
+    return there[0] if there else names[0]
 
 
 def _parts(parts: list[Any], name: str) -> str:
