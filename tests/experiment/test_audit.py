@@ -112,6 +112,8 @@ def test_the_folder_has_tables_figures_and_a_page_on_which_nothing_runs(root, tm
         ({"pairs": "thumbs.jsonl"}, MissingInput, "thumbs"),
         ({"max_length": 300}, BadOption, "256 positions"),
         ({"beta": 0.0}, BadOption, "--beta is positive"),
+        ({"special_tokens": "maybe"}, BadOption, "--special-tokens is yes or no"),
+        ({"columns": {"promt": "x"}}, BadOption, "no 'promt'"),
         ({"samples": 1}, BadOption, "--samples is at least 2"),
         ({"policy": "nowhere"}, BadCheckpoint, "no such folder"),
     ],

@@ -92,6 +92,15 @@ def test_system_and_history_come_before_the_question(tmp_path):
     assert (read.chosen, read.rejected, read.extra) == (GOOD, BAD, {})
 
 
+def test_a_system_column_beside_dialogues_is_not_lost(tmp_path):
+    """It stays a column, so that the notes name it as unused."""
+    talk = [said("user", "p")]
+    row = {"system": "s", "chosen": [*talk, said("assistant", "good")],
+           "rejected": [*talk, said("assistant", "bad")]}  # fmt: skip
+    (read,) = files.read(save(tmp_path / "a.jsonl", row)).records
+    assert (read.prompt, read.extra) == (ASKED, {"system": "s"})
+
+
 def test_columns_of_the_users_own_are_named(tmp_path):
     path = save(tmp_path / "a.jsonl", {"q": "p", "win": "good", "lose": "bad"})
     names = {"prompt": "q", "chosen": "win", "rejected": "lose"}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import check_file, fail
+from workbench.cli.common import check_file, columns_of, fail
 
 
 def audit(
@@ -43,9 +43,7 @@ def audit(
     ] = False,
 ) -> None:
     """Read a checkpoint's implicit rewards, drift and samples; nothing is trained."""
-    named = [text for text in (columns or "").split(",") if text]
-    if any("=" not in text for text in named):
-        raise typer.BadParameter("--columns takes name=column,name=column")
+    named = columns_of(columns)
     check_file(pairs)
     from workbench.core.errors import WorkbenchError
 
@@ -55,7 +53,7 @@ def audit(
 
         settings = Settings(
             str(reference), str(policy), str(pairs), beta, samples, max_new, max_length,
-            dict(text.split("=", 1) for text in named), special_tokens, skip_bad, most,
+            named, special_tokens, skip_bad, most,
         )  # fmt: skip
         run_command(settings, out, overwrite=overwrite, echo=typer.echo)
     except WorkbenchError as error:

@@ -33,6 +33,18 @@ def check_file(path: Path | None) -> None:
         fail(str(error))
 
 
+def columns_of(text: str | None) -> dict[str, str]:
+    """What --columns says: our name of a column → the file's.
+
+    Raises:
+        BadParameter: a part of it names nothing.
+    """
+    named = [part for part in (text or "").split(",") if part]
+    if any("=" not in part for part in named):
+        raise typer.BadParameter("--columns takes name=column,name=column")
+    return dict(part.split("=", 1) for part in named)
+
+
 def project() -> Path:
     """The clone that this command is run in."""
     from workbench.runner.series import find_root

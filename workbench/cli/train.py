@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import Profile, check_file, fail
+from workbench.cli.common import Profile, check_file, columns_of, fail
 
 
 def train(
@@ -132,9 +132,7 @@ def train(
         raise typer.BadParameter("give either --world or --pairs")
     if any("=" not in text for text in setting or []):
         raise typer.BadParameter("--set takes name=value")
-    named = [text for text in (columns or "").split(",") if text]
-    if any("=" not in text for text in named):
-        raise typer.BadParameter("--columns takes name=column,name=column")
+    named = columns_of(columns)
     check_file(pairs)
     from workbench.core.errors import WorkbenchError
     from workbench.experiment.training import run_command
@@ -148,7 +146,7 @@ def train(
             max_length=max_length, rejected=rejected, users=users, group=group,
             every=eval_every, samples=samples, max_new=max_new, held_out=held_out,
             epochs=epochs, special_tokens=special_tokens, show=show,
-            columns=dict(text.split("=", 1) for text in named),
+            columns=named,
             **sizes(profile.value, seeds, width, layers, device),
             options=dict(text.split("=", 1) for text in setting or []),
             echo=_echo, again=_again(sys.argv[1:]),

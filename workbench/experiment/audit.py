@@ -11,6 +11,7 @@ from workbench.core.memory import rows_at_once
 from workbench.core.seeds import generator
 from workbench.core.statistics import cluster_interval
 from workbench.experiment import file_notes
+from workbench.experiment.training_settings import check_columns, check_word
 from workbench.feedback import files
 from workbench.feedback.columns import NAMES
 from workbench.feedback.kinds.pairs import Pairs
@@ -53,6 +54,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.beta > 0:
             raise BadOption(f"--beta is positive, not {self.beta:g}")
+        check_word("special-tokens", self.special_tokens, ("yes", "no"))
+        check_columns(self.columns)
         least = {"samples": 2, "max_new": 1, "max_length": 4, "most": 1}
         for name, low in least.items():
             if getattr(self, name) < low:
@@ -217,8 +220,7 @@ def _sampled(settings: Settings, reference, policy, coder, known: list[list[int]
         }
         for i in range(min(SHOWN, len(known), settings.samples))
     ]
-    ends = torch.tensor(policy.network.signs.ends)
-    ended = (torch.isin(drawn[1].ids, ends) & drawn[1].mask).any(-1)
+    ended = prompts.has_ended(policy, drawn[1])
     before, after = (tokens.lengths.double().mean().item() for tokens in drawn)
     return rows, texts, (before, after), 1 - ended.double().mean().item()
 

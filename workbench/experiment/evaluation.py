@@ -26,6 +26,7 @@ from workbench.feedback.kinds.thumbs import Thumbs
 from workbench.loops.checks import hook
 from workbench.measure import calibration, drift, exact
 from workbench.measure.pair_values import pair_values
+from workbench.models import prompts
 from workbench.worlds.stories import estimate
 
 
@@ -162,8 +163,7 @@ class Evaluation:
 
     def _cut(self, tokens: Tokens, members: int) -> list[float]:
         """Share of samples without an end: what comes after is not counted."""
-        ends = torch.tensor(self.problem.reference.network.signs.ends)
-        ended = (torch.isin(tokens.ids, ends) & tokens.mask).any(-1)
+        ended = prompts.has_ended(self.problem.reference, tokens)
         return (1 - ended.double().unflatten(0, (members, -1)).mean(-1)).tolist()
 
     def _kl(self, policy, tokens) -> Tensor:

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
@@ -127,20 +127,14 @@ class Settings:
 
     def _check_file(self) -> None:
         """What is said of a preference file, as far as that is known without it."""
-        words = {"tokenizer": ("auto", "word", "byte"), "special_tokens": ("yes", "no")}
-        words |= {"rejected": tuple(REJECTED)}
-        for name, allowed in words.items():
-            said = getattr(self, name)
-            if said not in allowed:
-                *most, last = allowed
-                listed = f"{', '.join(most)} or {last}"
-                option = name.replace("_", "-")
-                raise BadOption(f"--{option} is {listed}, not {printable(said, 60)!r}")
+        check_word("tokenizer", self.tokenizer, ("auto", "word", "byte"))
+        check_word("special-tokens", self.special_tokens, ("yes", "no"))
+        check_word("rejected", self.rejected, tuple(REJECTED))
         if self.form is not None and self.form not in FORMS:
             raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
         if self.pairs is not None:
             check_extension(Path(self.pairs))
-        _check_columns(self.columns)
+        check_columns(self.columns)
 
     def card(self) -> dict:
         """What identifies the run: the settings and the content of its files."""
@@ -176,7 +170,15 @@ def sizes(profile: str, seeds=None, width=None, layers=None, device=None) -> dic
     return SIZES[profile] | {k: v for k, v in given.items() if v is not None}
 
 
-def _check_columns(columns: Mapping[str, str]) -> None:
+def check_word(option: str, said: str, allowed: Sequence[str]) -> None:
+    """Refuse a word that an option does not take."""
+    if said not in allowed:
+        *most, last = allowed
+        listed = f"{', '.join(most)} or {last}"
+        raise BadOption(f"--{option} is {listed}, not {printable(said, 60)!r}")
+
+
+def check_columns(columns: Mapping[str, str]) -> None:
     """The names of ours that a column of the user's can have."""
     if strange := [name for name in columns if name not in NAMED]:
         near = suggest(strange[0], NAMED)

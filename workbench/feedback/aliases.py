@@ -166,10 +166,14 @@ def _ask(row: dict[str, Any]) -> None:
     if isinstance(prompt, str) and isinstance(row.get(INPUT), str):
         more = row.pop(INPUT)
         row["prompt"] = prompt = f"{prompt}\n{more}" if more.strip() else prompt
+    if prompt is None:  # dialogues: what stands beside them is named as unused
+        return
     named = [name for name in SYSTEM if name in row]
     said = [text for text in map(row.pop, named) if text is not None and text != ""]
+    if len(said) > 1:
+        raise Problem("two system messages", " and ".join(named))
     earlier = row.pop(HISTORY, None) or []
-    if prompt is None or not (said or earlier):
+    if not (said or earlier):
         return
     talk = list(prompt) if isinstance(prompt, list) else [_message("user", prompt)]
     talk = [*_turns(earlier), *talk]

@@ -85,6 +85,12 @@ def respond(
     )
 
 
+def has_ended(policy, tokens: Tokens) -> Tensor:
+    """Whether each sample has an end token, [sample]; the others were cut."""
+    ends = torch.tensor(policy.network.signs.ends)
+    return (torch.isin(tokens.ids, ends) & tokens.mask).any(-1)
+
+
 def prompts_of(tokens: Tokens) -> list[list[int]]:
     """Token ids of the prompt of each row."""
     lead = tokens.attention & (tokens.mask.cumsum(-1) == 0)
