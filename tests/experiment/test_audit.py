@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from tests.models import families
 from workbench.cli import app
 from workbench.core.errors import BadCheckpoint, BadOption, BadRun, MissingInput
-from workbench.experiment.audit import Settings, audit
+from workbench.experiment.audit import Settings, _sampled, audit
 from workbench.experiment.audit_report import run_command, signs
 from workbench.models import checkpoint
 
@@ -161,3 +161,25 @@ def test_the_command_says_what_it_found(root, tmp_path):
         app, ["audit", *names, *more.split(), "--out", str(tmp_path / "out")]
     )
     assert again.exit_code != 0
+
+
+def test_before_is_the_reference_and_the_drift_is_of_the_policys_samples(root):
+    """A policy that ends at once: KL = −log π_ref(end), and "after" says nothing.
+
+    Samples of the reference would give k1 of about −1e9; sides exchanged other lengths.
+    """
+    reference, coder = checkpoint.load(root / "reference")
+    policy, _ = checkpoint.load(root / "reference")
+    end = coder.eos_token_id
+    policy.ban = torch.full_like(policy.ban, -1e9).index_fill(0, torch.tensor(end), 0)
+    known = [coder("Name a colour.").input_ids]
+    rows, texts, (before, after), cut = _sampled(
+        settings(root), reference, policy, coder, known
+    )
+    logits = reference.network.model(input_ids=torch.tensor(known)).logits[0, -1]
+    right = -logits.log_softmax(-1)[end].item()
+    assert {row["estimator"]: row["mean"] for row in rows}["k1"] == pytest.approx(
+        right, rel=1e-4
+    )
+    assert (after, cut) == (1.0, 0.0) and before > 1
+    assert texts[0]["after"] == "" != texts[0]["before"]
