@@ -79,6 +79,18 @@ def test_a_response_ends_with_the_turn_or_the_sequence(family):
     assert list(token_writer.ends(coder)) == coder.convert_tokens_to_ids(ENDS[family])
 
 
+def test_an_end_of_turn_that_was_added_later_ends_a_response():
+    """A base model with ChatML: <|im_end|> is an added token and no special one."""
+    coder = families.coder("bare")
+    coder.add_tokens(["<|im_start|>", "<|im_end|>"])
+    coder.chat_template = families.CHATML
+    end = coder.convert_tokens_to_ids("<|im_end|>")
+    assert token_writer.ends(coder) == (coder.eos_token_id, end)
+    assert parts(coder, talk()) == by_hand("chatml")
+    ids = encoding.encode_pairs(coder, [talk()]).pairs.chosen.ids[0]
+    assert end in ids and coder.eos_token_id not in ids
+
+
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_a_rendered_text_is_the_conversation(family):
     """c01: 38 tokens of characters, or 18 with the template's signs."""

@@ -50,14 +50,20 @@ class Writer:
 
     @cached_property
     def closing(self) -> list[int]:
-        """The special token with which the chat template ends a turn, if it has one."""
+        """The token of its own with which the chat template ends a turn, if any.
+
+        A base model that was taught a template later may have it among its added tokens
+        and not among the special ones.
+        """
         ids = self.ids(greeting(self.tokenizer)[1], special=True)
-        return [i for i in ids if i in self.signs.values()][:1]
+        own = {*self.signs.values(), *self.tokenizer.added_tokens_decoder}
+        return [i for i in ids if i in own][:1]
 
     @cached_property
     def is_signed(self) -> bool:
-        """Whether the chat template itself writes special tokens."""
-        return bool(self._sign.search("".join(greeting(self.tokenizer))))
+        """Whether the chat template itself writes tokens of its own."""
+        written = "".join(greeting(self.tokenizer))
+        return bool(self.closing or self._sign.search(written))
 
     @cached_property
     def signs(self) -> dict[str, int]:
