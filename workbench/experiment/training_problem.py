@@ -19,6 +19,7 @@ from workbench.methods.supervised import sft
 from workbench.models import (
     checkpoint,
     encoding,
+    lora,
     prompts,
     rendering,
     tiny,
@@ -128,8 +129,14 @@ def of_file(
             how = f"{settings.reference_steps} supervised steps on the good responses"
             notes.append(f"reference: a small decoder after {how}")
     reference = policy.requires_grad_(teach is not None).eval()
+    adapter = None
+    if settings.lora is not None:
+        adapter = lora.Lora(reference, lora.parse(settings.lora))
+        reference = adapter.reference
+        notes.append("LoRA: {:,} of {:,} numbers are trained".format(*adapter.size))
     return Problem(
         read.path.name, reference, vocab, tokenizer=coder, file=(train, held_out),
+        lora=adapter,
         notes=tuple(notes), learn_reference=teach, **_common(settings),
     )  # fmt: skip
 
