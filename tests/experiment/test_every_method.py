@@ -24,8 +24,9 @@ BRIEF |= {"layers": 1, "reference_steps": 2, "max_length": 24, "max_new": 4}
 PROBLEMS = {
     "reviews": {"world": "reviews", "max_words": 2, "n_pairs": 24},
     "users": {"world": "reviews", "max_words": 2, "n_pairs": 24, "users": 3},
-    "pairs": {"pairs": "pairs.jsonl"},
-    "thumbs": {"pairs": "thumbs.jsonl"},
+    # two prompts are held out: one alone has no interval
+    "pairs": {"pairs": "pairs.jsonl", "held_out": 10},
+    "thumbs": {"pairs": "thumbs.jsonl", "held_out": 20},
 }
 
 
