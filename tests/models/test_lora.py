@@ -14,7 +14,7 @@ from workbench.models import checkpoint, encoding
 from workbench.models.lora import Lora, Shape, parse
 
 RECORDS = [PreferenceRecord(f"{i} ", "green cup", "tea " * i) for i in (1, 2, 3)]
-SHAPE = Shape(r=2, alpha=8.0, targets=("all-linear",))
+SHAPE = Shape(r=2, alpha=8, targets=("all-linear",))
 
 
 @pytest.fixture(params=families.FAMILIES)
@@ -81,7 +81,7 @@ def test_the_adapter_is_saved_as_peft_does_and_read_again(folder, tmp_path):
     policy.save(tmp_path / "adapter")
     assert not (tmp_path / "adapter" / "model.safetensors").exists()
     told = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
-    assert (told["r"], told["lora_alpha"]) == (2, 8.0)
+    assert (told["r"], told["lora_alpha"]) == (2, 8)
     merged, _ = checkpoint.load(tmp_path / "adapter")
     with torch.no_grad():
         gap = policy.token_logps(pairs.chosen) - merged.token_logps(pairs.chosen)
@@ -105,31 +105,19 @@ def test_a_start_depends_on_its_seed_alone(folder):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_the_first_steps_are_those_of_a_merged_change():
-    """y = Wx + (α/r) B A x: by hand for one layer, after a step."""
-    layer = torch.nn.Linear(3, 2, bias=False)
-    from peft.tuners.lora import Linear
-
-    small = Linear(layer, "default", r=2, lora_alpha=8)
-    torch.nn.init.normal_(small.lora_B["default"].weight)
-    a, b = small.lora_A["default"].weight, small.lora_B["default"].weight
-    x = torch.randn(4, 3)
-    assert torch.allclose(small(x), x @ (layer.weight + 8 / 2 * b @ a).T, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("text", "shape"),
     [
         ("", Shape()),
         ("r=8", Shape(r=8)),
-        ("r=4,alpha=9,targets=q_proj+v_proj", Shape(4, 9.0, ("q_proj", "v_proj"))),
+        ("r=4,alpha=9,targets=q_proj+v_proj", Shape(4, 9, ("q_proj", "v_proj"))),
     ],
 )
 def test_a_shape_is_read_from_words(text, shape):
     assert parse(text) == shape
 
 
-@pytest.mark.parametrize("text", ["r=x", "rank=8", "r=0", "alpha=-1", "r"])
+@pytest.mark.parametrize("text", ["r=x", "rank=8", "r=0", "alpha=-1", "alpha=1.5", "r"])
 def test_words_that_are_no_shape_are_refused(text):
     with pytest.raises(BadOption, match="--lora"):
         parse(text)

@@ -15,6 +15,7 @@ from workbench.feedback.aliases import NAMED
 from workbench.feedback.formats import FORMS
 from workbench.feedback.groups import REJECTED
 from workbench.feedback.rows import check_extension
+from workbench.models import lora
 from workbench.worlds.registry import world_of
 
 MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
@@ -112,6 +113,8 @@ class Settings:
             raise BadOption("--model goes with --pairs; a world has its own vocabulary")
         if self.lora is not None and self.model is None:
             raise BadOption("--lora goes with --model")
+        if self.lora is not None:
+            lora.parse(self.lora)
         self._check_file()
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}

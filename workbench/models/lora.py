@@ -31,11 +31,11 @@ class Shape:
     """
 
     r: int = 16
-    alpha: float = 32.0
+    alpha: int = 32
     targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.r < 1 or not self.alpha > 0:
+        if self.r < 1 or self.alpha < 1:
             raise BadOption(f"--lora: r and alpha are positive, not {self}")
 
 
@@ -48,7 +48,7 @@ def parse(text: str) -> Shape:
     given: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
-        kinds = {"r": int, "alpha": float, "targets": lambda v: tuple(v.split("+"))}
+        kinds = {"r": int, "alpha": int, "targets": lambda v: tuple(v.split("+"))}
         try:
             given[name] = kinds[name](value)
         except (KeyError, ValueError):
@@ -101,14 +101,15 @@ class Lora:
     def __init__(self, policy: Policy, shape: Shape):
         from peft import LoraConfig, get_peft_model
 
-        self._base = policy.network
+        base: Any = policy.network  # one member: a Network, and no stack
+        self._base = base
         config = LoraConfig(
             task_type="CAUSAL_LM", r=shape.r, lora_alpha=shape.alpha,
             target_modules=_targets(shape), lora_dropout=0.0,
         )  # fmt: skip
         policy.requires_grad_(False)
         try:
-            self._wrapped = get_peft_model(self._base.model, config)
+            self._wrapped = get_peft_model(base.model, config)
         except ValueError as error:
             first = printable(str(error).splitlines()[0], 200)
             raise BadOption(f"--lora: {first}") from None
