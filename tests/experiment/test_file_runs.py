@@ -137,3 +137,20 @@ def test_what_cannot_be_meant_is_refused_before_any_work(
         run_command("dpo", pairs=pairs, model=models["chatml"], max_length=128,
                     out=tmp_path / "out", **more)  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_is_trained_from_the_command_and_audited(models, tmp_path):
+    said, out, metrics = run(
+        tmp_path, TALKS, models["gemma"], lora="r=2,alpha=8", lr=1e-2, steps=4
+    )
+    assert any(line.startswith("LoRA: ") for line in said)
+    assert metrics["kl"].iloc[0] == 0 < metrics["kl"].iloc[-1]
+    saved = out / "seed-0" / "policy"
+    assert (saved / "adapter_model.safetensors").exists()
+    policy, _ = checkpoint.load(saved)
+    assert policy.network.signs.ends == (1, 4)
+
+
+def test_an_adapter_needs_a_model(tmp_path):
+    with pytest.raises(BadOption, match="--lora goes with --model"):
+        run(tmp_path, TEXTS, None, lora="r=2")

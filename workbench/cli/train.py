@@ -31,6 +31,13 @@ def train(
     model: Annotated[
         Path | None, typer.Option(help="A local Hugging Face checkpoint to start from.")
     ] = None,
+    lora: Annotated[
+        str | None,
+        typer.Option(
+            help="Train a LoRA adapter of --model, such as r=16,alpha=32; with "
+            "targets=q_proj+v_proj (or all-linear) peft does not choose the layers."
+        ),
+    ] = None,
     profile: Annotated[
         Profile,
         typer.Option(help="Defaults of --width, --layers, --seeds and --device."),
@@ -145,6 +152,7 @@ def train(
             overwrite=overwrite, skip_bad=skip_bad, lr=lr, batch_size=batch_size,
             max_length=max_length, rejected=rejected, users=users, group=group,
             every=eval_every, samples=samples, max_new=max_new, held_out=held_out,
+            lora=lora,
             epochs=epochs, special_tokens=special_tokens, show=show,
             columns=named,
             **sizes(profile.value, seeds, width, layers, device),

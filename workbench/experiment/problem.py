@@ -25,6 +25,7 @@ from workbench.loops.checks import hook
 from workbench.methods.supervised import sft
 from workbench.models import prompts, tiny
 from workbench.models.device import place
+from workbench.models.lora import Lora
 from workbench.models.policy import Policy
 from workbench.models.prepared import Prepared
 from workbench.worlds.registry import world_of
@@ -86,6 +87,8 @@ class Problem:
         notes: sentences for the user: what was read, left out, cut.
         tokenizer: saved beside each policy; None in a world.
         file: the labels of a preference file, to train on and held out.
+        lora: trains an adapter in the reference instead of a copy of it; one seed at
+            a time.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Problem:
     notes: tuple[str, ...] = ()
     tokenizer: Any = None
     file: tuple[Labels, Labels] | None = None
+    lora: Lora | None = None
     learn_reference: Callable[[], Policy] | None = field(default=None, repr=False)
 
     # ---- what there is ------------------------------------------------------------
@@ -228,6 +232,8 @@ class Problem:
 
     def start(self) -> Policy:
         """A copy of the reference that can be trained, one per seed."""
+        if self.lora is not None:
+            return self.lora.start(self.seeds[0])
         if len(self.seeds) == 1:
             return copy.deepcopy(self.reference).requires_grad_(True)
         return self.reference.copies(len(self.seeds))

@@ -91,6 +91,7 @@ class Task:
         """Adam's step size."""
         s = self.settings
         slow = 1e-5 if s.model is not None else 1e-3 * 64 / max(64, s.width)
+        slow = slow if s.lora is None else 1e-4
         return slow if s.lr is None else s.lr
 
     def plan(self, seed: int, out: Path, resume: bool) -> Plan:

@@ -1,6 +1,7 @@
 """The problem of a training command: a world, or a preference file with a model."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from workbench.methods.supervised import sft
 from workbench.models import (
     checkpoint,
     encoding,
+    lora,
     prompts,
     rendering,
     tiny,
@@ -128,9 +130,20 @@ def of_file(
             how = f"{settings.reference_steps} supervised steps on the good responses"
             notes.append(f"reference: a small decoder after {how}")
     reference = policy.requires_grad_(teach is not None).eval()
-    return Problem(
+    problem = Problem(
         read.path.name, reference, vocab, tokenizer=coder, file=(train, held_out),
         notes=tuple(notes), learn_reference=teach, **_common(settings),
+    )  # fmt: skip
+    return problem if settings.lora is None else _adapted(problem, settings.lora)
+
+
+def _adapted(problem: Problem, words: str) -> Problem:
+    """The same with an adapter to train, and the reference with it off."""
+    adapter = lora.Lora(problem.reference, lora.parse(words))
+    told = "LoRA: {:,} of {:,} numbers are trained".format(*adapter.size)
+    return replace(
+        problem, reference=adapter.reference, lora=adapter,
+        notes=(*problem.notes, told),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from workbench.feedback.aliases import NAMED
 from workbench.feedback.formats import FORMS
 from workbench.feedback.groups import REJECTED
 from workbench.feedback.rows import check_extension
+from workbench.models import lora
 from workbench.worlds.registry import world_of
 
 MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
@@ -34,7 +35,7 @@ class Settings:
         steps: optimiser steps of each run; None is the family's.
         batch_size: pairs, or responses, per step.
         lr: Adam's step size; None is 1e-3 at width 64, less in proportion for wider
-            models, and 1e-5 for a checkpoint.
+            models, 1e-5 for a checkpoint, and 1e-4 for an adapter.
         every: steps between measures, and between the states kept for ``--resume``.
         options: settings of the method by name, as text.
         users: in reviews, the number of users of different tastes who label; 0 is one
@@ -55,6 +56,8 @@ class Settings:
         skip_bad: leave out bad lines and count them.
         rejected: of a file's groups, which response the best one makes a pair with: a
             key of ``feedback.groups.REJECTED``.
+        lora: shape of an adapter, such as r=16,alpha=32,targets=q_proj+v_proj; with
+            ``model`` only. None trains all weights.
         held_out: rows of a preference file that no run trains on; None is a tenth, and
             at most 200.
         show: encoded examples among the notes; the run is the same.
@@ -90,6 +93,7 @@ class Settings:
     rejected: str = "random"
     show: int = 0
     held_out: int | None = None
+    lora: str | None = None
     width: int = 64
     layers: int = 2
     device: str = "cpu"
@@ -107,6 +111,10 @@ class Settings:
             raise BadOption("--users goes with --world; a file has its own column")
         if self.model is not None and self.pairs is None:
             raise BadOption("--model goes with --pairs; a world has its own vocabulary")
+        if self.lora is not None and self.model is None:
+            raise BadOption("--lora goes with --model")
+        if self.lora is not None:
+            lora.parse(self.lora)
         self._check_file()
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}

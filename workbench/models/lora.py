@@ -1,0 +1,144 @@
+"""LoRA: a small trained change beside frozen weights, with the reference inside.
+
+The reference is the same model with the adapter off, so that nothing is kept twice. An
+adapter is saved as peft saves it, and read again by ``models.checkpoint``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.core.errors import BadOption, printable
+from workbench.core.seeds import generator
+from workbench.models.network import Network
+from workbench.models.policy import Policy
+
+NAMES = "r=16,alpha=32,targets=q_proj+v_proj"
+NAME = "default"  # peft's own name of the one adapter there is
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large an adapter is, and where.
+
+    Attributes:
+        r: rank of the change of each matrix.
+        alpha: the change is multiplied by alpha / r.
+        targets: names of the linear layers; none are the ones that peft knows for the
+            family, "all-linear" every one but the head.
+    """
+
+    r: int = 16
+    alpha: int = 32
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.r < 1 or self.alpha < 1:
+            raise BadOption(f"--lora: r and alpha are positive, not {self}")
+
+
+def parse(text: str) -> Shape:
+    """A shape from the words of the command, such as ``r=8,alpha=16``.
+
+    Raises:
+        BadOption: a name or a value that is none.
+    """
+    given: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        kinds = {"r": int, "alpha": int, "targets": lambda v: tuple(v.split("+"))}
+        try:
+            given[name] = kinds[name](value)
+        except (KeyError, ValueError):
+            said = printable(part, 60)
+            raise BadOption(f"--lora is like {NAMES}, not {said!r}") from None
+    return Shape(**given)
+
+
+class Adapted(Network):
+    """A network with an adapter in it; only the adapter is trained and saved.
+
+    Args:
+        wrapped: peft's model.
+        base: the network that it was made of, for its signs.
+    """
+
+    def __init__(self, wrapped: Any, base: Network):
+        super().__init__(wrapped.get_base_model(), base.bf16, base.signs, base.dtype)
+        # hidden in a tuple: its parts are those of the model already
+        self._wrapped = (wrapped,)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the adapter's weights and configuration, as peft does."""
+        self._wrapped[0].save_pretrained(folder)
+
+
+class Off(Adapted):
+    """The same network as if it had no adapter: the reference."""
+
+    def forward(self, ids):
+        """Outputs after each token."""
+        with self._wrapped[0].disable_adapter():
+            return super().forward(ids)
+
+
+class Lora:
+    """A frozen policy with a place for an adapter.
+
+    Args:
+        policy: one member; its weights are frozen and stay as they are.
+        shape: of the adapter.
+
+    Attributes:
+        reference: the policy with the adapter off.
+
+    Raises:
+        BadOption: the model has no layers of these names.
+    """
+
+    def __init__(self, policy: Policy, shape: Shape):
+        from peft import LoraConfig, get_peft_model
+
+        base: Any = policy.network  # one member: a Network, and no stack
+        self._base = base
+        config = LoraConfig(
+            task_type="CAUSAL_LM", r=shape.r, lora_alpha=shape.alpha,
+            target_modules=_targets(shape), lora_dropout=0.0,
+        )  # fmt: skip
+        policy.requires_grad_(False)
+        try:
+            self._wrapped = get_peft_model(base.model, config)
+        except ValueError as error:
+            first = printable(str(error).splitlines()[0], 200)
+            raise BadOption(f"--lora: {first}") from None
+        self.reference = Policy(Off(self._wrapped, self._base)).eval()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many numbers are trained, and how many there are."""
+        sizes = {n: p.numel() for n, p in self._wrapped.named_parameters()}
+        return sum(k for n, k in sizes.items() if "lora_" in n), sum(sizes.values())
+
+    def start(self, seed: int) -> Policy:
+        """The policy with a fresh adapter, which changes nothing yet.
+
+        An adapter that was trained before is forgotten: save it first.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        with torch.random.fork_rng(devices=[]):  # peft draws from the global stream
+            torch.manual_seed(generator(seed, "lora").initial_seed())
+            for layer in self._wrapped.modules():
+                if isinstance(layer, LoraLayer):
+                    layer.reset_lora_parameters(NAME, init_lora_weights=True)
+        for name, weights in self._wrapped.named_parameters():
+            weights.requires_grad_("lora_" in name)
+        return Policy(Adapted(self._wrapped, self._base))
+
+
+def _targets(shape: Shape) -> list[str] | str | None:
+    if shape.targets == ("all-linear",):
+        return "all-linear"
+    return list(shape.targets) or None
