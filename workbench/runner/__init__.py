@@ -9,6 +9,7 @@ a notebook passes through them:
     job.py      how to execute, and what came of it
     worker.py   one notebook in a process of its own: started, watched, judged
     execute.py  that process, around papermill; kernel.py: its kernel's first lines
+    nursery.py  kernels that have torch before they start; forked.py asks for one
     family.py   every process of a job, wherever it went
     cache.py    what was executed before and is still valid
     series.py   several workers at a time

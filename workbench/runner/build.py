@@ -47,7 +47,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.runner import colab
+from workbench.runner import colab, grammar
 from workbench.runner.stamp import ADDED, cells_hash, code_hash
 
 STUDY = re.compile(r"\d\d[a-z]_")  # 22a_bco, beside the lesson 22_thumbs
@@ -116,6 +116,7 @@ def read(path: Path) -> Source:
     Raises:
         SourceError: a missing or malformed header or parameters cell.
     """
+    grammar.leave_out()
     import jupytext
 
     notebook = jupytext.read(path, fmt="py:percent")
@@ -155,6 +156,7 @@ def read(path: Path) -> Source:
 
 def write(notebook: Any, path: Path) -> None:
     """Write a notebook atomically, with sorted keys, so that equal means same bytes."""
+    grammar.leave_out()
     import nbformat
 
     text = nbformat.writes(notebook, indent=1, sort_keys=True, ensure_ascii=False)
@@ -170,6 +172,7 @@ def load(path: Path) -> Any:
     Raises:
         BrokenNotebook: it holds no notebook, such as after a conflict or a full disk.
     """
+    grammar.leave_out()
     import nbformat
 
     text = path.read_text(encoding="utf-8", errors="replace")

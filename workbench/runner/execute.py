@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core import ending
-from workbench.runner import family
+from workbench.runner import family, grammar
 
 QUIET_S = 1.0  # output of a kernel is reported at most once per second
 
@@ -106,11 +106,15 @@ def execute(job: dict[str, Any]) -> None:
     events = Events(Path(job["events"]))
     ending.die_with_parent(job["parent"], lambda: family.end(folder, keep=os.getpid()))
     events.send("boot")
+    grammar.leave_out()
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.engines import papermill_engines
     from papermill.exceptions import PapermillExecutionError
 
+    from workbench.runner import forked
+
+    forked.install()
     papermill_engines.register("workbench", reporting_engine(events))
     ended, message = "finished", ""
     try:
@@ -135,16 +139,20 @@ def execute(job: dict[str, Any]) -> None:
     except Exception as error:
         ended, message = "engine", f"{type(error).__name__}: {error}"
     events.send("done", ended=ended, message=message, cpu=_cpu_seconds())
+    if os.getppid() != job["parent"]:  # nobody is there to read that
+        family.end(folder, keep=os.getpid())
 
 
 def _cpu_seconds() -> float | None:
     """Processor time of the kernel and whatever it started; None on Windows."""
+    from workbench.runner import forked
+
     try:
         import resource
     except ImportError:
         return None
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return used.ru_utime + used.ru_stime + forked.cpu_seconds()
 
 
 if __name__ == "__main__":

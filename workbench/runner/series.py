@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from workbench.core.suggest import suggest
-from workbench.runner import build, estimate
+from workbench.runner import build, estimate, nursery
 from workbench.runner.cache import cached, expected
 from workbench.runner.job import Result, Settings
 from workbench.runner.report import Progress, write_junit, write_seconds
@@ -140,6 +140,7 @@ class _Series:
     def run(self, sources: list[build.Source]) -> None:
         """Go through all of them."""
         waiting = list(sources)
+        nursery.want(len(waiting))
         while waiting or self._running:
             while waiting and len(self._running) < self._jobs:
                 self._start(waiting.pop(0))

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core import notes
-from workbench.runner import build, estimate, family, kernel, speed, verdict
+from workbench.runner import (
+    build,
+    estimate,
+    family,
+    kernel,
+    nursery,
+    speed,
+    verdict,
+)
 from workbench.runner.cache import expected, record_of, remember
 from workbench.runner.job import Result, Settings, parameters
 
@@ -58,9 +66,26 @@ class Worker:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env=_environment(self._jobs, self._settings.root),
+            env=self._environment(),
             start_new_session=True,
         )
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of the worker and its kernel."""
+        jobs, common = self._jobs, _environment(self._settings.root)
+        own = {
+            family.MARK: str(jobs),
+            notes.FILE: str(jobs / "notes.jsonl"),
+            # Sockets, history and kernels of this run only; a kernel named python3 in
+            # the user's home may belong to another environment.
+            "JUPYTER_RUNTIME_DIR": str(jobs / "r"),
+            "IPYTHONDIR": str(jobs / "ipython"),
+        }
+        # a fork of a process cannot use a GPU that the process has looked at
+        if self._settings.device in (None, "cpu"):
+            address = nursery.address_of(common, _short_tmp())
+            own |= {nursery.ADDRESS: address} if address else {}
+        return common | own
 
     def has_ended(self) -> bool:
         """Whether the process is gone; stops it when it is stuck or too large."""
@@ -188,8 +213,8 @@ class Worker:
         return (self._jobs / "worker.log").read_text(errors="replace")[-4000:]
 
 
-def _environment(jobs: Path, root: Path) -> dict[str, str]:
-    """The environment of a worker and its kernel: one thread, no network, no bars."""
+def _environment(root: Path) -> dict[str, str]:
+    """What every worker and kernel is told: one thread, no network, no bars."""
     return os.environ | {
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
@@ -201,14 +226,8 @@ def _environment(jobs: Path, root: Path) -> dict[str, str]:
         ),
         "WORKBENCH_PROGRESS": "0",
         "WORKBENCH_RUNNER": "1",
-        family.MARK: str(jobs),
-        notes.FILE: str(jobs / "notes.jsonl"),
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
-        # Sockets, history and kernels of this run only; a kernel named python3 in the
-        # user's home may belong to another environment.
-        "JUPYTER_RUNTIME_DIR": str(jobs / "r"),
-        "IPYTHONDIR": str(jobs / "ipython"),
         "JUPYTER_PREFER_ENV_PATH": "1",
         "JUPYTER_PLATFORM_DIRS": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
