@@ -1,6 +1,7 @@
 """Building, stamping, the cache, and the committed copies."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -245,3 +246,16 @@ def test_without_an_address_a_lesson_has_neither(with_address, text):
     (with_address.parents[2] / "pyproject.toml").write_text(text)
     notebook = build.read(with_address).notebook
     assert "colab" not in str(notebook).lower()
+
+
+def test_reading_a_notebook_compiles_no_grammar_of_addresses(tmp_path):
+    """jsonschema would import rfc3987_syntax, which takes a second; others still can."""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("1")])
+    build.write(notebook, tmp_path / "a.ipynb")
+    program = (
+        "import sys; from pathlib import Path; from workbench.runner import build\n"
+        f"build.load(Path({str(tmp_path / 'a.ipynb')!r}))\n"
+        "assert 'jsonschema' in sys.modules and 'rfc3987_syntax' not in sys.modules\n"
+        "import rfc3987_syntax\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
