@@ -249,7 +249,7 @@ def test_without_an_address_a_lesson_has_neither(with_address, text):
 
 
 def test_reading_a_notebook_compiles_no_grammar_of_addresses(tmp_path):
-    """jsonschema would import rfc3987_syntax, which takes a second; others still can."""
+    """jsonschema would import rfc3987_syntax for a second; others still can."""
     notebook = v4.new_notebook(cells=[v4.new_code_cell("1")])
     build.write(notebook, tmp_path / "a.ipynb")
     program = (
