@@ -17,6 +17,7 @@ from workbench.core.errors import BadCheckpoint, WorkbenchError
 from workbench.models import adapter, token_writer
 from workbench.models.network import Network, Signs
 from workbench.models.policy import Policy
+from workbench.models.quiet import quiet
 from workbench.models.tokenizer import pad_id
 from workbench.models.vetting import Stored, vet
 
@@ -50,7 +51,7 @@ def load(folder: str | Path) -> tuple[Policy, object]:
         network, tokenizer = _load(folder)
     else:
         base, tokenizer = _load(adapter.base_of(folder))
-        with _told(folder), _quiet():
+        with _told(folder), quiet():
             model = adapter.merge(folder, base.model)
         network = Network(model.eval(), signs=base.signs, dtype=base.dtype)
     with _told(folder):
@@ -64,7 +65,7 @@ def _load(folder: Path) -> tuple[Network, object]:
         stored = vet(folder)
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
             _check_kind(folder, stored, safe)
             # transformers declares the model alone, and gives what was asked for
@@ -84,7 +85,7 @@ def _load(folder: Path) -> tuple[Network, object]:
         signs, precision = _signs(tokenizer, model), getattr(torch, stored.precision)
         network = Network(model.eval(), signs=signs, dtype=precision)
         _check_behaviour(folder, network)
-        with _quiet():
+        with quiet():
             _try_to_save(model, tokenizer)
     return network, tokenizer
 
@@ -110,20 +111,6 @@ def _told(folder: Path) -> Iterator[None]:
         lines = str(error).strip().splitlines() or [""]
         message = lines[0] if " " in lines[0] else f"{type(error).__name__}: {lines[0]}"
         raise BadCheckpoint(folder, "cannot be loaded", message) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No report and no bar of transformers: what matters of it is raised."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _check_kind(folder: Path, stored: Stored, safe: dict) -> None:
