@@ -87,8 +87,8 @@ def made(tmp_path, monkeypatch):
 
 def test_what_is_unpacked_is_the_model(made, capfd):
     model, coder, file = made
+    policy, read = checkpoint.load(file)  # as `--model` takes it
     folder = gguf_file.unpacked(file)
-    policy, read = checkpoint.load(folder)
     ids = torch.randint(len(coder), (2, 9))
     assert torch.equal(policy.network(ids), model(ids).logits)
     assert read.eos_token == coder.eos_token and read.pad_token == coder.pad_token

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import fail
+from workbench.cli.common import fail, fetched
 
 
 def model(
@@ -14,6 +14,12 @@ def model(
     to: Annotated[
         Path | None, typer.Option(help="Folder to put it in; else the user's cache.")
     ] = None,
+    hub: Annotated[
+        bool,
+        typer.Option(
+            "--hub", help="Take the same model, not packed, from the Hugging Face hub."
+        ),
+    ] = False,
 ) -> None:
     """Fetch a small language model for `train --model` and `audit`."""
     from workbench.core.errors import WorkbenchError
@@ -24,6 +30,9 @@ def model(
         near = suggest(name, [smollm.NAME])
         fail(f"no model {name!r}{near}; there is {smollm.NAME}")
     try:
+        if hub:
+            fetched(smollm.HUB, typer.echo, to)
+            return
         before = smollm.is_there(to)
         place = smollm.folder(to, echo=typer.echo)
     except WorkbenchError as error:

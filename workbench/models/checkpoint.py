@@ -1,4 +1,4 @@
-"""Local Hugging Face checkpoints: safetensors only, no download, no remote code.
+"""Local checkpoints: safetensors or GGUF, no download, no remote code, no pickle.
 
 A folder is vetted before it is read, and what was read is put to the test: every tensor
 of the model came from the files, is finite, and no position sees those after it.
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from workbench.core.errors import BadCheckpoint, WorkbenchError
-from workbench.models import adapter, token_writer
+from workbench.models import adapter, gguf_file, token_writer
 from workbench.models.network import Network, Signs
 from workbench.models.policy import Policy
 from workbench.models.quiet import quiet
@@ -36,7 +36,8 @@ def load(folder: str | Path) -> tuple[Policy, object]:
 
     Args:
         folder: holds ``config.json``, ``*.safetensors`` and the tokenizer's files; or a
-            LoRA adapter, which is merged into the model that it names.
+            LoRA adapter, which is merged into the model that it names; or a GGUF file,
+            itself or in its folder, which is unpacked into the user's cache.
 
     Returns:
         the policy and the tokenizer.
@@ -47,6 +48,9 @@ def load(folder: str | Path) -> tuple[Policy, object]:
             model, or transformers cannot read it or could not save it.
     """
     folder = Path(folder)
+    with _told(folder):
+        if packed := gguf_file.find(folder):
+            folder = gguf_file.unpacked(packed)
     if not adapter.is_adapter(folder):
         network, tokenizer = _load(folder)
     else:
