@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ["WORKBENCH_PROGRESS"] = "0"
@@ -25,3 +27,11 @@ def pytest_sessionstart(session):
             signal.signal(number, default)
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """SmolLM2's checkpoint, in the user's cache: downloaded once, by one worker."""
+    from workbench.models import smollm
+
+    return smollm.folder()

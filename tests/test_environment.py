@@ -24,6 +24,7 @@ NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",
     "jupyter-client": "jupyter_client",
+    "huggingface-hub": "huggingface_hub",
 }
 PYTHONS = ("3.11.9", "3.12.1", "3.13.0", "3.14.0")
 PLATFORMS = (("linux", "Linux", "x86_64"), ("linux", "Linux", "aarch64"),

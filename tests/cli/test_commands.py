@@ -29,14 +29,15 @@ from workbench.cli import methods as listing
 from workbench.cli import notebooks, train
 from workbench.core import ending, notes
 from workbench.core.claimed import claimed
-from workbench.core.errors import BadOption
+from workbench.core.errors import BadOption, MissingInput
+from workbench.models import hub, smollm
 from workbench.runner import build, job, publish, series, speed, workspace
 from workbench.runner import lab_server as jupyter
 from workbench.runner.verdict import Failure
 
 COMMANDS = typer.main.get_command(cli.app).commands
 NAMES = ("run", "methods", "train", "compare", "site", "lab")
-NAMES += ("student", "grade", "slides", "audit")
+NAMES += ("student", "grade", "slides", "audit", "model")
 
 
 @pytest.fixture(autouse=True)
@@ -532,6 +533,37 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "columns": {"prompt": "q", "chosen": "a"}, "every": 3, "samples": 9,
         "max_new": 11, "held_out": 13, "lora": "r=2",
     }  # fmt: skip
+
+
+def test_train_fetches_the_hubs_model_it_was_told_and_no_other(training, monkeypatch):
+    asked = Calls(Path("kept/it"))
+    monkeypatch.setattr(hub, "fetch", asked)
+    words = ["train", "dpo", "--out", "x", "--pairs", "f.jsonl"]
+    done = run(*words, "--hub", "me/it")
+    assert done.exit_code == 0 and "me/it of the Hugging Face hub" in done.stdout
+    assert asked[0].arguments[0] == "me/it"
+    assert training[0].named["model"] == Path("kept/it")
+    assert "either" in refused(*words, "--hub", "a/b", "--model", "m", status=2)
+    asked.answer = MissingInput("no network")
+    assert refused(*words, "--hub", "me/it") == "no network"
+
+
+def test_model_says_what_it_fetched_and_knows_one_name(monkeypatch, tmp_path):
+    assert "did you mean smollm2" in refused("model", "smolm2")
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 1_000_000)
+    made = Calls(tmp_path)
+    monkeypatch.setattr(smollm, "folder", made)
+    monkeypatch.setattr(smollm, "is_there", lambda to: bool(made))
+    said = run("model", "smollm2", "--to", "d").stdout
+    assert "Apache-2.0; 1 MB" in said and f"now in {tmp_path}" in said
+    assert made[0].arguments == (Path("d"),)
+    assert f"already there in {tmp_path}" in run("model", "smollm2").stdout
+    made.answer = MissingInput("no network")
+    assert refused("model", "smollm2") == "no network"
+    asked = Calls(Path("kept"))
+    monkeypatch.setattr(hub, "fetch", asked)
+    assert "is in kept" in run("model", "smollm2", "--hub", "--to", "d").stdout
+    assert asked[0].arguments == ("HuggingFaceTB/SmolLM2-135M-Instruct", Path("d"))
 
 
 def test_a_world_is_passed_on_by_name(training, contest):

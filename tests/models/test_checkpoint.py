@@ -383,6 +383,13 @@ def test_an_index_that_is_none_is_refused(folder, index):
     assert refused(folder).reason in ("malformed JSON", "malformed index")
 
 
+def test_weights_in_several_files_are_the_same_model(folder):
+    ids = torch.arange(3, 9)[None]
+    whole = checkpoint.load(folder)[0].network(ids)
+    assert len(set(shard(folder).values())) == 2
+    assert torch.equal(checkpoint.load(folder)[0].network(ids), whole)
+
+
 @pytest.mark.parametrize(
     "name", ["w.bin", "adapter_model.bin", "w.safetensors.index.json", "../w", 3]
 )

@@ -14,6 +14,7 @@ import workbench
 from workbench.cli import (
     auditing,
     compare,
+    fetching,
     grading,
     lab,
     methods,
@@ -35,6 +36,7 @@ for command in (
     train.train,
     compare.compare,
     auditing.audit,
+    fetching.model,
     notebooks.site,
     teachers.student,
     grading.grade,

@@ -1,5 +1,6 @@
 """What the commands share: enumerations, error exits, and finding the clone."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
@@ -43,6 +44,19 @@ def columns_of(text: str | None) -> dict[str, str]:
     if any("=" not in part for part in named):
         raise typer.BadParameter("--columns takes name=column,name=column")
     return dict(part.split("=", 1) for part in named)
+
+
+def fetched(name: str, echo: Callable[[str], object], to: Path | None = None) -> Path:
+    """The folder of a model of the hub; it is said where that is.
+
+    Raises:
+        WorkbenchError: it cannot be had.
+    """
+    from workbench.models import hub
+
+    folder = hub.fetch(name, to)
+    echo(f"{name} of the Hugging Face hub is in {folder}")
+    return folder
 
 
 def project() -> Path:

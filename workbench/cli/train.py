@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import Profile, check_file, columns_of, fail
+from workbench.cli.common import Profile, check_file, columns_of, fail, fetched
 
 
 def train(
@@ -29,7 +29,15 @@ def train(
         Path | None, typer.Option(help="A preference file: JSON, CSV, parquet, Arrow.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A local Hugging Face checkpoint to start from.")
+        Path | None,
+        typer.Option(help="A local checkpoint to start from: a folder or a GGUF file."),
+    ] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            help="Download the checkpoint to start from: OWNER/MODEL of the Hugging "
+            "Face hub; safetensors only, no code."
+        ),
     ] = None,
     lora: Annotated[
         str | None,
@@ -139,6 +147,10 @@ def train(
         raise typer.BadParameter("give either --world or --pairs")
     if any("=" not in text for text in setting or []):
         raise typer.BadParameter("--set takes name=value")
+    if hub is not None and model is not None:
+        raise typer.BadParameter("give either --model or --hub")
+    if hub is not None and pairs is None:
+        raise typer.BadParameter("--hub goes with --pairs")
     named = columns_of(columns)
     check_file(pairs)
     from workbench.core.errors import WorkbenchError
@@ -146,6 +158,8 @@ def train(
     from workbench.experiment.training_settings import sizes
 
     try:
+        if hub is not None:
+            model = fetched(hub, typer.echo)
         run_command(
             method, world=world, pairs=pairs,
             model=model, steps=steps, out=out, resume=resume,

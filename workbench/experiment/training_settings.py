@@ -30,7 +30,8 @@ class Settings:
         method: key of a method.
         world: reviews or stories; None with a preference file.
         pairs: a preference file; None with a world.
-        model: folder of a local Hugging Face checkpoint; with ``pairs`` only.
+        model: folder of a local Hugging Face checkpoint, or a GGUF file; with ``pairs``
+            only.
         seeds: number of runs, seeds 0, 1, …
         steps: optimiser steps of each run; None is the family's.
         batch_size: pairs, or responses, per step.
@@ -153,7 +154,9 @@ class Settings:
             card["pairs_sha256"] = _digest([Path(self.pairs)])
         if self.model is not None:
             card["model"] = Path(self.model).name
-            card["model_sha256"] = _digest(sorted(Path(self.model).glob("*")))
+            model = Path(self.model)
+            files = [model] if model.is_file() else sorted(model.glob("*"))
+            card["model_sha256"] = _digest(files)
         return card
 
 

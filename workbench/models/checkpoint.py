@@ -1,4 +1,4 @@
-"""Local Hugging Face checkpoints: safetensors only, no download, no remote code.
+"""Local checkpoints: safetensors or GGUF, no download, no remote code, no pickle.
 
 A folder is vetted before it is read, and what was read is put to the test: every tensor
 of the model came from the files, is finite, and no position sees those after it.
@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from workbench.core.errors import BadCheckpoint, WorkbenchError
-from workbench.models import adapter, token_writer
+from workbench.models import adapter, gguf_file, token_writer
 from workbench.models.network import Network, Signs
 from workbench.models.policy import Policy
+from workbench.models.quiet import quiet
 from workbench.models.tokenizer import pad_id
 from workbench.models.vetting import Stored, vet
 
@@ -35,7 +36,8 @@ def load(folder: str | Path) -> tuple[Policy, object]:
 
     Args:
         folder: holds ``config.json``, ``*.safetensors`` and the tokenizer's files; or a
-            LoRA adapter, which is merged into the model that it names.
+            LoRA adapter, which is merged into the model that it names; or a GGUF file,
+            itself or in its folder, which is unpacked into the user's cache.
 
     Returns:
         the policy and the tokenizer.
@@ -46,11 +48,14 @@ def load(folder: str | Path) -> tuple[Policy, object]:
             model, or transformers cannot read it or could not save it.
     """
     folder = Path(folder)
+    with _told(folder):
+        if packed := gguf_file.find(folder):
+            folder = gguf_file.unpacked(packed)
     if not adapter.is_adapter(folder):
         network, tokenizer = _load(folder)
     else:
         base, tokenizer = _load(adapter.base_of(folder))
-        with _told(folder), _quiet():
+        with _told(folder), quiet():
             model = adapter.merge(folder, base.model)
         network = Network(model.eval(), signs=base.signs, dtype=base.dtype)
     with _told(folder):
@@ -64,7 +69,7 @@ def _load(folder: Path) -> tuple[Network, object]:
         stored = vet(folder)
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
             _check_kind(folder, stored, safe)
             # transformers declares the model alone, and gives what was asked for
@@ -84,7 +89,7 @@ def _load(folder: Path) -> tuple[Network, object]:
         signs, precision = _signs(tokenizer, model), getattr(torch, stored.precision)
         network = Network(model.eval(), signs=signs, dtype=precision)
         _check_behaviour(folder, network)
-        with _quiet():
+        with quiet():
             _try_to_save(model, tokenizer)
     return network, tokenizer
 
@@ -110,20 +115,6 @@ def _told(folder: Path) -> Iterator[None]:
         lines = str(error).strip().splitlines() or [""]
         message = lines[0] if " " in lines[0] else f"{type(error).__name__}: {lines[0]}"
         raise BadCheckpoint(folder, "cannot be loaded", message) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No report and no bar of transformers: what matters of it is raised."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _check_kind(folder: Path, stored: Stored, safe: dict) -> None:

@@ -85,7 +85,8 @@ def vet(folder: Path) -> Stored:
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         what = "it is a file" if folder.exists() else "no such folder"
-        detail = f"{what}; names are not downloaded"
+        detail = f"{what}; --hub NAME would download a model, workbench model smollm2"
+        detail += " fetches a small one"
         raise BadCheckpoint(folder, "no checkpoint", detail)
     if not (folder / "config.json").is_file():
         raise BadCheckpoint(folder, "no checkpoint", "it has no config.json")
