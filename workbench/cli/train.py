@@ -68,6 +68,13 @@ def train(
     clip: Annotated[
         float | None, typer.Option(help="Longest gradient, as a 2-norm.")
     ] = None,
+    checkpointing: Annotated[
+        bool,
+        typer.Option(
+            "--checkpointing",
+            help="Run layers again in the backward pass: less memory, more time.",
+        ),
+    ] = False,
     users: Annotated[
         int,
         typer.Option(
@@ -170,6 +177,7 @@ def train(
             max_length=max_length, rejected=rejected, users=users, group=group,
             every=eval_every, samples=samples, max_new=max_new, held_out=held_out,
             lora=lora, micro_batch=micro_batch, warmup=warmup, clip=clip,
+            checkpointing=checkpointing or None,
             epochs=epochs, special_tokens=special_tokens, show=show,
             columns=named,
             **sizes(profile.value, seeds, width, layers, device),

@@ -220,7 +220,6 @@ def check(method: ModuleType, settings: Settings) -> None:
         BadOption: there is no such device.
     """
     check_device(settings.device)
-    pace.check(method, settings)
     gives, place = set(), "a preference file"
     parts = set(needs.FILE) | needs.columns(method)
     if settings.world is not None:
@@ -228,6 +227,7 @@ def check(method: ModuleType, settings: Settings) -> None:
         gives, place = given(world), settings.world
         parts = set(needs.WORLD) | ({"users"} if settings.users else set())
     needs.check(method, gives, parts, place)
+    pace.check(method, settings)
     if method.card.loop.TRAINS != "policy" and settings.model is not None:
         raise MissingInput(
             f"{method.card.key} trains a small {method.card.loop.TRAINS} from scratch; "

@@ -39,6 +39,8 @@ class Settings:
         micro_batch: examples in memory at once; None is the whole batch.
         warmup: steps over which the step size grows to ``lr``.
         clip: longest gradient, as a 2-norm.
+        checkpointing: layers run again in the backward pass, which takes less memory
+            and more time; of a policy on a file. None is no.
         every: steps between measures, and between the states kept for ``--resume``.
         options: settings of the method by name, as text.
         users: in reviews, the number of users of different tastes who label; 0 is one
@@ -82,6 +84,7 @@ class Settings:
     micro_batch: int | None = None
     warmup: int | None = None
     clip: float | None = None
+    checkpointing: bool | None = None
     every: int = 25
     options: Mapping[str, str] = field(default_factory=dict)
     users: int = 0
@@ -123,6 +126,8 @@ class Settings:
             raise BadOption("--lora goes with --model")
         if self.lora is not None:
             lora.parse(self.lora)
+        if self.checkpointing and self.pairs is None:
+            raise BadOption("--checkpointing goes with --pairs; a world is small")
         self._check_file()
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}

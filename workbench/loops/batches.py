@@ -63,14 +63,11 @@ class Batches:
         plan = self.plan
         rows = session.draw(step, len(self.data), plan.batch_size)
         if plan.micro_batch is None:
-            session.learn(self._whole(rows), len(rows))
+            parts = alike(self.data, rows)
+            losses = [self.method.loss(self._read(part), self.cfg) for part in parts]
+            session.step(torch.cat(losses), self.data.weight[torch.cat(parts)])
         else:
             session.learn(self._apart(rows, plan.micro_batch), len(rows))
-
-    def _whole(self, rows: Tensor) -> Iterator[Part]:
-        parts = alike(self.data, rows)
-        losses = [self.method.loss(self._read(part), self.cfg) for part in parts]
-        yield Part(torch.cat(losses), self.data.weight[torch.cat(parts)])
 
     def _apart(self, rows: Tensor, size: int) -> Iterator[Part]:
         parts, shared = self._parts(rows, size), None
