@@ -508,7 +508,8 @@ def test_train_in_a_world_takes_the_defaults(training):
     del told["echo"]
     assert set(told) == {
         "pairs", "model", "steps", "lr", "epochs", "resume", "overwrite", "skip_bad",
-        "show", "held_out", "lora",
+        "show", "held_out", "lora", "micro_batch", "warmup", "clip",
+        "checkpointing",
     }  # fmt: skip
     assert not any(told.values())
 
@@ -519,7 +520,8 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "--set beta=0.3 --set name=a=b --batch-size 4 --max-length 8 --width 16 "
         "--users 5 --group 6 --epochs 7 --layers 1 --device cpu --resume --overwrite "
         "--skip-bad --rejected worst --columns prompt=q,chosen=a --special-tokens no "
-        "--show 2 --lora r=2 --eval-every 3 --samples 9 --max-new 11 --held-out 13"
+        "--show 2 --lora r=2 --micro-batch 2 --warmup 3 --clip 0.5 --checkpointing "
+        "--eval-every 3 --samples 9 --max-new 11 --held-out 13"
     )
     assert run("train", "ipo", "--out", "x", *options.split()).exit_code == 0
     [call] = training
@@ -532,6 +534,7 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "skip_bad": True, "rejected": "worst", "special_tokens": "no", "show": 2,
         "columns": {"prompt": "q", "chosen": "a"}, "every": 3, "samples": 9,
         "max_new": 11, "held_out": 13, "lora": "r=2",
+        "micro_batch": 2, "warmup": 3, "clip": 0.5, "checkpointing": True,
     }  # fmt: skip
 
 

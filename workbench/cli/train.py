@@ -63,6 +63,26 @@ def train(
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 32,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Examples in memory at once; the gradient is still the whole batch's.",
+        ),
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(min=0, help="Steps until --lr is reached.")
+    ] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Longest gradient, as a 2-norm.")
+    ] = None,
+    checkpointing: Annotated[
+        bool,
+        typer.Option(
+            "--checkpointing",
+            help="Run layers again in the backward pass: less memory, more time.",
+        ),
+    ] = False,
     users: Annotated[
         int,
         typer.Option(
@@ -76,7 +96,11 @@ def train(
     ] = 4,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes over own responses, or over a round's pairs."),
+        typer.Option(
+            min=1,
+            help="Passes over the data set, instead of --steps; or over own responses, "
+            "or over a round's pairs.",
+        ),
     ] = None,
     eval_every: Annotated[
         int, typer.Option(min=1, help="Steps between measures (and kept states).")
@@ -166,7 +190,8 @@ def train(
             overwrite=overwrite, skip_bad=skip_bad, lr=lr, batch_size=batch_size,
             max_length=max_length, rejected=rejected, users=users, group=group,
             every=eval_every, samples=samples, max_new=max_new, held_out=held_out,
-            lora=lora,
+            lora=lora, micro_batch=micro_batch, warmup=warmup, clip=clip,
+            checkpointing=checkpointing or None,
             epochs=epochs, special_tokens=special_tokens, show=show,
             columns=named,
             **sizes(profile.value, seeds, width, layers, device),

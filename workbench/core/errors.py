@@ -90,11 +90,19 @@ class NonFiniteLoss(WorkbenchError, ArithmeticError):
     Attributes:
         step: loop step.
         rows: rows of the batch whose loss is not finite.
+
+    Args:
+        step: loop step.
+        rows: rows of the batch.
+        losses: what each of these rows has.
     """
 
     def __init__(self, step: int, rows: list[int], losses):
         self.step, self.rows = step, rows
-        shown = ", ".join(f"row {r}: {losses[r].item()}" for r in rows[:4])
+        shown = ", ".join(
+            f"row {row}: {loss.item()}"
+            for row, loss in zip(rows[:4], losses, strict=False)
+        )
         super().__init__(f"step {step}: {len(rows)} losses are not finite ({shown})")
 
 

@@ -24,11 +24,14 @@ class Declared:
         mask: name of the mask that says which of its entries count; None for one value
             per example.
         logps: whether it holds log-probabilities of tokens, in nats.
+        mean: whether it is a mean over the examples of the batch, the same for all of
+            a seed.
     """
 
     role: Role
     mask: str | None = None
     logps: bool = False
+    mean: bool = False
 
 
 def _declare(declared: Declared, default: Any) -> Any:
@@ -45,9 +48,16 @@ def frozen(mask: str | None = None, *, logps: bool = True, default=MISSING) -> A
     return _declare(Declared("frozen", mask, logps and mask is not None), default)
 
 
-def constant(mask: str | None = None, *, default=MISSING) -> Any:
-    """A number that no model makes: a score, a label, an advantage."""
-    return _declare(Declared("constant", mask), default)
+def constant(mask: str | None = None, *, mean: bool = False, default=MISSING) -> Any:
+    """A number without a gradient: a score, a label, an advantage.
+
+    Args:
+        mask: name of the mask that says which entries count.
+        mean: whether it is a mean over the batch of a seed. A batch that is read in
+            parts has it from all of them.
+        default: of the field.
+    """
+    return _declare(Declared("constant", mask, mean=mean), default)
 
 
 def masks(of: str | None = None, *, default=MISSING) -> Any:
@@ -71,6 +81,11 @@ def of_role(batch: Any, *roles: Role) -> list[str]:
     """Names of the tensors of a batch that have one of these roles."""
     known, values = declared(batch), tensors(batch)
     return [name for name, one in known.items() if one.role in roles and name in values]
+
+
+def means(batch: Any) -> list[str]:
+    """Names of the fields that are means over the batch."""
+    return [name for name, one in declared(batch).items() if one.mean]
 
 
 def freeze(batch: Any) -> Any:

@@ -16,7 +16,7 @@ from workbench.core.contracts import ExactWorld, Method, World
 from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
-from workbench.feedback.kind import DataSet, alike, reads
+from workbench.feedback.kind import DataSet, alike, reads, why_whole
 from workbench.feedback.kinds.pairs import Pairs
 from workbench.feedback.kinds.responses import Responses
 from workbench.feedback.labels import Labels, collect_labels
@@ -47,6 +47,11 @@ class Read:
     def weight(self) -> Tensor:
         """How much each example counts."""
         return self.data.weight
+
+    @property
+    def whole(self) -> str | None:
+        """Why a batch cannot be read in parts; None if it can."""
+        return why_whole(self.data)
 
     def reference_logps(self, reference) -> object:
         """What was read when the data set was made."""

@@ -10,11 +10,11 @@ import torch
 
 from workbench.core.errors import BadOption, MissingInput, WorkbenchError
 from workbench.core.suggest import suggest
-from workbench.experiment import needs
+from workbench.experiment import needs, pace
 from workbench.experiment.evaluation import RewardEvaluation, of_policy, optimum
 from workbench.experiment.problem import Problem, given
 from workbench.experiment.training_settings import Settings
-from workbench.feedback.kind import reads
+from workbench.feedback.kind import reads, why_whole
 from workbench.loops import online
 from workbench.loops.checks import hook
 from workbench.loops.run import Run
@@ -49,16 +49,19 @@ class Task:
 
         Raises:
             MissingInput: with what they lack.
+            BadOption: a batch of them cannot be read in parts.
         """
         card, labels = self.method.card, self.problem.trial
         try:
             needs.check_labels(self.method, labels.parts, labels.source)
             ready_made = hook(self.method, "prepare") is None and not card.loop.ASKS
-            if ready_made and self.trains == "policy":
-                labels.data(reads(self.method))
+            made = labels.data(reads(self.method)) if ready_made else None
+            why = None if made is None else why_whole(made)
         except MissingInput as error:
             shown = f"notebook {card.notebook} shows it at work"
             raise MissingInput(f"{error}; {shown}") from None
+        if why is not None and self.settings.micro_batch is not None:
+            raise BadOption(f"{card.key} takes no --micro-batch: {why}")
 
     def run(self, seed: int, out: Path, resume: bool) -> Run:
         """Train one seed; the run folder is ``out``.
@@ -69,7 +72,7 @@ class Task:
             WorkbenchError: the machine has too little memory.
         """
         problem = self.problem.of_seed(seed)
-        plan = self.plan(seed, out, resume)
+        plan = self.plan(problem, out, resume)
         try:
             plan["measures"] = [self.measure(problem)]
             run = self.method.card.loop.drive(problem, self.method, self.cfg, plan)
@@ -89,18 +92,18 @@ class Task:
     @property
     def lr(self) -> float:
         """Adam's step size."""
-        s = self.settings
-        slow = 1e-5 if s.model is not None else 1e-3 * 64 / max(64, s.width)
-        slow = slow if s.lora is None else 1e-4
-        return slow if s.lr is None else s.lr
+        named = self.problem.reference.named_parameters()
+        counts = (p.numel() for name, p in named if "lora_" not in name)
+        return pace.lr(self.method, self.settings, sum(counts))
 
-    def plan(self, seed: int, out: Path, resume: bool) -> Plan:
-        """The schedule of one run."""
+    def plan(self, problem: Problem, out: Path, resume: bool) -> Plan:
+        """The schedule of one run, of a problem with one seed."""
         s = self.settings
-        steps = self.method.card.loop.STEPS if s.steps is None else s.steps
         return {
-            "steps": steps, "batch_size": s.batch_size, "lr": self.lr,
-            "every": s.every, "seed": seed, "out": out, "resume": resume,
+            "steps": pace.steps(self.method, self.cfg, problem, s),
+            "batch_size": s.batch_size, "lr": self.lr, "every": s.every,
+            "seed": problem.seeds[0], "out": out, "resume": resume,
+            "micro_batch": s.micro_batch, "warmup": s.warmup or 0, "clip": s.clip,
         }  # fmt: skip
 
     def measure(self, problem: Problem) -> Callable:
@@ -145,8 +148,8 @@ def _named(task: Task, seed: int, error: Exception) -> WorkbenchError | None:
     if any(part in message.lower() for part in _MEMORY):
         return WorkbenchError(
             f"{task.method.card.key}, seed {seed}: out of memory on "
-            f"{task.settings.device}; a smaller --batch-size, --max-length or --width "
-            "needs less"
+            f"{task.settings.device}; a smaller --micro-batch, --batch-size, "
+            "--max-length or --width needs less"
         )
     if isinstance(error, OverflowError) or any(part in message for part in _BEYOND):
         return Diverged(task, seed, _step_of(error), "its numbers are not finite")
@@ -224,6 +227,7 @@ def check(method: ModuleType, settings: Settings) -> None:
         gives, place = given(world), settings.world
         parts = set(needs.WORLD) | ({"users"} if settings.users else set())
     needs.check(method, gives, parts, place)
+    pace.check(method, settings)
     if method.card.loop.TRAINS != "policy" and settings.model is not None:
         raise MissingInput(
             f"{method.card.key} trains a small {method.card.loop.TRAINS} from scratch; "

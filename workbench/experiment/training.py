@@ -140,11 +140,11 @@ def _kept(out: Path, settings: Settings) -> str:
 
 
 def _command(method, settings: Settings) -> Command:
-    from workbench.experiment import run_figures, training_problem
+    from workbench.experiment import pace, run_figures, training_problem
 
     runs = "1 run" if settings.seeds == 1 else f"{settings.seeds} runs"
     folders = [f"seed-{seed}" for seed in range(settings.seeds)]
-    if training_problem.trains_reference(settings, starts_from_reference(method)):
+    if training_problem.trains_reference(settings, pace.starts_from_reference(method)):
         folders.append(REFERENCE)
     wanted = [path for name in folders for path in _run_paths(name)]
     wanted += ["metrics.csv", *run_figures.files(method.card.loop.TRAINS)]
@@ -167,28 +167,14 @@ def _check_apart(settings: Settings, out: Path) -> None:
             raise BadOption(f"--model {settings.model} lies in --out; name another")
 
 
-def starts_from_reference(method) -> bool:
-    """Whether a method needs a policy that has learned to write already.
-
-    Supervised fine-tuning teaches it, and a reward model is none. A method without a
-    reference, such as SimPO, starts from a policy that writes as well.
-    """
-    from workbench.feedback.kind import reads
-    from workbench.feedback.kinds.responses import ResponseLogps
-
-    if "reference" in method.card.needs:
-        return True
-    return method.card.loop.TRAINS == "policy" and reads(method) is not ResponseLogps
-
-
 def problem_of(method, settings: Settings, out: Path, resume: bool):
     """The problem that a command names; nothing is written and nothing trained yet."""
-    from workbench.experiment import file_notes, training_problem
+    from workbench.experiment import file_notes, pace, training_problem
     from workbench.feedback.files import SkippedRecords
 
     if settings.world is not None:
         return training_problem.of_world(settings, out, resume)
-    learn = starts_from_reference(method)
+    learn = pace.starts_from_reference(method)
     with warnings.catch_warnings():
         # the same sentence is among the notes
         warnings.simplefilter("ignore", SkippedRecords)

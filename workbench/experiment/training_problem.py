@@ -129,6 +129,8 @@ def of_file(
             teach = partial(_learn, policy, good, settings, kept, resume, size)
             how = f"{settings.reference_steps} supervised steps on the good responses"
             notes.append(f"reference: a small decoder after {how}")
+    if settings.checkpointing:
+        policy.network.save_memory()
     reference = policy.requires_grad_(teach is not None).eval()
     problem = Problem(
         read.path.name, reference, vocab, tokenizer=coder, file=(train, held_out),

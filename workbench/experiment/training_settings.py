@@ -36,13 +36,20 @@ class Settings:
         steps: optimiser steps of each run; None is the family's.
         batch_size: pairs, or responses, per step.
         lr: Adam's step size; None is 1e-3 at width 64, less in proportion for wider
-            models, 1e-5 for a checkpoint, and 1e-4 for an adapter.
+            models; for a checkpoint see ``experiment.pace``.
+        micro_batch: examples in memory at once; None is the whole batch.
+        warmup: steps over which the step size grows to ``lr``.
+        clip: longest gradient, as a 2-norm.
+        checkpointing: layers run again in the backward pass, which takes less memory
+            and more time; of a policy on a file. None is no.
         every: steps between measures, and between the states kept for ``--resume``.
         options: settings of the method by name, as text.
         users: in reviews, the number of users of different tastes who label; 0 is one
             annotator who likes what gold likes.
         group: responses per prompt, where a policy learns from its own.
-        epochs: passes over own responses; None is the loop's own choice.
+        epochs: passes over the data set instead of ``steps``; where a policy learns
+            from its own responses, passes over each batch of them, and None is the
+            loop's own choice.
         max_words: size of the world of reviews.
         n_pairs: labelled pairs drawn in a world.
         reference_steps: supervised steps that make the reference, where none is given.
@@ -75,6 +82,10 @@ class Settings:
     steps: int | None = None
     batch_size: int = 32
     lr: float | None = None
+    micro_batch: int | None = None
+    warmup: int | None = None
+    clip: float | None = None
+    checkpointing: bool | None = None
     every: int = 25
     options: Mapping[str, str] = field(default_factory=dict)
     users: int = 0
@@ -116,11 +127,13 @@ class Settings:
             raise BadOption("--lora goes with --model")
         if self.lora is not None:
             lora.parse(self.lora)
+        if self.checkpointing and self.pairs is None:
+            raise BadOption("--checkpointing goes with --pairs; a world is small")
         self._check_file()
         least = {"seeds": 1, "steps": 1, "batch_size": 1, "every": 1, "n_pairs": 2}
         least |= {"reference_steps": 1, "samples": 2, "max_new": 1, "max_length": 4}
         least |= {"width": 16, "layers": 1, "users": 0, "group": 1, "epochs": 1}
-        least |= {"held_out": 1, "show": 0}
+        least |= {"held_out": 1, "show": 0, "micro_batch": 1, "warmup": 0}
         for name, low in least.items():
             value = getattr(self, name)
             high = SOME.get(name, MOST)
@@ -131,8 +144,10 @@ class Settings:
             raise BadOption(f"--width is a multiple of 16, not {self.width}")
         if not 2 <= self.max_words <= 5:
             raise BadOption(f"--max-words is 2 to 5, not {self.max_words}")
-        if self.lr is not None and not 0 < self.lr < math.inf:
-            raise BadOption(f"--lr is positive and finite, not {self.lr}")
+        for name in ("lr", "clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise BadOption(f"--{name} is positive and finite, not {value}")
 
     def _check_file(self) -> None:
         """What is said of a preference file, as far as that is known without it."""

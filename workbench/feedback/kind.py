@@ -72,6 +72,15 @@ def alike(data: DataSet, rows: Tensor) -> list[Tensor]:
     return data.alike(rows) if isinstance(data, MixedDataSet) else [rows]
 
 
+def why_whole(data: DataSet) -> str | None:
+    """Why a batch of these data cannot be read in parts, in words; None if it can.
+
+    A batch is its examples side by side, but for fields that are declared as means over
+    it. A data set of which that is not true says so in its attribute ``whole``.
+    """
+    return getattr(data, "whole", None)
+
+
 Maker = Callable[[Any], DataSet]
 
 

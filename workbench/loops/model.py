@@ -4,9 +4,9 @@ from typing import Any
 
 from workbench.core.contracts import Method, Trainable
 from workbench.core.errors import BadCall
-from workbench.core.fields import freeze
 from workbench.feedback.kind import DataSet
-from workbench.loops.checks import check_batch, check_method, check_rows, hook
+from workbench.loops.batches import Batches
+from workbench.loops.checks import check_method, check_rows, hook
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule
 from workbench.loops.session import Session
@@ -34,11 +34,9 @@ def learn(
     after_step = hook(method, "after_step")
     more = {"loop": name, "batch_size": plan.batch_size}
     session = Session(model, plan, config=describe(method, cfg) | more)
+    batches = Batches(model, data, None, method, cfg, plan)
     for step in session:
-        rows = session.draw(step, len(data), plan.batch_size)
-        batch = freeze(data.batch(model, rows, None))
-        check_batch(method, batch)
-        session.step(method.loss(batch, cfg), data.weight[rows])
+        batches.learn(session, step)
         if after_step is not None:
             after_step(model, cfg)
     return session.finish()

@@ -6,13 +6,11 @@ Adding a kind of feedback changes nothing here: a data set makes the batches.
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-import torch
-
 from workbench.core.contracts import Method, Stackable, Trainable
 from workbench.core.errors import BadCall
-from workbench.core.fields import freeze
-from workbench.feedback.kind import DataSet, StackedDataSet, alike
-from workbench.loops.checks import check_batch, check_method, check_rows
+from workbench.feedback.kind import DataSet, StackedDataSet
+from workbench.loops.batches import Batches
+from workbench.loops.checks import check_method, check_rows
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
 from workbench.loops.session import Session
@@ -62,14 +60,9 @@ def fit(
     more = {"loop": NAME, "batch_size": plan.batch_size}
     session = Session(policy, plan, config=describe(method, cfg) | more)
     ref = data.reference_logps(reference)
+    batches = Batches(policy, data, ref, method, cfg, plan)
     for step in session:
-        parts = alike(data, session.draw(step, len(data), plan.batch_size))
-        losses = []
-        for rows in parts:
-            batch = freeze(data.batch(policy, rows, ref))
-            check_batch(method, batch)
-            losses.append(method.loss(batch, cfg))
-        session.step(torch.cat(losses), data.weight[torch.cat(parts)])
+        batches.learn(session, step)
     return session.finish()
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
+from workbench.core.errors import BadCall
+
 Measure = Callable[[Any], Any]
 
 
@@ -20,6 +22,9 @@ class Settings(TypedDict, total=False):
     out: str | Path | None
     resume: bool
     decay: bool
+    micro_batch: int | None
+    warmup: int
+    clip: float | None
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,11 @@ class Schedule:
         every: steps between measures, and between the states kept in ``out``.
         out: run folder; None to keep nothing.
         resume: continue the run in ``out`` where it was interrupted.
-        decay: shrink the step size linearly to 0.
+        decay: shrink the step size linearly to 0, once it is warm.
+        micro_batch: examples per member that are in memory at once, of a batch of a
+            data set; their gradients add up to the whole batch's. None is all of them.
+        warmup: steps over which the step size grows linearly to ``lr``.
+        clip: longest gradient of a member, as a 2-norm; None leaves it as it is.
     """
 
     steps: int
@@ -50,3 +59,27 @@ class Schedule:
     out: str | Path | None = None
     resume: bool = False
     decay: bool = False
+    micro_batch: int | None = None
+    warmup: int = 0
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise BadCall(f"micro_batch is at least 1, not {self.micro_batch}")
+        if self.warmup < 0 or (self.clip is not None and not self.clip > 0):
+            raise BadCall("warmup is at least 0, and clip is above 0")
+
+    def lr_at(self, step: int) -> float:
+        """Adam's step size at a step, which counts from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        rest = 1 - (step - self.warmup) / (self.steps - self.warmup)
+        return self.lr * rest if self.decay else self.lr
+
+    @property
+    def special(self) -> dict:
+        """What run.json says where a setting is not the usual one."""
+        named = {
+            name: getattr(self, name) for name in ("micro_batch", "warmup", "clip")
+        }
+        return {name: value for name, value in named.items() if value}

@@ -5,7 +5,7 @@ from ``(seed, step)`` alone, so a resumed run continues bit for bit.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from workbench.core import progress
 from workbench.core.contracts import Trainable
-from workbench.core.errors import BadCall, NonFiniteLoss
+from workbench.core.errors import BadCall
 from workbench.core.seeds import generator
+from workbench.loops.descent import Descent, Part
 from workbench.loops.order import batch
 from workbench.loops.run import Run
 from workbench.loops.schedule import Schedule
@@ -49,21 +50,17 @@ class Session:
         self.members = policy.members
         modules = {"policy": policy} | ({"critic": critic} if critic else {})
         trained = [p for m in modules.values() for p in m.parameters()]
-        trained = [p for p in trained if p.requires_grad]
-        if not trained:
-            raise BadCall(
-                "nothing can be trained: all parameters of the policy are frozen; "
-                "start from policy.copies(1) or requires_grad_(True)"
-            )
-        self.optimizer = torch.optim.Adam(trained, lr=schedule.lr)
+        self._descent = Descent(trained, schedule, self.members)
         self.config = (config or {}) | {
             "steps": self.steps, "lr": schedule.lr, "seed": self.seed,
             "members": self.members, "every": self.every, "decay": schedule.decay,
-        }  # fmt: skip
+        } | schedule.special  # fmt: skip
         self.rows: list[dict] = []
         self.losses: list[Tensor] = []
         self.at, self.seconds = 0, 0.0
-        self.checkpoint = Checkpoint(schedule.out, modules, self.optimizer, self.config)
+        self.checkpoint = Checkpoint(
+            schedule.out, modules, self._descent.adam, self.config
+        )
         if schedule.resume:
             self.at, self.rows = self.checkpoint.restore()
 
@@ -74,8 +71,7 @@ class Session:
             while self.at < self.steps:
                 if self.at % self.every == 0:
                     self._record()
-                rest = 1 - self.at / self.steps if self.schedule.decay else 1
-                self.optimizer.param_groups[0]["lr"] = self.schedule.lr * rest
+                self._descent.begin(self.at)
                 yield self.at
                 self.at += 1
                 bar.update()
@@ -99,17 +95,19 @@ class Session:
 
         Raises:
             NonFiniteLoss: a loss is NaN or infinite; nothing has been updated.
+            BadCall: parts of a batch were asked for, and this loop makes none.
         """
-        if weight is not None:
-            losses = losses * weight.to(losses)
-        means = losses.unflatten(0, (self.members, -1)).mean(-1)
-        if not means.isfinite().all():
-            bad = (~losses.isfinite()).nonzero().flatten().tolist()
-            raise NonFiniteLoss(self.at, bad, losses.detach())
-        self.optimizer.zero_grad(set_to_none=True)
-        means.sum().backward()
-        self.optimizer.step()
-        self.losses.append(means.detach())
+        if self.schedule.micro_batch is not None:
+            raise BadCall("this loop reads its batch at once: it takes no micro_batch")
+        self.learn([Part(losses, weight)], len(losses))
+
+    def learn(self, parts: Iterable[Part], total: int) -> None:
+        """The same for a batch of ``total`` examples that comes in parts.
+
+        Raises:
+            NonFiniteLoss: a loss is NaN or infinite; nothing has been updated.
+        """
+        self.losses.append(self._descent.learn(parts, total, self.at))
 
     def finish(self) -> Run:
         """Write the run folder, if there is one, and return the run."""

@@ -4,11 +4,14 @@ The reference is the same model with the adapter off, so that nothing is kept tw
 adapter is saved as peft saves it, and read again by ``models.checkpoint``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from workbench.core.errors import BadOption, printable
 from workbench.core.seeds import generator
@@ -67,6 +70,7 @@ class Adapted(Network):
 
     def __init__(self, wrapped: Any, base: Network):
         super().__init__(wrapped.get_base_model(), base.bf16, base.signs, base.dtype)
+        self.replays = base.replays
         # hidden in a tuple: its parts are those of the model already
         self._wrapped = (wrapped,)
 
@@ -78,10 +82,10 @@ class Adapted(Network):
 class Off(Adapted):
     """The same network as if it had no adapter: the reference."""
 
-    def forward(self, ids):
-        """Outputs after each token."""
-        with self._wrapped[0].disable_adapter():
-            return super().forward(ids)
+    @contextmanager
+    def _mode(self, ids: Tensor) -> Iterator[None]:
+        with super()._mode(ids), self._wrapped[0].disable_adapter():
+            yield
 
 
 class Lora:

@@ -2,14 +2,19 @@
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from workbench.core.logps import token_logps
+from workbench.models import picked, replay
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Network(nn.Module):
     """
 
     members = 1
+    replays = False  # layers run again in the backward pass
     model: Any  # which parts it has, and what they are called, depends on its family
 
     def __init__(
@@ -71,13 +77,55 @@ class Network(nn.Module):
         self, ids: Int[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time out"]:
         """Outputs after each token."""
-        if self.config.model_type != "llama":
-            # other families scale or cap their logits, or name their parts otherwise
-            return self.model(input_ids=ids, use_cache=False).logits
-        head = self.model.score if hasattr(self.model, "score") else self.model.lm_head
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = head(self.model.model(input_ids=ids, use_cache=False)[0])
-        return outputs.float()
+        with self._mode(ids):
+            if self.config.model_type != "llama":
+                # others scale or cap their logits, or name their parts otherwise
+                return self.model(input_ids=ids, use_cache=False).logits.float()
+            head = getattr(self.model, "score", None) or self.model.lm_head
+            return head(self.model.model(input_ids=ids, use_cache=False)[0]).float()
+
+    @contextmanager
+    def _mode(self, ids: Tensor) -> Iterator[None]:
+        with (
+            torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16),
+            replay.listening(self.model) if self.replays else nullcontext(),
+        ):
+            yield
+
+    def save_memory(self) -> None:
+        """Keep a layer's input alone for the backward pass, which runs it again.
+
+        Raises:
+            BadOption: transformers cannot do so for this family.
+        """
+        replay.mark(self.model)
+        self.replays = True
+
+    @cached_property
+    def tail(self) -> "picked.Tail | None":
+        """What follows the head where ``picked`` can be of use; None elsewhere."""
+        large = self.config.get_text_config().vocab_size >= picked.WORDS
+        return picked.tail_of(self.model) if large else None
+
+    def token_logps(
+        self,
+        ids: Int[Tensor, "batch time"],
+        mask: Bool[Tensor, "batch time"],
+        ban: Float[Tensor, " vocab"],
+    ) -> Float[Tensor, "batch time"]:
+        """log π(token | before) where the mask is True, 0 elsewhere, in nats.
+
+        Args:
+            ids: of the tokens.
+            mask: True where a token counts.
+            ban: is added to the logits: 0, or −inf for tokens never written.
+        """
+        if self.tail is None:
+            return token_logps(self(ids) + ban, ids, mask)
+        with self._mode(ids):
+            hidden = self.model.base_model(input_ids=ids, use_cache=False)[0]
+            head = self.model.get_output_embeddings()
+            return picked.logps(hidden, ids, mask, head, self.tail, ban)
 
     def save(self, folder: str | Path) -> None:
         """Write weights and configuration in Hugging Face format (safetensors)."""
@@ -155,6 +203,10 @@ class Stacked(nn.Module):
         params = dict(zip(self.names, self.stacked, strict=True))
         rows = ids.unflatten(0, (self.members, -1))
         return torch.func.vmap(one)(params, rows).flatten(0, 1)
+
+    def token_logps(self, ids: Tensor, mask: Tensor, ban: Tensor) -> Tensor:
+        """As ``Network.token_logps``; rows are member-major."""
+        return token_logps(self(ids) + ban, ids, mask)
 
     def member(self, index: int) -> Network:
         """A copy of one member as a network of its own."""

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.core.logps import token_logps
 from workbench.core.tokens import Tokens
 from workbench.models.network import Network, Stacked
 from workbench.models.sampling import sample
@@ -54,7 +53,7 @@ class Policy(nn.Module):
         width = int(tokens.attention.any(0).sum())
         ids = tokens.ids[:, :width].to(self.ban.device)
         mask = tokens.mask[:, :width].to(self.ban.device)
-        logps = token_logps(self.logits(ids), ids, mask).cpu()
+        logps = self.network.token_logps(ids, mask, self.ban).cpu()
         return nn.functional.pad(logps, (0, tokens.ids.shape[1] - width))
 
     def next_token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time vocab"]:

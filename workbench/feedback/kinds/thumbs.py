@@ -28,8 +28,8 @@ class ThumbLogps(ResponseLogps):
     """
 
     up: Bool[Tensor, " batch"] = constant()
-    reference_point: Float[Tensor, " batch"] = constant()
-    reference_mean: Float[Tensor, " batch"] = constant()
+    reference_point: Float[Tensor, " batch"] = constant(mean=True)
+    reference_mean: Float[Tensor, " batch"] = constant(mean=True)
 
     def swapped(self):
         """The same responses; thumbs up are down and thumbs down are up."""

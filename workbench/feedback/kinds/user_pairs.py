@@ -6,6 +6,7 @@ context. A pair is never part of its own context: its label would be given away.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -93,6 +94,7 @@ class UserPairs(AroundPairs):
     """
 
     size: int = 8
+    whole: ClassVar[str] = "contexts and noise are drawn for a whole batch"
 
     def reference_logps(self, reference) -> None:
         """Nothing: a reward model has no reference."""
