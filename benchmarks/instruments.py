@@ -62,7 +62,10 @@ def made() -> list[Instrument]:
     proxy = 0.5 * gold + noise
     even = torch.full((3,), 1 / 3, dtype=torch.float64).log()
     game = preference_games.biased_rps(0.18, 0.14, 0.16)
+    longer = Reviews(max_words=4)  # as in lessons 00 and 10
     return [
+        live.annotator(longer, longer.author, live=True),
+        live.link_explorer(live=True),
         live.beta_explorer(world, ref, proxy, live=True),
         live.peak_explorer(world, ref, proxy, beta=0.5, live=True),
         live.divergence_explorer(world, ref, gold, beta=0.5, live=True),

@@ -87,8 +87,9 @@ ref, gold = reference.response_logps(world).detach(), world.gold
 # Then be one of those people: say twenty times which of two reviews is better
 # (the reviews are short and made of eight words). After each answer a reward
 # is fitted to all you said so far; look how its error bars shrink, and what a
-# policy writes that is best for *your* reward. In a page without Python a
-# machine answers.
+# policy writes that is best for *your* reward. Beside it DPO, without a
+# reward, trains a table of all reviews on your labels. In a page without
+# Python a machine answers.
 
 # %%
 display(

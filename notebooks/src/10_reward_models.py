@@ -140,7 +140,10 @@ as_text(pairs[:3], world, Annotator()).round(3)
 # Below the loss is a desk where *you* label. A reward that is linear in words
 # and their neighbours is fitted to your answers by this loss and a normal
 # prior, which gives it an error bar. Which reviews stay unsure after twenty
-# answers, and what does a policy at a small $\beta$ make of them?
+# answers, and what does a policy at a small $\beta$ make of them? DPO learns
+# from the same labels without a reward. Its policy here is a table, to which
+# no two reviews are alike: those that were never compared keep their odds to
+# each other.
 
 # %%
 display(teach.show(bt.loss), annotator())

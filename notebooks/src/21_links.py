@@ -218,19 +218,18 @@ caption = (
 views.training_curves(walks, columns, by="link", log_x=True, caption=caption)
 
 # %%
-strong = {"DPO": push_dpo, "hinge": push_hinge}
-strong["IPO"] = lambda margin, strength: push_ipo(margin, strength / 2)
-link_explorer(strong)
+link_explorer()
 
 # %% [markdown]
 # The hinge stops with the first step that reaches its margin. For large $D$
 # the push of DPO is about $\beta e^{-\beta D}$, so $D$ grows like
 # $\log(\text{steps})/\beta$: slowly, and without a limit. In this case
 # $\beta$ is no price of drift. It only sets the pace, and every $\beta$ goes
-# to the same end, a policy that never says the loser. In a live notebook one
-# slider moves the strength: $\beta$ of DPO and of the hinge, and $2\tau$ of
-# IPO. The other lets a share $\varepsilon$ of the labels say the opposite.
-# Move it away from 0: now DPO rests as well, where
+# to the same end, a policy that never says the loser. The sliders move
+# $\beta$ of DPO and of the hinge, $\tau$ of IPO, and the share $\varepsilon$
+# of labels that say the opposite; a cross marks the loss after the last step.
+# Move $\varepsilon$ away from 0: the loss of DPO gets a lowest point, and its
+# margin rests there, where
 # $(1 - \varepsilon)\,\sigma(-\beta D) = \varepsilon\,\sigma(\beta D)$.
 #
 # ## Train

@@ -8,7 +8,7 @@ import torch
 
 from tests.browser.conftest import FLAGS, ROOT, chromium
 from workbench.core.seeds import generator
-from workbench.views.instruments import beta_explorer, walk_explorer
+from workbench.views.instruments import beta_explorer, link_explorer, walk_explorer
 from workbench.views.instruments.clip_explorer import clip_explorer
 from workbench.views.instruments.controls import Switch
 from workbench.views.instruments.states import differences
@@ -41,6 +41,10 @@ def walk():
     ref = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
     game = preference_games.biased_rps(0.18, 0.14, 0.16)
     return walk_explorer(game, ref, NAMES, live=False)
+
+
+def link():
+    return link_explorer(live=False)
 
 
 def at(tree, path):
@@ -88,6 +92,10 @@ MOVES = [
     (partial(beta, two=False), {"prompt": "plot", "beta": 0.1}),
     (clip, {"clip": 0.33}),
     (clip, {"clip": 0.05}),
+    (link, {"beta": 0.13, "tau": 0.16}),  # 1/2τ is 3.125: a half is told to even
+    (link, {"beta": 2.0, "flips": 0.09}),
+    (link, {"tau": 0.1, "flips": 0.45}),
+    (link, {"beta": 0.2, "flips": 0.45}),  # one line covers another
     (walk, {"tau": 0.1}),
     (walk, {"n": 2}),
     (walk, {"n": 7, "start": "14 / 57 / 29", "first": 0.9, "third": 0.2, "tau": 0.02}),
@@ -117,7 +125,7 @@ def test_a_rule_makes_the_changes_that_the_library_makes(page, make, moved):
     assert [p for p in missed if not any(p[: len(k)] == k for k in known)] == []
 
 
-@pytest.mark.parametrize("make", [beta, clip, walk])
+@pytest.mark.parametrize("make", [beta, clip, link, walk])
 def test_the_page_gets_all_values_of_the_sliders(make):
     instrument = make()
     kept = instrument.states()

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.book.conftest import BIBTEX, LONG
+from tests.browser.conftest import ROOT
 from tests.runner.test_safe import MARKUP, Faults
-from workbench.book import inert, papers
+from workbench import catalogue
+from workbench.book import inert, lookups, papers
 
 KEPT = ("#20_pairs.csv", "/evil")  # of notebooks, to files that are not there
 PAGES = (
@@ -298,3 +300,71 @@ def test_a_bibtex_entry_has_authors_year_number_and_title():
     assert "author = {Munos and others}" in papers.bibtex(
         papers.named("Munos et al. 2023")[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("authors", "read"),
+    [
+        ("Pang and He", "Pang and He"),
+        ("Ray Chowdhury et al.", "{Ray Chowdhury} and others"),
+        ("T. Liu et al.", "T. Liu and others"),
+        ("Meng, Xia & Chen", "Meng and Xia and Chen"),
+        ("Flet-Berliac et al.", "Flet-Berliac and others"),
+    ],
+)
+def test_a_name_of_two_words_is_one_surname(authors, read):
+    entry = papers.bibtex(papers.Paper(authors, "2024"))
+    assert f"  author = {{{read}}},\n" in entry
+
+
+def test_what_latex_would_act_on_is_escaped():
+    title = r"100% of $5 & a_b #1 {x ~ y^2 \end"
+    entry = papers.bibtex(papers.Paper("A", "2024", "2401.00001"), title)
+    assert (
+        r"title = {{100\% of \$5 \& a\_b \#1 \textbraceleft{}x \textasciitilde{} "
+        r"y\textasciicircum{}2 \textbackslash{}end}}"
+    ) in entry
+    assert "url = {https://arxiv.org/abs/2401.00001}" in entry
+
+
+def bib_entries(text: str) -> dict[str, dict[str, str]]:
+    """A strict reader of BibTeX: every character belongs to an entry."""
+    found: dict[str, dict[str, str]] = {}
+    entry = r"@misc\{([a-z0-9_]+),\n((?:  \w+ = \{.*\},\n)+)\}"
+    assert re.fullmatch(rf"{entry}(?:\n\n{entry})*\n", text)
+    for key, body in re.findall(entry, text):
+        assert key not in found, key
+        fields = re.findall(r"  (\w+) = \{(.*)\},\n", body)
+        assert len({name for name, _ in fields}) == len(fields)
+        for name, value in fields:
+            depth = [value[: n + 1].count("{") - value[: n + 1].count("}")
+                     for n in range(len(value))]  # fmt: skip
+            assert value and min(depth) >= 0 and depth[-1] == 0, value
+            bare = re.sub(r"\\(?:[&%#_$]|text\w+\{\})", "", value)
+            assert name == "url" or not re.search(r"[&%#_$~^\\]", bare), value
+        found[key] = dict(fields)
+    return found
+
+
+def test_the_books_papers_are_one_file_of_bibtex(book):
+    found = bib_entries((book / papers.FILE).read_text(encoding="utf-8"))
+    listed = re.findall(r'<dt id="([\w-]+)">', article(book, "bibliography"))
+    assert len(found) == len(listed) > 1
+    assert found["rafailov2023_2305_18290"]["eprint"] == "2305.18290"
+    for name in ("bibliography", "index"):
+        assert f'href="{papers.FILE}" download' in article(book, name)
+
+
+def test_all_papers_of_the_library_have_a_key_of_their_own_and_a_title():
+    cards = catalogue.cards()
+    known = papers.titles(ROOT)
+    every = papers.distinct(lookups.cited(cards, []))
+    found = bib_entries(papers.library(every, known))
+    assert len(found) == len(every) > 40
+    assert [key for key, entry in found.items() if "title" not in entry] == []
+
+
+def test_papers_that_differ_in_one_name_have_two_keys():
+    text = "Bradley & Terry 1952; Bradley 1952; Tülü 2020"
+    found = bib_entries(papers.library(papers.distinct(papers.named(text)), {}))
+    assert list(found) == ["bradley_1952", "bradley_terry_1952", "tulu_2020"]

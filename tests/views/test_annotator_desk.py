@@ -13,6 +13,7 @@ from workbench.views.instruments.annotated_state import (
     NEIGHBOURS_SD,
     PAIRS,
     SILENCE_SD,
+    Task,
     agreement,
     annotated,
     annotation_task,
@@ -20,6 +21,8 @@ from workbench.views.instruments.annotated_state import (
     review_features,
 )
 from workbench.views.instruments.annotator_desk import compared
+from workbench.views.instruments.label_training import RATE, labels, trained
+from workbench.views.instruments.playground_state import table_path
 from workbench.views.instruments.states import MOST
 from workbench.views.layers import Bars
 from workbench.worlds import solutions
@@ -169,6 +172,70 @@ def test_people_are_compared_pair_by_pair(task):
     assert math.isnan(agreement((), (1,)))
 
 
+# ---- DPO on the labels ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_label_moves_its_pair_and_nothing_else(task, sign):
+    """By hand: each step adds 2 · 0.4/β · σ(−βD) to the margin D, which begins at 0."""
+    moved = trained(task, [sign], BETA).logps - task.ref.log_softmax(-1)
+    margin = 0.0
+    for _ in range(200):
+        margin += 0.8 / BETA / (1 + math.exp(BETA * margin))
+    first, second = task.first[0], task.second[0]
+    assert sign * (moved[first] - moved[second]).item() == pytest.approx(margin)
+    rest = torch.ones_like(moved, dtype=torch.bool)
+    rest[[first, second]] = False
+    assert (moved[rest] - moved[rest][0]).abs().max() < 1e-12
+    # the chosen rises as far above the rest as the rejected falls below it
+    assert (moved[first] + moved[second]) / 2 == pytest.approx(moved[rest][0].item())
+
+
+def test_dpo_of_no_label_is_the_reference(task, world):
+    state = trained(task, (), BETA)
+    assert torch.allclose(state.logps, task.ref.log_softmax(-1))
+    assert state.kl == pytest.approx(0.0, abs=1e-9)
+    assert state.gold == pytest.approx((task.ref.exp() * world.gold[0]).sum().item())
+
+
+def test_with_many_labels_dpo_ends_at_the_exact_optimum():
+    """Rewards 0 and log 3 in turn; of four labels of neighbours three are right.
+
+    Three in four are σ(log 3), so that the minimiser is π* of this reward exactly.
+    """
+    world = Reviews(1)
+    n, ref = world.n_responses, world.author[0]
+    reward = torch.tensor([math.log(3) * (y % 2) for y in range(n)]).double()
+    chain = [(y, y + 1) for y in range(n - 1) for _ in range(4)]
+    answers = [
+        (1 if one % 2 else -1) * s for one, _ in chain[::4] for s in (1, 1, 1, -1)
+    ]
+    first, second = (tuple(side) for side in zip(*chain, strict=True))
+    task = Task(world, 0, ref, first, second, tuple(answers), review_features(world))
+    state = trained(task, answers, BETA)
+    best = solutions.optimal_policy(ref, reward, BETA)
+    assert solutions.kl(state.logps, best) < 1e-4
+    assert state.kl == pytest.approx(solutions.kl(best, ref).item(), rel=0.01)
+    assert solutions.kl(ref, best) > 0.1
+
+
+def test_labels_name_the_chosen_of_each_pair(task):
+    pairs = labels(task, [1, -1])
+    assert pairs.chosen.response.tolist() == [task.first[0], task.second[1]]
+    assert pairs.rejected.response.tolist() == [task.second[0], task.first[1]]
+
+
+def test_a_step_never_leaps_over_the_lowest_point_of_twenty_labels(task):
+    """The loss falls at every step that is kept, at any β."""
+    for beta in (0.03, 3.0):
+        ref, pairs = task.ref.log_softmax(-1)[None], labels(task, task.machine)
+        path = table_path(ref, pairs, beta, mean=False, rate=RATE * PAIRS)
+        ratio = (path - ref)[:, 0]
+        margin = ratio[:, pairs.chosen.response] - ratio[:, pairs.rejected.response]
+        losses = torch.nn.functional.softplus(-beta * margin).sum(-1)
+        assert (losses.diff() < 0).all()
+
+
 # ---- the figure ----------------------------------------------------------------------
 
 
@@ -186,14 +253,20 @@ def test_gold_is_shown_when_all_is_answered_and_not_before(desk, task):
     wide = doubt(task, judged, at)
     assert list(bars.high) == pytest.approx((judged.reward[at] + wide).tolist())
     assert f"earns {judged.gold:.2f} gold at a KL of {judged.kl:.2f}" in figure.caption
-    first = figure.data.iloc[0]
-    assert first["review"] == task.world.text(int(judged.policy.argmax()))
+    dpo = trained(task, task.machine, BETA)
+    assert f"labels {dpo.gold:.2f} at {dpo.kl:.2f}" in figure.caption
+    table = figure.data.set_index("review")
+    for column, logps in (("policy", judged.policy), ("DPO", dpo.logps)):
+        name = task.world.text(int(logps.argmax()))
+        assert table.at[name, column] == pytest.approx(logps.max().exp().item())
 
 
 def test_the_path_passes_through_the_point_of_its_beta(desk, task):
     figure = desk.draw(task.machine, 0.03)  # the end of the path
-    best, path, here = figure.panels.charts[1].layers
+    best, path, steps, star, here, dpo = figure.panels.charts[1].layers
     assert (path.x[-1], path.y[-1]) == pytest.approx((here.x[0], here.y[0]))
+    assert (steps.x[-1], steps.y[-1]) == pytest.approx((dpo.x[0], dpo.y[0]))
+    assert (best.x[-1], best.y[-1]) == pytest.approx((star.x[0], star.y[0]))
     top = solutions.optimal_policy(task.ref, task.gold, 0.03)
     gold = solutions.expectation(top, task.world.gold[0]).item()
     assert best.y[-1] == pytest.approx(gold)

@@ -90,7 +90,10 @@ def prepare(
     chapters = [chapter(lesson(p), settings) for p in sources(settings.root)]
     assets, tables = _assets(chapters, settings)
     entries = cards() if methods is None else methods
-    texts = _texts(chapters, entries, rooms, tables, settings)
+    titles = papers.titles(settings.root)
+    texts = _texts(chapters, entries, rooms, tables, titles, settings)
+    cited = papers.distinct(lookups.cited(entries, chapters))
+    assets[papers.FILE] = papers.library(cited, titles).encode("utf-8", "replace")
     shown = {f"{c.name}.ipynb": written(c.notebook) for c in chapters if c.notebook}
     strip = path_cleaner(settings.root)
     texts = {name: strip(text) for name, text in texts.items()} | shown
@@ -100,10 +103,9 @@ def prepare(
     return chapters
 
 
-def _texts(chapters, entries, rooms, tables, settings) -> dict[str, str]:
+def _texts(chapters, entries, rooms, tables, titles, settings) -> dict[str, str]:
     """The pages around the chapters, as Markdown."""
     shelved = front.shelves(chapters, settings)
-    titles = papers.titles(settings.root)
     words = settings.root / "GLOSSARY.md"
     text = words.read_text(encoding="utf-8") if words.is_file() else "# Glossary\n"
     return {

@@ -4,7 +4,16 @@ import html
 from dataclasses import dataclass
 
 from workbench.book.chapters import Chapter
-from workbench.book.inert import Markup, directive, link, literal, raw, table
+from workbench.book.inert import (
+    Markup,
+    directive,
+    download,
+    link,
+    literal,
+    raw,
+    table,
+)
+from workbench.book.papers import FILE
 from workbench.catalogue import reading_path
 from workbench.runner.build import STUDY
 from workbench.runner.job import Settings
@@ -105,7 +114,11 @@ def landing(
             parts.append(_path(shelved[kind], shelved["study"], settings))
     if missing:
         parts.append("Nothing can be shown of " + literal(", ".join(missing)) + ".")
-    parts += ["## About the pages", told, *_contents(shelved)]
+    cite = (
+        f"<p>To quote a paper: {download(FILE, 'all papers as BibTeX')}, or one by one "
+        f"in the {link('bibliography.html', 'bibliography')}.</p>"
+    )
+    parts += ["## About the pages", told, raw(cite), *_contents(shelved)]
     return "\n\n".join(parts)
 
 

@@ -101,3 +101,8 @@ def escaped(value: Any) -> str:
 def link(address: str, text: object) -> Markup:
     """A link whose words are text."""
     return Markup(f'<a href="{html.escape(address)}">{escaped(text)}</a>')
+
+
+def download(address: str, text: object) -> Markup:
+    """A link to a file that is kept and not opened."""
+    return Markup(f'<a href="{html.escape(address)}" download>{escaped(text)}</a>')

@@ -6,10 +6,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from workbench.book.chapters import Chapter
-from workbench.book.inert import Markup, directive, link, literal, prose, raw
+from workbench.book.inert import (
+    Markup,
+    directive,
+    download,
+    link,
+    literal,
+    prose,
+    raw,
+)
 from workbench.book.judged import Claim
 from workbench.book.method_chapters import claims_table
-from workbench.book.papers import Paper, bibtex, distinct, named
+from workbench.book.papers import FILE, Paper, bibtex, distinct, named
 from workbench.catalogue import Entry
 
 RESULTS = "results"
@@ -37,10 +45,7 @@ def gallery(chapters: list[Chapter], tables: Mapping[str, list[str]]) -> str:
 
 def _wall(chapter: Chapter, tables: list[str]) -> str:
     number = chapter.name.partition("_")[0]
-    files = ", ".join(
-        f'<a href="{html.escape(path)}" download>{html.escape(Path(path).name)}</a>'
-        for path in tables
-    )
+    files = ", ".join(download(path, Path(path).name) for path in tables)
     papers = distinct(paper for claim in chapter.claims for paper in claim.papers)
     after = ", ".join(link(f"bibliography.html#{p.key}", p.cite) for p in papers)
     told = [f"<code>workbench run {html.escape(number)}</code>"]
@@ -99,7 +104,10 @@ def bibliography(
     return "\n\n".join(
         [
             "# Bibliography",
-            "The papers that methods and claims follow.",
+            raw(
+                "<p>The papers that methods and claims follow. "
+                f"{download(FILE, 'All of them as one BibTeX file')}.</p>"
+            ),
             raw(f'<dl class="wb-papers">{"".join(shown)}</dl>'),
         ]
     )
@@ -120,7 +128,7 @@ def _reference(
     chapters: list[Chapter],
     titles: Mapping[str, str],
 ) -> str:
-    title = titles.get(paper.arxiv, "")
+    title = titles.get(paper.number, "")
     methods = [
         link(f"methods/{key}.html", Markup(f"<code>{html.escape(key)}</code>"))
         for key, entry in entries.items()
@@ -135,7 +143,8 @@ def _reference(
         f", <em>{html.escape(title)}</em>" if title else ""
     )
     words += f", {link(paper.url, f'arXiv {paper.arxiv}')}" if paper.url else ""
-    words += f" ({html.escape(paper.note)})" if paper.note else ""
+    note = paper.note if paper.note != title else ""
+    words += f" ({html.escape(note)})" if note else ""
     told = [f"Methods: {', '.join(methods)}."] if methods else []
     told += [f"Claims in {', '.join(near)}."] if near else []
     entry = html.escape(bibtex(paper, title))

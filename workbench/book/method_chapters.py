@@ -35,7 +35,7 @@ def pages(
     Args:
         entries: the methods by key.
         chapters: the chapters, some of which train and judge them.
-        titles: arXiv number -> title.
+        titles: of `papers.titles`.
     """
     found = {"methods/index.md": _index(entries)}
     judged = _judged(entries, chapters)
@@ -218,7 +218,7 @@ def _source(entry: Entry) -> list[str]:
 
 
 def _paper(paper, titles: Mapping[str, str]) -> str:
-    title = titles.get(paper.arxiv, "")
+    title = titles.get(paper.number, "")
     words = literal(paper.cite) + (f", *{literal(title)}*" if title else "")
     if paper.url:
         words += f", [arXiv {paper.arxiv}]({paper.url})"

@@ -1,7 +1,8 @@
 """Who wrote what: the papers that cards and claims name, and their BibTeX."""
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,40 @@ _NAMED = re.compile(
 _TITLED = re.compile(
     r"\(https://arxiv\.org/abs/(\d{4}\.\d{4,5})\),?\s+\*((?:[^*\\]|\\.)+)\*"
 )
+FILE = "workbench.bib"
+# BibTeX counts a brace behind a backslash too, so braces are spelled out.
+_SPECIAL = {sign: f"\\{sign}" for sign in "&%#_$"} | {
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+}
+# Of papers that a card or a claim names and no lesson's references do.
+TITLES = {
+    "1506.02438": "High-dimensional continuous control using generalized advantage "
+    "estimation",
+    "1706.04599": "On calibration of modern neural networks",
+    "1707.06347": "Proximal policy optimization algorithms",
+    "1909.08593": "Fine-tuning language models from human preferences",
+    "2009.01325": "Learning to summarize from human feedback",
+    "2009.07839": "Text generation by learning from demonstrations",
+    "2305.16217": "Beyond reward: offline preference-guided policy optimization",
+    "2310.02743": "Reward model ensembles help mitigate overoptimization",
+    "2403.17031": "The N+ implementation details of RLHF with PPO",
+    "2405.06639": "Value augmented sampling for language model alignment and "
+    "personalization",
+    "2405.19320": "Value-incentivized preference optimization",
+    "2406.11827": "WPO: enhancing RLHF with weighted preference optimization",
+    "2408.10075": "Personalizing reinforcement learning from human feedback with "
+    "variational preference learning",
+    "Bradley & Terry 1952": "Rank analysis of incomplete block designs: I. The method "
+    "of paired comparisons",
+    "Mitchell 2023": "A note on DPO with noisy preferences and relationship to IPO",
+    "Schulman 2020": "Approximating KL divergence",
+    "Ziebart 2010": "Modeling purposeful adaptive behavior with the principle of "
+    "maximum causal entropy",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +78,11 @@ class Paper:
         return f"{self.authors} {self.year}"
 
     @property
+    def number(self) -> str:
+        """By what its title is found: its number there, or what the text calls it."""
+        return self.arxiv or self.cite
+
+    @property
     def url(self) -> str:
         """Where it can be read; empty if that is not known."""
         return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else ""
@@ -64,7 +104,7 @@ def named(text: str) -> list[Paper]:
 
 
 def titles(root: Path) -> dict[str, str]:
-    """arXiv number -> title, as the references of the lessons give it."""
+    """`Paper.number` -> title, as the references of the lessons give it."""
     found: dict[str, str] = {}
     for path in sorted((root / "notebooks" / "src").glob("*.py")):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -73,25 +113,57 @@ def titles(root: Path) -> dict[str, str]:
             title = re.sub(r"\\(.)", r"\1", " ".join(title.split()))
             if len(title) > len(found.get(number, "")):
                 found[number] = title
-    return found
+    return TITLES | found
 
 
 def bibtex(paper: Paper, title: str = "") -> str:
     """One BibTeX entry; a title that is not known is left out."""
-    others = re.sub(r"\s+et al\.$", " and others", paper.authors)
-    authors = re.sub(r",\s*(?:and\s|&\s)?|\s&\s", " and ", others)
-    first = slug(re.split(r" and | et al", paper.authors)[0].split(",")[0]).lower()
-    fields = {"author": authors, "year": paper.year}
+    names = re.split(r",\s*(?:and\s|&\s)?|\s&\s|\sand\s", paper.authors)
+    last = re.fullmatch(r"(.+?)\s+et al\.", names[-1])
+    names = [*names[:-1], last[1], "others"] if last else names
+    fields = {"author": " and ".join(map(_author, names)), "year": paper.year}
     if title:
-        fields["title"] = f"{{{title}}}"
+        fields["title"] = f"{{{_tex(title)}}}"
     if paper.arxiv:
         fields |= {"eprint": paper.arxiv, "archivePrefix": "arXiv", "url": paper.url}
-    elif paper.note:
-        fields["note"] = paper.note
-    number = paper.arxiv.replace(".", "_")
-    name = f"{first}{paper.year}" + (f"_{number}" if number else "")
-    body = "".join(f"  {key} = {{{_tex(value)}}},\n" for key, value in fields.items())
-    return f"@misc{{{name},\n{body}}}"
+    elif paper.note and paper.note != title:
+        fields["note"] = _tex(paper.note)
+    body = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
+    return f"@misc{{{_name(paper)},\n{body}}}"
+
+
+def library(found: Iterable[Paper], known: Mapping[str, str]) -> str:
+    """A file of BibTeX with an entry for each paper.
+
+    Args:
+        found: the papers, each once.
+        known: `titles`.
+    """
+    entries = (bibtex(paper, known.get(paper.number, "")) for paper in found)
+    return "\n\n".join(entries) + "\n"
+
+
+def _name(paper: Paper) -> str:
+    """The key of an entry: of two papers with one number or one cite there is one."""
+    first = re.split(r",|\s&|\sand\s|\set al", paper.authors)[0]
+    named = f"{first}{paper.year}-{paper.arxiv}" if paper.arxiv else paper.cite
+    return _plain(named)
+
+
+def _plain(text: str) -> str:
+    """Lower-case ASCII with underscores: what every program takes as a key."""
+    bare = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return slug(bare).replace("-", "_").lower()
+
+
+def _author(name: str) -> str:
+    """A name as BibTeX reads it: initials are no surname, two words may be one."""
+    initials = re.match(r"(?:\w\.\s*)+", name)
+    first, rest = (
+        (initials[0].strip(), name[initials.end() :]) if initials else ("", name)
+    )
+    rest = f"{{{_tex(rest)}}}" if " " in rest else _tex(rest)
+    return f"{first} {rest}".strip()
 
 
 def distinct(found: Iterable[Paper]) -> list[Paper]:
@@ -103,4 +175,6 @@ def distinct(found: Iterable[Paper]) -> list[Paper]:
 
 
 def _tex(value: str) -> str:
-    return re.sub(r"([&%#_$])", r"\\\1", value) if "http" not in value else value
+    """A text that LaTeX prints as it is, on one line."""
+    line = " ".join(value.split())
+    return re.sub(r"[&%#_${}~^\\]", lambda found: _SPECIAL[found[0]], line)

@@ -158,5 +158,55 @@
     return `${said}, and ${lost} below what the frontier has at this KL.`;
   };
 
-  (globalThis.workbench ??= {}).rules = { beta, clip, walk };
+  // Three links of the margin; see link_state.py and link_explorer.py.
+  // toFixed takes a half up, Python to the even digit
+  const fixed = (x, n) => {
+    const whole = x * 10 ** n;
+    return (Math.abs(whole % 1) === 0.5 ? 2 * Math.round(whole / 2) / 10 ** n : x).toFixed(n);
+  };
+  const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+  const families = ({ beta: b, tau: t }) => [
+    ["DPO", (D) => softplus(-b * D), (D) => b / (1 + Math.exp(b * D))],
+    ["hinge", (D) => Math.max(0, 1 - b * D), (D) => (b * D < 1 - 1e-9 ? b : 0)],
+    ["IPO", (D) => (D - 1 / (2 * t)) ** 2, (D) => 2 * (1 / (2 * t) - D)],
+  ];
+  // lines that a later one covers; see Chart.drawn
+  const covered = (lines) => {
+    const seen = lines.flat().filter((y) => y !== null);
+    const near = 0.01 * (largest(seen) - Math.min(...seen));
+    const close = (a, b) => a !== null && b !== null && Math.abs(a - b) <= near;
+    return lines.map((one, n) =>
+      lines.slice(n + 1).some((other) => one.every((y, k) => close(y, other[k]))));
+  };
+  const link = ({ data, margins, seen, steps, rate, ends }, v) => {
+    const e = v.flips, mean = (f, sign) => (D) => (1 - e) * f(D) + (e ? sign * e * f(-D) : 0);
+    const within = (y, end) => (Math.abs(y) <= end ? y : null);
+    const panels = [[], [], []], stops = [], told = [];
+    for (const [name, lossOf, pushOf] of families(v)) {
+      const loss = mean(lossOf, 1), push = mean(pushOf, -1);
+      const path = repeated((_, D) => D + rate * push(D), steps, 0), D = path[steps];
+      panels[0].push(margins.map((x) => within(loss(x), ends[0])));
+      panels[1].push(margins.map((x) => within(push(x), ends[1])));
+      panels[2].push(seen.map((step) => path[step]));
+      stops.push([D, within(loss(D), ends[0])]);
+      told.push(`${name} at ${fixed(D, 2)}`);
+    }
+    const traces = structuredClone(data), drawn = traces.filter((one) => one.mode === "lines");
+    panels.flatMap((lines) => lines.map((y, n) => [y, covered(lines)[n]])).forEach(
+      ([y, wide], n) => {
+        const trace = drawn[n];
+        [trace.y, trace.line.width] = [y, wide ? 7 : 2];
+        if (wide) trace.opacity = 0.45;
+        else delete trace.opacity;
+      });
+    const dots = traces.find((one) => one.mode === "markers");
+    [dots.x, dots.y] = [stops.map((one) => one[0]), stops.map((one) => one[1])];
+    const wins = e ? `wins ${fixed(100 * (1 - e), 0)}% of its labels` : "always wins";
+    const caption =
+      `After ${steps} steps with β = ${digits(v.beta, 6)} and τ = ${digits(v.tau, 6)} the ` +
+      `margin of a pair that ${wins} is ${told.join(", ")} nats.`;
+    return [at("data")(traces), at("caption")(caption)];
+  };
+
+  (globalThis.workbench ??= {}).rules = { beta, clip, link, walk };
 })();

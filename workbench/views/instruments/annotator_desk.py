@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,9 +23,10 @@ from workbench.views.instruments.annotated_state import (
 )
 from workbench.views.instruments.answer_buttons import AnswerButtons, Answers
 from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.label_training import Trained, trained
 from workbench.views.instruments.shell import Instrument, is_live
-from workbench.views.layers import Bars, Line, Points
-from workbench.views.style import role
+from workbench.views.layers import Bars, Layer, Line, Points
+from workbench.views.style import method, role
 from workbench.worlds import solutions
 from workbench.worlds.reviews import Reviews
 
@@ -64,9 +66,9 @@ def annotator(
         return gold_path(task, annotated(task, answers, 1.0).reward)
 
     def draw(answers: Sequence[int], beta: float) -> Fig:
-        judged = annotated(task, answers, beta)
+        judged, dpo = annotated(task, answers, beta), trained(task, answers, beta)
         known = tuple(answers)
-        return annotated_figure(task, known, judged, beta, (path(known), best()))
+        return annotated_figure(task, known, judged, dpo, beta, (path(known), best()))
 
     def compare(people: Mapping[str, Sequence[int]], mine: Sequence[int]):
         return compared(task, people, mine, beta)
@@ -119,6 +121,7 @@ def annotated_figure(
     task: Task,
     answers: Sequence[int],
     judged: Judged,
+    dpo: Trained,
     beta: float | int,
     paths: tuple[pd.DataFrame, pd.DataFrame],
 ) -> Fig:
@@ -127,7 +130,8 @@ def annotated_figure(
     Args:
         task: the pairs.
         answers: to the first of them.
-        judged: what they say.
+        judged: the reward that they teach, and its best policy.
+        dpo: the policy that DPO makes of them.
         beta: price of drift, reward units per nat.
         paths: `gold_path` of the learned reward, and of gold.
     """
@@ -137,47 +141,104 @@ def annotated_figure(
     bars = [Bars(SHOWN, mean.tolist(), "your reward", role("proxy"), **ends)]
     if len(answers) == len(task.first):  # before, it would tell what to answer
         bars.append(Bars(SHOWN, task.gold[at].tolist(), "gold", role("gold")))
-    mine, best = paths
-    here = [judged.kl**0.5], [judged.gold]
-    bought = [
-        Line(*_curve(best), "best at its KL", role("exact")),
-        Line(*_curve(mine), "π* of your reward", role("gold")),
-        Points(*here, "at this β", role("policy"), size=9),
-    ]
-    top = favourites(task, judged)
+    top = favourites(task, judged, dpo)
     names = [f"{r} ({g:+.1f})" for r, g in zip(top["review"], top["gold"], strict=True)]
-    liked = Bars(names, top["policy"].tolist(), "your policy", role("policy"))
+    liked = [
+        Bars(names, top["policy"].tolist(), "π* of your reward", role("policy")),
+        Bars(names, top["DPO"].tolist(), "DPO", method("dpo")),
+    ]
+    star = optimum(task, beta)
     charts = [
         Chart(
             "Learned rewards", "reward units, mean 0", "", bars, "lines: ± 1 sd",
             horizontal=True,
         ),
-        Chart("Gold against drift", "√KL (√nats)", "gold (reward units)", bought),
-        Chart("It writes (gold)", "probability", "", [liked], horizontal=True),
+        Chart(
+            "Gold against drift", "√KL (√nats)", "gold (reward units)",
+            bought(judged, dpo, star, paths),
+        ),
+        Chart("It writes (gold)", "probability", "", liked, horizontal=True),
     ]  # fmt: skip
-    before = solutions.expectation(task.ref, task.world.gold[task.prompt]).item()
-    told = (
-        f"After {len(answers)} of {len(task.first)} answers the rewards shown are "
-        f"known to ±{sd.mean().item():.2f}, and the policy that is best for your "
-        f"reward at β = {beta:g} earns {judged.gold:.2f} gold at a KL of "
-        f"{judged.kl:.2f} nats (reference: {before:.2f}, most at any β: "
-        f"{mine['gold'].max():.2f})."
-    )
+    told = f"{_known(task, answers, sd)} {_earned(task, judged, dpo, star, beta)}"
     return Fig(Panels(charts, height=3.6), told, top)
 
 
-def favourites(task: Task, judged: Judged) -> pd.DataFrame:
-    """The reviews that the policy likes best.
+def bought(
+    judged: Judged,
+    dpo: Trained,
+    star: tuple[float, float],
+    paths: tuple[pd.DataFrame, pd.DataFrame],
+) -> list[Layer]:
+    """Where each policy stands, with the ways that lead there.
+
+    Args:
+        judged: the reward that the answers teach, and its best policy.
+        dpo: the policy that DPO makes of them.
+        star: KL and gold of the optimum of gold.
+        paths: `gold_path` of the learned reward, and of gold.
+    """
+    mine, best = paths
+    ends = {
+        "π* of gold": (*star, role("exact")),
+        "π* of your reward": (judged.kl, judged.gold, role("policy")),
+        "DPO on your labels": (dpo.kl, dpo.gold, method("dpo")),
+    }
+    return [
+        Line(*_curve(best), "best at its KL", role("exact")),
+        Line(*_curve(mine), style=role("policy")),
+        Line(*_curve(dpo.curves), style=method("dpo")),
+        *(
+            Points([kl**0.5], [gold], name, look, size=9)
+            for name, (kl, gold, look) in ends.items()
+        ),
+    ]
+
+
+def optimum(task: Task, beta: float | int) -> tuple[float, float]:
+    """KL (nats per sequence) and gold (reward units) of π* of the gold reward."""
+    gold = task.world.gold[task.prompt]
+    star = solutions.optimal_policy(task.ref, gold, beta)
+    kl, earned = solutions.kl(star, task.ref), solutions.expectation(star, gold)
+    return max(kl.item(), 0.0), earned.item()
+
+
+def _known(task: Task, answers: Sequence[int], sd: Tensor) -> str:
+    return (
+        f"After {len(answers)} of {len(task.first)} answers the rewards shown are "
+        f"known to ±{sd.mean().item():.2f}."
+    )
+
+
+def _earned(
+    task: Task,
+    judged: Judged,
+    dpo: Trained,
+    star: tuple[float, float],
+    beta: float | int,
+) -> str:
+    gold = task.world.gold[task.prompt]
+    before = solutions.expectation(task.ref, gold).item()
+    return (
+        f"At β = {beta:g} the policy that is best for your reward earns "
+        f"{judged.gold:.2f} gold at a KL of {judged.kl:.2f} nats, a table trained by "
+        f"DPO on your labels {dpo.gold:.2f} at {dpo.kl:.2f}, and π* of gold "
+        f"{star[1]:.2f} at {star[0]:.2f} (reference: {before:.2f})."
+    )
+
+
+def favourites(task: Task, judged: Judged, dpo: Trained) -> pd.DataFrame:
+    """The reviews that either policy writes most often.
 
     Returns:
-        DataFrame[review, policy, reference, your reward, sd, gold].
+        DataFrame[review, policy, DPO, reference, your reward, sd, gold].
     """
-    top = judged.policy.topk(TOP).indices
+    top = torch.maximum(judged.policy, dpo.logps).topk(TOP).indices
     gold = task.world.gold[task.prompt]
     return pd.DataFrame(
         {
             "review": [task.world.text(int(y)) for y in top],
             "policy": judged.policy[top].exp().tolist(),
+            "DPO": dpo.logps[top].exp().tolist(),
             "reference": task.ref[top].exp().tolist(),
             "your reward": judged.reward[top].tolist(),
             "sd": doubt(task, judged, top.tolist()).tolist(),

@@ -1,10 +1,6 @@
-"""The link explorer: the push of links, and where the margin of one pair goes.
+"""The link dial: the loss of three links, its push, and where a pair's margin stops."""
 
-With a share ε of labels that say the opposite, the mean push on a pair is
-(1 − ε) w(D) − ε w(−D): a link that never stops on clean labels may then rest.
-"""
-
-from collections.abc import Callable, Mapping
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -12,101 +8,106 @@ import pandas as pd
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Slider, powers
+from workbench.views.instruments.link_state import (
+    FAMILIES,
+    RATE,
+    STEPS,
+    Pulled,
+    margin_walk,
+)
+from workbench.views.instruments.page_rule import Exact
 from workbench.views.instruments.shell import Instrument
-from workbench.views.layers import HLine, Line, VLine
-from workbench.views.style import looks
+from workbench.views.layers import HLine, Line, Points, VLine
+from workbench.views.style import looks, role
 
-# (margin in nats, strength) to the push, loss units per nat
-Push = Callable[[float, float], float]
-STRENGTHS = (0.1, 2.0)  # ends of the slider
-MARGINS = tuple(i / 20 for i in range(-40, 161))  # nats
-STEPS, RATE = 2000, 0.1
+BETAS, TAUS = (0.1, 2.0), (0.1, 1.0)  # ends of the sliders
+MARGINS = tuple(i / 20 for i in range(-40, 221))  # nats
+SEEN = np.unique(np.geomspace(1, STEPS, 41).astype(int)).tolist()
 FLIPS = tuple(i / 100 for i in range(0, 46, 3))
-FEW = (0.0, 0.09, 0.21, 0.36)  # in a book
+LOSS, PUSH = 3.0, 2.1  # ends of two panels
+BEYOND = 1.5  # as far as this a line is drawn, in ends of its panel
 
 
-def mean_push(push: Push, strength: float, flips: float) -> Callable[[float], float]:
-    """The push on a pair some of whose labels say the opposite, by its margin.
+def link_figure(beta: float | int, tau: float | int, flips: float | int = 0.0) -> Fig:
+    """Three panels: loss and push against the margin, and the margin along steps.
 
     Args:
-        push: of a link.
-        strength: its second argument.
+        beta: strength of DPO and of the hinge, 1/nats.
+        tau: strength of IPO, preference probability per nat.
         flips: ε, the share of labels that say the opposite.
     """
-
-    def mean(margin: float) -> float:
-        against = flips * push(-margin, strength) if flips else 0.0
-        return (1 - flips) * push(margin, strength) - against
-
-    return mean
-
-
-def margin_walk(
-    push: Push, strength: float, n: int = STEPS, flips: float = 0.0
-) -> list[float]:
-    """The margin of a pair after 0, 1, … n steps of 0.1 · its mean push, in nats.
-
-    Args:
-        push: of a link.
-        strength: its second argument.
-        n: how many steps.
-        flips: share of labels that say the opposite.
-    """
-    mean, margins = mean_push(push, strength, flips), [0.0]
-    for _ in range(n):
-        margins.append(margins[-1] + RATE * mean(margins[-1]))
-    return margins
-
-
-def link_figure(pushes: Mapping[str, Push], strength: float, flips: float = 0.0) -> Fig:
-    """Two panels: the push against the margin, and the margin along steps.
-
-    Args:
-        pushes: name of a link to its push.
-        strength: β, or what stands for it in a link.
-        flips: share of labels that say the opposite.
-    """
-    left, right, rows = [HLine(0.0), VLine(0.0)], [], {}
-    seen = np.unique(np.geomspace(1, STEPS, 41).astype(int))
-    for name, style in looks(pushes).items():
-        mean = mean_push(pushes[name], strength, flips)
-        left.append(Line(MARGINS, [mean(margin) for margin in MARGINS], name, style))
-        margins = np.array(margin_walk(pushes[name], strength, flips=flips))
-        right.append(Line(seen.tolist(), margins[seen].tolist(), name, style))
-        rows[name] = margins[-1]
-    wins = f"wins {1 - flips:.0%} of its labels" if flips else "always wins"
-    unit, top = "margin D (nats)", 1.05 * max(pushes[name](0.0, 1.0) for name in pushes)
-    charts = [
-        Chart("Push", unit, "push (loss per nat)", left, y_range=(-top, top)),
-        Chart(f"Margin of a pair that {wins}", "step", unit, right, x_log=True),
-    ]
-    told = ", ".join(f"{name} at {margin:.2f}" for name, margin in rows.items())
-    caption = (
-        f"After {STEPS} steps with strength {strength:g} the margin of a pair that "
-        f"{wins} is {told} nats."
+    losses, pushes, walks, rows = [], [], [], []
+    for name, style in looks(FAMILIES).items():
+        link = FAMILIES[name]
+        pulled = Pulled(link, tau if link.by_tau else beta, flips)
+        value = [within(pulled.loss(margin), LOSS) for margin in MARGINS]
+        slope = [within(pulled.push(margin), PUSH) for margin in MARGINS]
+        path = margin_walk(pulled)
+        end = path[-1]
+        losses.append(Line(MARGINS, value, name, style))
+        pushes.append(Line(MARGINS, slope, name, style))
+        walks.append(Line(SEEN, [path[step] for step in SEEN], name, style))
+        rows.append((name, end, pulled.loss(end), pulled.push(end)))
+    table = pd.DataFrame(rows, columns=["link", "margin", "loss", "push"])
+    ends = [within(loss, LOSS) for loss in table["loss"]]
+    stops = Points(
+        table["margin"].tolist(), ends, f"after {STEPS:,} steps", role("exact")
     )
-    table = pd.DataFrame({"link": list(rows), "margin": list(rows.values())})
-    return Fig(Panels(charts), caption, table)
+    unit = "margin D (nats)"
+    charts = [
+        Chart("Loss ℓ(D)", unit, "loss", [*losses, stops], y_range=(-0.1, LOSS)),
+        Chart(
+            "Push w(D) = −ℓ′(D)", unit, "loss per nat",
+            [HLine(0.0), VLine(0.0), *pushes], y_range=(-PUSH, PUSH),
+        ),
+        Chart("Where the margin goes", "step", unit, walks, x_log=True),
+    ]  # fmt: skip
+    return Fig(Panels(charts), _told(table, beta, tau, flips), table)
+
+
+def within(value: float, end: float) -> float:
+    """A value, or not a number where it is far outside its panel."""
+    return value if abs(value) <= BEYOND * end else nan
+
+
+def _told(
+    table: pd.DataFrame, beta: float | int, tau: float | int, flips: float | int
+) -> str:
+    wins = f"wins {1 - flips:.0%} of its labels" if flips else "always wins"
+    told = ", ".join(
+        f"{name} at {margin:.2f}"
+        for name, margin in zip(table["link"], table["margin"], strict=True)
+    )
+    return (
+        f"After {STEPS} steps with β = {beta:g} and τ = {tau:g} the margin of a pair "
+        f"that {wins} is {told} nats."
+    )
 
 
 def link_explorer(
-    pushes: Mapping[str, Push], *, strength: float = 1.0, live: bool | None = None
+    *, beta: float | int = 1.0, tau: float | int = 0.5, live: bool | None = None
 ) -> Instrument:
-    """How hard links push and where the margin of a pair goes.
+    """What DPO, the hinge and IPO make of one pair.
 
     Args:
-        pushes: name of a link to its push, a function of the margin in nats and of a
-            strength.
-        strength: where its slider starts; that of the flipped labels starts at 0.
+        beta: where the slider of DPO and of the hinge starts, 1/nats.
+        tau: where that of IPO starts, preference probability per nat.
         live: True, False, or None to ask the surroundings.
     """
-
-    def draw(strength: float, flips: float) -> Fig:
-        return link_figure(pushes, strength, flips)
-
-    low, high = STRENGTHS
     controls = {
-        "strength": powers("strength", strength, low=low, high=high),
-        "flips": Slider("ε, flipped labels", FLIPS, 0.0, FEW),
+        "beta": powers("β of DPO and hinge", beta, low=BETAS[0], high=BETAS[1]),
+        "tau": powers("τ of IPO", tau, low=TAUS[0], high=TAUS[1]),
+        "flips": Slider("ε, flipped labels", FLIPS, 0.0),
     }
-    return Instrument("Link explorer", draw, controls, live, computed_by=margin_walk)
+    tables = {
+        "data": link_figure(beta, tau).plotly["data"],
+        "margins": list(MARGINS),
+        "seen": SEEN,
+        "steps": STEPS,
+        "rate": RATE,
+        "ends": [BEYOND * LOSS, BEYOND * PUSH],
+    }
+    return Instrument(
+        "Link explorer", link_figure, controls, live,
+        computed_by=margin_walk, exact=Exact("link", tables),
+    )  # fmt: skip

@@ -96,11 +96,17 @@ def pair_gradient(
 
 
 def table_path(
-    ref_logps: Table, pairs: Pairs, beta: float, mean: bool
+    ref_logps: Table,
+    pairs: Pairs,
+    beta: float | int,
+    mean: bool,
+    rate: float = STEP,
 ) -> Float[Tensor, "kept prompt response"]:
     """log π at the steps ``KEPT`` on the way down the slope of the mean loss.
 
-    Args: those of ``pair_gradient``.
+    Args:
+        ref_logps, pairs, beta, mean: those of ``pair_gradient``.
+        rate: size of a step times β².
     """
     ref = ref_logps.double()
     logits, kept = ref.clone(), []
@@ -109,7 +115,7 @@ def table_path(
         if step in KEPT:
             kept.append(logits)
         slope = pair_gradient(logps, ref, pairs, beta, mean)
-        logits = logits - (STEP / beta**2) * slope
+        logits = logits - (rate / beta**2) * slope
     return torch.stack(kept).log_softmax(-1)
 
 
