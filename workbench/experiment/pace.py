@@ -13,6 +13,7 @@ supervised fine-tuning and reward models keep 1e-5, and 1e-4 with an adapter.
 from types import ModuleType
 from typing import Any
 
+from workbench.core import processes
 from workbench.core.errors import BadOption
 from workbench.experiment.training_settings import Settings
 from workbench.feedback.kind import reads
@@ -78,6 +79,16 @@ def check(method: ModuleType, settings: Settings) -> None:
         raise BadOption(
             f"--micro-batch splits a batch of a data set; {key} learns from responses "
             "that it writes itself, and a smaller --batch-size needs less memory"
+        )
+    if loop.ASKS and processes.count() > 1:
+        raise BadOption(
+            f"several processes share the batches of a data set; {key} learns from "
+            "responses that it writes itself, in one process"
+        )
+    if settings.batch_size < processes.count():
+        raise BadOption(
+            f"--batch-size {settings.batch_size} leaves nothing for some of "
+            f"{processes.count()} processes"
         )
     if not loop.ASKS and settings.epochs is not None and settings.steps is not None:
         raise BadOption(

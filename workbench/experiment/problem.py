@@ -25,6 +25,7 @@ from workbench.loops.checks import hook
 from workbench.methods.supervised import sft
 from workbench.models import prompts, tiny
 from workbench.models.device import place
+from workbench.models.heads import ScoreModel
 from workbench.models.lora import Lora
 from workbench.models.policy import Policy
 from workbench.models.prepared import Prepared
@@ -92,6 +93,8 @@ class Problem:
         notes: sentences for the user: what was read, left out, cut.
         tokenizer: saved beside each policy; None in a world.
         file: the labels of a preference file, to train on and held out.
+        scorer: makes the reward model of a seed, on a checkpoint; None makes a small
+            one from scratch.
         lora: trains an adapter in the reference instead of a copy of it; one seed at
             a time.
     """
@@ -115,6 +118,7 @@ class Problem:
     tokenizer: Any = None
     file: tuple[Labels, Labels] | None = None
     lora: Lora | None = None
+    scorer: Callable[[int], ScoreModel] | None = None
     learn_reference: Callable[[], Policy] | None = field(default=None, repr=False)
 
     # ---- what there is ------------------------------------------------------------

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import torch
 
+from workbench.core import processes
 from workbench.core.errors import BadOption, MissingInput, WorkbenchError
 from workbench.core.suggest import suggest
 from workbench.experiment import needs, pace
@@ -60,8 +61,12 @@ class Task:
         except MissingInput as error:
             shown = f"notebook {card.notebook} shows it at work"
             raise MissingInput(f"{error}; {shown}") from None
-        if why is not None and self.settings.micro_batch is not None:
+        if why is None:
+            return
+        if self.settings.micro_batch is not None:
             raise BadOption(f"{card.key} takes no --micro-batch: {why}")
+        if processes.count() > 1:
+            raise BadOption(f"{card.key} is trained by one process: {why}")
 
     def run(self, seed: int, out: Path, resume: bool) -> Run:
         """Train one seed; the run folder is ``out``.
@@ -228,7 +233,10 @@ def check(method: ModuleType, settings: Settings) -> None:
         parts = set(needs.WORLD) | ({"users"} if settings.users else set())
     needs.check(method, gives, parts, place)
     pace.check(method, settings)
-    if method.card.loop.TRAINS != "policy" and settings.model is not None:
+    makes_own = hook(method, "build") is not None
+    if settings.model is not None and (
+        method.card.loop.TRAINS == "critic" or makes_own
+    ):
         raise MissingInput(
             f"{method.card.key} trains a small {method.card.loop.TRAINS} from scratch; "
             "leave out --model"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from workbench.core import ending, outputs
+from workbench.core import ending, outputs, processes
 from workbench.core.errors import BadOption, BadRun, WorkbenchError
 from workbench.core.outputs import Command, Outputs
 from workbench.core.seeds import seed_everything
@@ -71,31 +71,53 @@ def run_command(
         method, world, seeds=seeds, steps=steps, skip_bad=skip_bad,
         options=dict(options or {}), **paths, **more,
     )  # fmt: skip
-    module = find(method)
+    how = {"resume": resume, "overwrite": overwrite}
+    with processes.together(settings.device):
+        said = echo if processes.is_main() else _unheard
+        return _run(settings, Path(out), how, said, again)
+
+
+def _unheard(line: str) -> None:
+    """Say nothing: the first of several processes says it."""
+
+
+def _run(settings: Settings, out: Path, how: dict, echo, again: str) -> Path:
+    """Check all of a command, and then carry it out."""
+    module = find(settings.method)
     cfg = configure(module, settings.options)
-    out = Path(out)
     with _stopping(lambda: f"nothing was written; to start: {again}"):
         from workbench.experiment import task
 
         task.check(module, settings)
         task.try_settings(module, cfg, settings)
-        command, how = _command(module, settings), {"resume": resume}
-        how["overwrite"] = overwrite
+        command = _command(module, settings)
         outputs.check(out, command, **how)
         _check_apart(settings, out)
         seed_everything(0)
-        problem = problem_of(module, settings, out, resume)
+        problem = problem_of(module, settings, out, how["resume"])
         notes = (*problem.notes, *task.notes(module, settings))
         for note in notes:
             echo(note)
         one = task.Task(module, cfg, replace(problem, notes=notes), settings)
         one.check()
+    processes.wait()  # all have seen the folder as it was
+    if not processes.is_main():
+        return _follow(one, out, how["resume"])
     with (
         _stopping(lambda: f"{out} keeps {_kept(out, settings)}; to go on: {again}"),
         _writing(out),
         outputs.opened(out, command, **how) as folder,
     ):
-        return _train(one, folder, resume, echo)
+        return _train(one, folder, how["resume"], echo)
+
+
+def _follow(task, out: Path, resume: bool) -> Path:
+    """What every process does but the first: train its share, and write nothing."""
+    task = replace(task, problem=task.problem.ready())
+    for seed in range(task.settings.seeds):
+        seed_everything(seed)
+        task.run(seed, out / f"seed-{seed}", resume)
+    return out
 
 
 @contextmanager
@@ -104,7 +126,8 @@ def _stopping(kept: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        ending.say(f"stopped: {kept()}")
+        if processes.is_main():
+            ending.say(f"stopped: {kept()}")
         raise
 
 

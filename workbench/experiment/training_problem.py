@@ -11,7 +11,7 @@ from workbench.core.seeds import generator
 from workbench.experiment import file_notes
 from workbench.experiment.holdout import split
 from workbench.experiment.problem import Problem, shown
-from workbench.experiment.training_settings import Settings
+from workbench.experiment.training_settings import Settings, find
 from workbench.feedback import files
 from workbench.feedback.kinds.responses import Responses
 from workbench.feedback.records import text_of
@@ -23,6 +23,7 @@ from workbench.models import (
     lora,
     prompts,
     rendering,
+    scorer,
     tiny,
     tokenizer,
 )
@@ -100,9 +101,7 @@ def of_file(
         columns=settings.columns,
     )  # fmt: skip
     if settings.model is not None:
-        policy, coder = checkpoint.load(settings.model)
-        policy = place(policy, settings.device)
-        _check_positions(policy, settings)
+        policy, coder = _given(settings)
     else:
         texts = rendering.texts_of(None, read.records)
         coder, policy = tokenizer.build(texts, settings.tokenizer), None
@@ -129,19 +128,36 @@ def of_file(
             teach = partial(_learn, policy, good, settings, kept, resume, size)
             how = f"{settings.reference_steps} supervised steps on the good responses"
             notes.append(f"reference: a small decoder after {how}")
-    if settings.checkpointing:
-        policy.network.save_memory()
     reference = policy.requires_grad_(teach is not None).eval()
     problem = Problem(
         read.path.name, reference, vocab, tokenizer=coder, file=(train, held_out),
         notes=tuple(notes), learn_reference=teach, **_common(settings),
     )  # fmt: skip
-    return problem if settings.lora is None else _adapted(problem, settings.lora)
+    return problem if settings.model is None else _on_checkpoint(problem, settings)
 
 
-def _adapted(problem: Problem, words: str) -> Problem:
+def _on_checkpoint(problem: Problem, settings: Settings) -> Problem:
+    """The same with a reward model or an adapter to train, if one was asked for."""
+    shape = None if settings.lora is None else lora.parse(settings.lora)
+    if find(settings.method).card.loop.TRAINS == "reward model":
+        scorer.check(problem.reference)
+        made = partial(scorer.of_policy, problem.reference, shape=shape)
+        return replace(problem, scorer=made)
+    return problem if shape is None else _adapted(problem, shape)
+
+
+def _given(settings: Settings) -> tuple[Policy, object]:
+    """The checkpoint that was named, and its tokenizer."""
+    policy, coder = checkpoint.load(settings.model)
+    _check_positions(policy, settings)
+    if settings.checkpointing:
+        policy.network.save_memory()
+    return place(policy, settings.device), coder
+
+
+def _adapted(problem: Problem, shape: lora.Shape) -> Problem:
     """The same with an adapter to train, and the reference with it off."""
-    adapter = lora.Lora(problem.reference, lora.parse(words))
+    adapter = lora.Lora(problem.reference, shape)
     told = "LoRA: {:,} of {:,} numbers are trained".format(*adapter.size)
     return replace(
         problem, reference=adapter.reference, lora=adapter,
@@ -175,6 +191,8 @@ def _check_positions(policy: Policy, settings: Settings) -> None:
 def _fresh(vocab, settings: Settings, max_tokens: int) -> Policy:
     size = {"width": settings.width, "layers": settings.layers}
     fresh = tiny.decoder(vocab, **size, max_tokens=max_tokens)
+    if settings.checkpointing:
+        fresh.network.save_memory()
     return place(fresh, settings.device)
 
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from workbench.core import processes
 from workbench.core.errors import BadCall, NonFiniteLoss
 from workbench.loops.schedule import Schedule
 
@@ -64,7 +65,7 @@ class Descent:
         of them is in memory.
 
         Args:
-            parts: of one batch.
+            parts: of one batch; of several processes, each brings its own.
             total: examples of the batch, all members together.
             step: of the loop, for the message.
 
@@ -76,10 +77,11 @@ class Descent:
         """
         self.adam.zero_grad(set_to_none=True)
         shares = [self._add(part, total, step) for part in parts]
+        processes.add_gradients(self._trained)
         if self._schedule.clip is not None:
             self._clip(self._schedule.clip)
         self.adam.step()
-        return torch.stack(shares).sum(0)
+        return processes.total(torch.stack(shares).sum(0))
 
     def _add(self, part: Part, total: int, step: int) -> Tensor:
         """Add the gradient of a part; its share of the mean loss of each member."""

@@ -44,5 +44,7 @@ def fit(
 
 def drive(problem: Any, method: Method, cfg: Any, schedule: Settings) -> Run:
     """Train a method on a problem: see ``core.contracts.Loop``."""
-    model = built(problem, method, cfg, ScoreModel.tiny)
+    given = problem.scorer
+    default = ScoreModel.tiny if given is None else lambda vocab, seed: given(seed)
+    model = built(problem, method, cfg, default)
     return fit(model, problem.data(method), method, cfg, **schedule)

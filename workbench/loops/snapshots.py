@@ -11,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+from workbench.core import processes
 from workbench.core.errors import BadRun
 from workbench.loops import state
 from workbench.loops.folder import (
@@ -32,6 +33,8 @@ __all__ = ["Checkpoint", "versions", "write"]
 class Checkpoint:
     """The folder of one run; with ``out=None`` nothing is written.
 
+    Of several processes, the first one writes.
+
     Args:
         out: the run folder.
         modules: name → module, whose parameters are kept.
@@ -52,7 +55,7 @@ class Checkpoint:
             OSError: a file cannot be written; the error names it.
             BadRun: safetensors cannot write one.
         """
-        if self.out is None:
+        if self.out is None or not processes.is_main():
             return
         if not self._begun:
             self._begin(self.out)
@@ -92,6 +95,7 @@ class Checkpoint:
         if started or os.path.lexists(card):
             self._check_card(card, started)
         if not started:
+            processes.wait()
             return 0, []
         name = text_of(latest)
         if not re.fullmatch("step-[0-9]{1,12}", name):
@@ -99,7 +103,9 @@ class Checkpoint:
         folder, steps = latest.with_name(name), self.config.get("steps")
         step, rows, tensors = state.read(folder, steps)
         state.unpack(folder, tensors, self.modules, self.optimizer)
-        _tidy(folder)
+        processes.wait()  # all have read it: one of them writes here from now on
+        if processes.is_main():
+            _tidy(folder)
         self._begun = True
         return step, rows
 
@@ -122,7 +128,7 @@ class Checkpoint:
             OSError: a file cannot be written; the error names it.
             BadRun: safetensors cannot write the weights.
         """
-        if self.out is None:
+        if self.out is None or not processes.is_main():
             return
         import pandas as pd
 

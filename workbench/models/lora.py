@@ -103,20 +103,9 @@ class Lora:
     """
 
     def __init__(self, policy: Policy, shape: Shape):
-        from peft import LoraConfig, get_peft_model
-
         base: Any = policy.network  # one member: a Network, and no stack
         self._base = base
-        config = LoraConfig(
-            task_type="CAUSAL_LM", r=shape.r, lora_alpha=shape.alpha,
-            target_modules=_targets(shape), lora_dropout=0.0,
-        )  # fmt: skip
-        policy.requires_grad_(False)
-        try:
-            self._wrapped = get_peft_model(base.model, config)
-        except ValueError as error:
-            first = printable(str(error).splitlines()[0], 200)
-            raise BadOption(f"--lora: {first}") from None
+        self._wrapped = _wrapped(base.model, shape, "CAUSAL_LM")
         self.reference = Policy(Off(self._wrapped, self._base)).eval()
 
     @property
@@ -130,16 +119,53 @@ class Lora:
 
         An adapter that was trained before is forgotten: save it first.
         """
-        from peft.tuners.lora import LoraLayer
-
-        with torch.random.fork_rng(devices=[]):  # peft draws from the global stream
-            torch.manual_seed(generator(seed, "lora").initial_seed())
-            for layer in self._wrapped.modules():
-                if isinstance(layer, LoraLayer):
-                    layer.reset_lora_parameters(NAME, init_lora_weights=True)
-        for name, weights in self._wrapped.named_parameters():
-            weights.requires_grad_("lora_" in name)
+        _reset(self._wrapped, seed)
         return Policy(Adapted(self._wrapped, self._base))
+
+
+def fresh_adapter(model: Any, shape: Shape, task: str, seed: int) -> Any:
+    """A transformers model with an adapter that changes nothing yet, as peft wraps it.
+
+    Args:
+        model: its weights are frozen, but for the head of a classifier.
+        shape: of the adapter.
+        task: peft's word for what the model is, such as SEQ_CLS.
+        seed: of the adapter's first weights.
+
+    Raises:
+        BadOption: the model has no layers of these names.
+    """
+    wrapped = _wrapped(model, shape, task)
+    _reset(wrapped, seed)
+    return wrapped
+
+
+def _wrapped(model: Any, shape: Shape, task: str) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        task_type=task, r=shape.r, lora_alpha=shape.alpha,
+        target_modules=_targets(shape), lora_dropout=0.0,
+    )  # fmt: skip
+    model.requires_grad_(False)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        first = printable(str(error).splitlines()[0], 200)
+        raise BadOption(f"--lora: {first}") from None
+
+
+def _reset(wrapped: Any, seed: int) -> None:
+    """Draw an adapter anew; it is trained, with what peft saves beside it."""
+    from peft.tuners.lora import LoraLayer
+
+    with torch.random.fork_rng(devices=[]):  # peft draws from the global stream
+        torch.manual_seed(generator(seed, "lora").initial_seed())
+        for layer in wrapped.modules():
+            if isinstance(layer, LoraLayer):
+                layer.reset_lora_parameters(NAME, init_lora_weights=True)
+    for name, weights in wrapped.named_parameters():
+        weights.requires_grad_("lora_" in name or ".modules_to_save." in name)
 
 
 def _targets(shape: Shape) -> list[str] | str | None:

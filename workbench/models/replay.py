@@ -47,7 +47,7 @@ def listening(model: Any) -> Iterator[None]:
             layer.training = False
 
 
-def _layers(model: Any) -> list[nn.Module]:
+def _layers(model: Any) -> list[Any]:
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
