@@ -10,7 +10,7 @@ from workbench.core.errors import BadOption
 from workbench.feedback.records import PreferenceRecord
 from workbench.loops import offline
 from workbench.methods.direct.links import dpo
-from workbench.models import checkpoint, encoding
+from workbench.models import checkpoint, encoding, lora
 from workbench.models.lora import Lora, Shape, parse
 
 RECORDS = [PreferenceRecord(f"{i} ", "green cup", "tea " * i) for i in (1, 2, 3)]
@@ -115,6 +115,29 @@ def test_a_start_depends_on_its_seed_alone(folder):
 )
 def test_a_shape_is_read_from_words(text, shape):
     assert parse(text) == shape
+
+
+def test_a_kept_state_holds_the_adapter_alone(folder):
+    """And is taken back, whatever the adapter was then; nothing else may be missing."""
+    _, policy, pairs = trained(folder)
+    state = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    assert state and all("lora_" in name for name in state)
+    _, fresh, _ = trained(folder, steps=0)
+    fresh.load_state_dict(state)
+    with torch.no_grad():
+        gap = policy.token_logps(pairs.chosen) - fresh.token_logps(pairs.chosen)
+    assert gap.abs().max() == 0
+    state.popitem()
+    with pytest.raises(RuntimeError, match="Missing key.*lora_"):
+        fresh.load_state_dict(state)
+
+
+def test_four_bits_without_their_package_are_refused(monkeypatch):
+    monkeypatch.setattr(lora, "find_spec", lambda name: None)
+    with pytest.raises(BadOption, match="quant=4bit needs the package bitsandbytes"):
+        parse("r=2,quant=4bit")
+    with pytest.raises(BadOption, match="quant is 4bit, not '8bit'"):
+        parse("quant=8bit")
 
 
 @pytest.mark.parametrize("text", ["r=x", "rank=8", "r=0", "alpha=-1", "alpha=1.5", "r"])

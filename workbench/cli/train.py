@@ -43,7 +43,8 @@ def train(
         str | None,
         typer.Option(
             help="Train a LoRA adapter of --model, such as r=16,alpha=32; with "
-            "targets=q_proj+v_proj (or all-linear) peft does not choose the layers."
+            "targets=q_proj+v_proj (or all-linear) peft does not choose the layers; "
+            "with quant=4bit the other weights have 4 bits, by bitsandbytes."
         ),
     ] = None,
     profile: Annotated[

@@ -148,7 +148,9 @@ def _on_checkpoint(problem: Problem, settings: Settings) -> Problem:
 
 def _given(settings: Settings) -> tuple[Policy, object]:
     """The checkpoint that was named, and its tokenizer."""
-    policy, coder = checkpoint.load(settings.model)
+    shape = None if settings.lora is None else lora.parse(settings.lora)
+    four_bits = shape is not None and shape.quant is not None
+    policy, coder = checkpoint.load(settings.model, four_bits=four_bits)
     _check_positions(policy, settings)
     if settings.checkpointing:
         policy.network.save_memory()

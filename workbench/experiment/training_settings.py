@@ -125,8 +125,10 @@ class Settings:
             raise BadOption("--model goes with --pairs; a world has its own vocabulary")
         if self.lora is not None and self.model is None:
             raise BadOption("--lora goes with --model")
-        if self.lora is not None:
-            lora.parse(self.lora)
+        shape = None if self.lora is None else lora.parse(self.lora)
+        if shape is not None and shape.quant is not None:
+            if find(self.method).card.loop.TRAINS == "reward model":
+                raise BadOption("--lora: quant=4bit is for policies alone")
         if self.checkpointing and self.pairs is None:
             raise BadOption("--checkpointing goes with --pairs; a world is small")
         self._check_file()

@@ -31,13 +31,15 @@ _SHOWN = 12  # tokens of the trial
 _MOVED = 1e-5
 
 
-def load(folder: str | Path) -> tuple[Policy, object]:
+def load(folder: str | Path, *, four_bits: bool = False) -> tuple[Policy, object]:
     """Read a causal language model and its tokenizer from a local folder.
 
     Args:
         folder: holds ``config.json``, ``*.safetensors`` and the tokenizer's files; or a
             LoRA adapter, which is merged into the model that it names; or a GGUF file,
             itself or in its folder, which is unpacked into the user's cache.
+        four_bits: hold the weights of linear layers in 4 bits (NF4), which only an
+            adapter of them can be trained on.
 
     Returns:
         the policy and the tokenizer.
@@ -52,7 +54,10 @@ def load(folder: str | Path) -> tuple[Policy, object]:
         if packed := gguf_file.find(folder):
             folder = gguf_file.unpacked(packed)
     if not adapter.is_adapter(folder):
-        network, tokenizer = _load(folder)
+        network, tokenizer = _load(folder, four_bits)
+    elif four_bits:
+        detail = "weights in 4 bits take no change; merge it first, without quant=4bit"
+        raise BadCheckpoint(folder, "holds an adapter", detail)
     else:
         base, tokenizer = _load(adapter.base_of(folder))
         with _told(folder), quiet():
@@ -62,9 +67,10 @@ def load(folder: str | Path) -> tuple[Policy, object]:
         return Policy(network), tokenizer
 
 
-def _load(folder: Path) -> tuple[Network, object]:
+def _load(folder: Path, four_bits: bool = False) -> tuple[Network, object]:
     """A whole checkpoint; see ``load``."""
     safe = {"local_files_only": True, "trust_remote_code": False}
+    how = {"quantization_config": _four_bits()} if four_bits else {}
     with _told(folder):
         stored = vet(folder)
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -80,6 +86,7 @@ def _load(folder: Path) -> tuple[Network, object]:
                 output_loading_info=True,
                 # a shape that differs is told below, by name
                 ignore_mismatched_sizes=True,
+                **how,
                 **safe,
             )
             model, info = loaded
@@ -92,6 +99,18 @@ def _load(folder: Path) -> tuple[Network, object]:
         with quiet():
             _try_to_save(model, tokenizer)
     return network, tokenizer
+
+
+def _four_bits() -> Any:
+    """The weights of QLoRA (Dettmers et al. 2305.14314)."""
+    from transformers import BitsAndBytesConfig
+
+    on_gpu = torch.cuda.is_available()
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16 if on_gpu else torch.float32,
+    )
 
 
 def _signs(tokenizer, model) -> Signs:

@@ -7,6 +7,7 @@ adapter is saved as peft saves it, and read again by ``models.checkpoint``.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,20 @@ class Shape:
         alpha: the change is multiplied by alpha / r.
         targets: names of the linear layers; none are the ones that peft knows for the
             family, "all-linear" every one but the head.
+        quant: "4bit" holds the frozen weights in 4 bits by bitsandbytes (QLoRA).
     """
 
     r: int = 16
     alpha: int = 32
     targets: tuple[str, ...] = ()
+    quant: str | None = None
 
     def __post_init__(self) -> None:
+        if self.quant not in (None, "4bit"):
+            said = printable(self.quant, 60)
+            raise BadOption(f"--lora: quant is 4bit, not {said!r}")
+        if self.quant is not None and find_spec("bitsandbytes") is None:
+            raise BadOption("--lora: quant=4bit needs the package bitsandbytes")
         if self.r < 1 or self.alpha < 1:
             raise BadOption(f"--lora: r and alpha are positive, not {self}")
 
@@ -52,6 +60,7 @@ def parse(text: str) -> Shape:
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         kinds = {"r": int, "alpha": int, "targets": lambda v: tuple(v.split("+"))}
+        kinds |= {"quant": str}
         try:
             given[name] = kinds[name](value)
         except (KeyError, ValueError):
@@ -73,6 +82,9 @@ class Adapted(Network):
         self.replays = base.replays
         # hidden in a tuple: its parts are those of the model already
         self._wrapped = (wrapped,)
+        # a kept state holds what is trained: the rest is in the checkpoint
+        self.register_state_dict_post_hook(_trained_only)
+        self.register_load_state_dict_post_hook(_rest_is_there)
 
     def save(self, folder: str | Path) -> None:
         """Write the adapter's weights and configuration, as peft does."""
@@ -123,6 +135,19 @@ class Lora:
         return Policy(Adapted(self._wrapped, self._base))
 
 
+def _is_trained(name: str) -> bool:
+    return "lora_" in name or ".modules_to_save." in name
+
+
+def _trained_only(module: Any, state: dict, prefix: str, metadata: Any) -> None:
+    for name in [n for n in state if n.startswith(prefix) and not _is_trained(n)]:
+        del state[name]
+
+
+def _rest_is_there(module: Any, found: Any) -> None:
+    found.missing_keys[:] = [n for n in found.missing_keys if _is_trained(n)]
+
+
 def fresh_adapter(model: Any, shape: Shape, task: str, seed: int) -> Any:
     """A transformers model with an adapter that changes nothing yet, as peft wraps it.
 
@@ -165,7 +190,7 @@ def _reset(wrapped: Any, seed: int) -> None:
             if isinstance(layer, LoraLayer):
                 layer.reset_lora_parameters(NAME, init_lora_weights=True)
     for name, weights in wrapped.named_parameters():
-        weights.requires_grad_("lora_" in name or ".modules_to_save." in name)
+        weights.requires_grad_(_is_trained(name))
 
 
 def _targets(shape: Shape) -> list[str] | str | None:
