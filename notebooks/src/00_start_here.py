@@ -557,6 +557,9 @@ teach.solution("00-5", middle)
 #    third one gold rises and then falls.
 # 5. A loss that falls proves nothing; compare with something outside of it.
 #
+# Three questions to end with: call `teach.quiz("00")`. Your letters behind the
+# number, as in `teach.quiz("00", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # - Ouyang et al. 2022, *Training language models to follow instructions with

@@ -531,6 +531,9 @@ teach.solution("01-6", step_gold / step_kl)
 # 4. $\beta$ is an exchange rate: the slope of the frontier.
 # 5. A policy on the frontier may still be the optimum of the wrong $\beta$.
 #
+# Three questions to end with: call `teach.quiz("01")`. Your letters behind the
+# number, as in `teach.quiz("01", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # - Rafailov et al. 2023, *Direct Preference Optimization*

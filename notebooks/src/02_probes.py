@@ -547,6 +547,9 @@ teach.solution("02-6", "garbage in the padding" if found_out else "none")
 # * A fault that the data do not exercise stays unseen: probes stand beside
 #   unit tests.
 #
+# Three questions to end with: call `teach.quiz("02")`. Your letters behind the
+# number, as in `teach.quiz("02", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * Jones 2021, *Debugging reinforcement learning systems without the

@@ -592,6 +592,9 @@ teach.solution("03-6", solutions.kl(third, mu).mean())
 # * A mean over tokens shortens, a missing end token lengthens, and the loss
 #   falls in both.
 #
+# Three questions to end with: call `teach.quiz("03")`. Your letters behind the
+# number, as in `teach.quiz("03", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Ouyang et al. 2022](https://arxiv.org/abs/2203.02155), *Training language

@@ -538,6 +538,9 @@ teach.solution("10-5", [hesitant, 0.25])
 # * Optimise the score far enough, and gold rises, peaks and falls.
 # * A constant inside the logarithm silences the pairs that matter most.
 #
+# Three questions to end with: call `teach.quiz("10")`. Your letters behind the
+# number, as in `teach.quiz("10", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * Bradley & Terry 1952, *Rank analysis of incomplete block designs*.

@@ -529,6 +529,9 @@ teach.solution("11-5", turned)
 #   cannot tell you where that is: the policy has left those responses.
 # * A curve above the exact frontier belongs to no policy.
 #
+# Three questions to end with: call `teach.quiz("11")`. Your letters behind the
+# number, as in `teach.quiz("11", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * Gao, Schulman, Hilton 2023, *Scaling laws for reward model

@@ -503,6 +503,9 @@ teach.solution("20-5", turned)
 # * A pair pushes by $\beta\,\sigma(-\beta D)$, hard only while it is wrong.
 # * A sum over tokens is DPO; a mean is another objective.
 #
+# Three questions to end with: call `teach.quiz("20")`. Your letters behind the
+# number, as in `teach.quiz("20", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Rafailov et al. 2023](https://arxiv.org/abs/2305.18290), *Direct

@@ -519,6 +519,9 @@ teach.solution("21-6", mine[0.1])
 #   bounded and a reward is not.
 # * Compare the final mean margin with the target: a right IPO stays below it.
 #
+# Three questions to end with: call `teach.quiz("21")`. Your letters behind the
+# number, as in `teach.quiz("21", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Azar et al. 2023](https://arxiv.org/abs/2310.12036), *A general

@@ -559,6 +559,9 @@ teach.solution("22-7", gaps[0.5, True])
 # * If readers are stricter than that, BCO chases its own shift and ends in
 #   one review.
 #
+# Three questions to end with: call `teach.quiz("22")`. Your letters behind the
+# number, as in `teach.quiz("22", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Jung et al. 2024](https://arxiv.org/abs/2404.04656), *Binary classifier

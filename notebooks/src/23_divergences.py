@@ -515,6 +515,9 @@ teach.solution("23-6", asked)
 # * At equal gold a wrong reward buys least under $\chi^2$ + KL.
 # * The forward KL with its arguments swapped is DPO: look at $f'$ once.
 #
+# Three questions to end with: call `teach.quiz("23")`. Your letters behind the
+# number, as in `teach.quiz("23", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Wang et al. 2023](https://arxiv.org/abs/2309.16240), *Beyond reverse KL*:

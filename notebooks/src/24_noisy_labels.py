@@ -527,6 +527,9 @@ teach.solution("24-6", 0.25 * (1 - 2 * 0.2))
 #   winner.
 # * A training loss below zero is the sign of a loss without a minimum.
 #
+# Three questions to end with: call `teach.quiz("24")`. Your letters behind the
+# number, as in `teach.quiz("24", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Ray Chowdhury, Kini and Natarajan 2024](https://arxiv.org/abs/2403.00409),

@@ -516,6 +516,9 @@ teach.solution("25-6", "all the same" if spread < 1e-9 else "b")
 #   equally likely responses.
 # * Controlled gold tells a better policy from a longer one.
 #
+# Three questions to end with: call `teach.quiz("25")`. Your letters behind the
+# number, as in `teach.quiz("25", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Park et al. 2024](https://arxiv.org/abs/2403.19159), *Disentangling length

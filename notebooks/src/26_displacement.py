@@ -503,6 +503,9 @@ teach.solution("26-6", (push < 0).double().mean().item())
 # * The influences are known before training, and they tell who will fall.
 # * DPOP holds the chosen response, at the price of a smaller margin.
 #
+# Three questions to end with: call `teach.quiz("26")`. Your letters behind the
+# number, as in `teach.quiz("26", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Razin et al. 2024](https://arxiv.org/abs/2410.08847), *Unintentional

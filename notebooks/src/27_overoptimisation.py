@@ -524,6 +524,9 @@ teach.solution("27-5", enough[0])
 # * An SFT term keeps the policy near the data. It falls less, from a lower
 #   peak.
 #
+# Three questions to end with: call `teach.quiz("27")`. Your letters behind the
+# number, as in `teach.quiz("27", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Rafailov et al. 2024](https://arxiv.org/abs/2406.02900), *Scaling laws

@@ -554,6 +554,9 @@ teach.solution("28-6", float(slopes.norm() / contrast.norm()))
 # * At $\pi^*_\beta$ each list rests by itself, so anybody may draw the lists.
 # * A loss of the order alone knows no place to stop.
 #
+# Three questions to end with: call `teach.quiz("28")`. Your letters behind the
+# number, as in `teach.quiz("28", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Chen et al. 2024](https://arxiv.org/abs/2402.05369), *Noise contrastive

@@ -508,6 +508,9 @@ teach.solution("29-5", gaps[1.0])
 #   greedy policy and not $\pi^*$.
 # * Labels of single words lead to the policy whose values made them.
 #
+# Three questions to end with: call `teach.quiz("29")`. Your letters behind the
+# number, as in `teach.quiz("29", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * [Rafailov et al. 2024](https://arxiv.org/abs/2404.12358), *From r to Q\**.

@@ -586,6 +586,9 @@ teach.solution("30-5", ends_at)
 # * A KL that is not detached adds an entropy bonus; its resting point
 #   $\sqrt{\pi^*}$ is known.
 #
+# Three questions to end with: call `teach.quiz("30")`. Your letters behind the
+# number, as in `teach.quiz("30", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * Williams 1992, *Simple statistical gradient-following algorithms for

@@ -528,6 +528,9 @@ teach.solution("31-5", [stops_at(0.05), stops_at(0.5)])
 # * Compare the critic with exact values: the reward alone need not show a
 #   mistake in its targets.
 #
+# Three questions to end with: call `teach.quiz("31")`. Your letters behind the
+# number, as in `teach.quiz("31", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * Schulman et al. 2016, [*High-dimensional continuous control using

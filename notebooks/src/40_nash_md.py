@@ -527,6 +527,9 @@ teach.solution("40-5", "zero" if gaps[0] < 1e-6 else less)
 #   towards the reference, and its last policy comes to rest.
 # * Before you trust a bound, run a wrong program against it.
 #
+# Three questions to end with: call `teach.quiz("40")`. Your letters behind the
+# number, as in `teach.quiz("40", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * Munos et al. 2023, *Nash learning from human feedback*,

@@ -500,6 +500,9 @@ teach.solution("60-5", "above" if higher else "below")
 #   light pushes are nearly right, hard ones stop half-way.
 # * The advantage of a word says where the outlook changed.
 #
+# Three questions to end with: call `teach.quiz("60")`. Your letters behind the
+# number, as in `teach.quiz("60", "a", "c", "b")`, are marked with reasons.
+#
 # ## References
 #
 # * Rafailov et al. 2024, *From r to Q\**,

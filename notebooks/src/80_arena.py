@@ -174,10 +174,10 @@ table = experiment.compare(entrants, problem, budget)
 # %% [markdown]
 # ## Where they land
 #
-# The first figure ranks by gold. In a live notebook a button ranks by another
-# column: watch who changes place. The right panel holds two methods against
-# each other seed by seed: a difference that every seed shows is worth more
-# than two means.
+# The first figure ranks by gold. In a live page a head of the table ranks by
+# its column: watch who changes place (a second press turns the rows round).
+# The right panel holds two methods against each other seed by seed: a
+# difference that every seed shows is worth more than two means.
 
 # %%
 experiment.sorter(table)
@@ -376,6 +376,9 @@ ranked[["rank", "method", "gold", "kl", "regret"]].round(2)
 # ```
 # workbench compare --family direct --method my_loss.py
 # ```
+#
+# Three questions to end with: call `teach.quiz("80")`. Your letters behind the
+# number, as in `teach.quiz("80", "a", "c", "b")`, are marked with reasons.
 #
 # ## References
 #

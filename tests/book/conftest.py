@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat.v4 as v4
+import pandas as pd
 import pytest
 
 from tests.book.made import (
@@ -22,7 +23,7 @@ from tests.book.made import (
 )  # fmt: skip
 from tests.browser.conftest import FLAGS, Watched, chromium
 from tests.runner.test_safe import MARKUP
-from workbench import catalogue
+from workbench import catalogue, experiment
 from workbench.book import binding
 from workbench.runner.publish import STATES
 from workbench.views.instruments.clip_explorer import clip_explorer
@@ -95,6 +96,13 @@ def outputs() -> list:
     return told
 
 
+def arena():
+    """A table whose heads are pressed: by gold a is best, by KL b is."""
+    rows = [("a", 0, 0.9, 3.0), ("b", 0, 0.4, 0.2), ("<i>c</i>", 0, 0.1, 1.0)]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "gold", "kl"])
+    return experiment.sorter(frame.assign(outside=False, problem=""), live=False)
+
+
 def acting() -> list:
     """Every markup in every kind of output."""
     told = []
@@ -117,7 +125,7 @@ def project(tmp_path_factory) -> Project:
     put(made.source("11_other"), marked + SOLVED.format(long="x = 1"))
     put(made.source("10a_study"), source("Study ten a"))
     made.commit("10_all", *outputs())
-    moved = stored(clip_explorer(live=False))
+    moved = stored(clip_explorer(live=False)) + stored(arena())
     made.commit("10a_study", *moved, claim("of-study"))
     made.passed("11_other", *acting())
     put(made.root / "data/results/10_all/numbers.csv", "a,b\n1,2\n")

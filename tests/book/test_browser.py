@@ -6,8 +6,8 @@ from tests.book.test_pages import PAGES
 
 WIDTHS = (1280, 390)
 KINDS = (
-    "index", "10_all", "gallery", "claims", "glossary", "bibliography", "methods/dpo",
-    "methods/index", "api/core", "search",
+    "index", "10_all", "10a_study", "gallery", "claims", "glossary", "bibliography",
+    "methods/dpo", "methods/index", "api/core", "search",
 )  # fmt: skip
 # nothing is fetched again to be looked at
 OPTIONS = {"preload": False, "resultTypes": ["violations"]}
@@ -130,16 +130,57 @@ def test_an_instrument_is_moved_by_a_drag(reader, served):
 
 def test_an_instrument_with_a_rule_is_computed_by_the_page(reader, served):
     page = opened(reader, served, "10a_study")
-    slider = page.locator(".wb-instrument input").first
+    slider = page.locator("#figure-1 .wb-instrument input").first
     slider.scroll_into_view_if_needed()
     slider.focus()
     page.keyboard.press("Home")
-    page.wait_for_selector('.wb-instrument[data-state="0"]')
+    page.wait_for_selector('#figure-1 .wb-instrument[data-state="0"]')
     word = slider.get_attribute("aria-valuetext")
-    said = page.locator(".wb-said").inner_text()
+    said = page.locator("#figure-1 .wb-said").inner_text()
     assert said.startswith(f"With ε = {word} the gain of a praised token is flat above")
     shape = "document.querySelector('#figure-1 .js-plotly-plot').layout.shapes[1].x0"
     assert page.evaluate(shape) == pytest.approx(1 + float(word))
+
+
+def order(box) -> list[str]:
+    """The methods of the arena's table, as they stand there now."""
+    return box.locator("tbody tr:not([hidden]) th").all_inner_texts()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_table_is_sorted_by_its_heads_and_moves_the_figure(reader, served, width):
+    page = opened(reader, served, "10a_study", width)
+    figure = page.locator("#figure-2")
+    box = figure.locator(".wb-sort")
+    box.scroll_into_view_if_needed()
+    gold, kl = (
+        box.get_by_role("columnheader", name=name, exact=True)
+        for name in ("gold", "kl")
+    )
+    assert order(box) == ["a", "b", "<i>c</i>"]
+    assert gold.get_attribute("aria-sort") == "descending"
+    kl.get_by_role("button").click()
+    page.wait_for_selector('#figure-2 .wb-instrument[data-state^="1,"]')
+    assert order(box) == ["b", "<i>c</i>", "a"]
+    assert kl.get_attribute("aria-sort") == "ascending"
+    assert gold.get_attribute("aria-sort") is None
+    assert "b leads" in figure.locator(".wb-said").inner_text()
+    kl.get_by_role("button").focus()
+    page.keyboard.press("Enter")  # turned round; the figure stays
+    assert kl.get_attribute("aria-sort") == "descending"
+    assert order(box) == ["a", "<i>c</i>", "b"]
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    page.wait_for_selector('#figure-2 .wb-instrument[data-state^="0,"]')
+    assert order(box) == ["a", "b", "<i>c</i>"]
+    field = box.get_by_role("searchbox", name="method with")
+    field.fill("0.4")  # no number is searched, only names are
+    assert order(box) == []
+    field.fill("B")
+    assert order(box) == ["b"] and "1 of 3 rows" in box.inner_text()
+    kl.get_by_role("button").click()
+    figure.get_by_role("button", name="Reset").click()
+    assert gold.get_attribute("aria-sort") == "descending"
 
 
 # ---- reading ------------------------------------------------------------------------

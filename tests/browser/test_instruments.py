@@ -171,12 +171,56 @@ def test_a_key_press_on_the_microscope_shows_the_next_pair(page):
     assert "Pair 1" in changed(page, lambda: title(page, 2), before)
 
 
-def test_the_arena_is_sorted_by_another_column(page):
-    """first leads by gold (more is better), second by KL (less is better)."""
+def order(page) -> list[str]:
+    """The methods in the arena's table, as they stand there now."""
+    rows = cell(page, 3).locator(".wb-sort tbody tr:not([hidden]) th")
+    return rows.all_inner_texts()
+
+
+def head(page, name: str):
+    """A head of the arena's table, and the button in it."""
+    button = cell(page, 3).get_by_role("button", name=name, exact=True)
+    return cell(page, 3).get_by_role("columnheader", name=name, exact=True), button
+
+
+def test_the_arena_is_sorted_by_its_heads_with_the_mouse_and_with_keys(page):
+    """By gold the first is best (more is better), by KL the second (less is better)."""
     before = said(page, 3)
-    assert "first leads" in before
-    cell(page, 3).get_by_role("button", name="kl", exact=True).click()
-    assert "second leads" in changed(page, lambda: said(page, 3), before)
+    assert "first leads" in before and order(page) == ["first", "second", "third"]
+    gold, _ = head(page, "gold")
+    kl, button = head(page, "kl")
+    assert gold.get_attribute("aria-sort") == "descending"
+    button.click()
+    now = changed(page, lambda: said(page, 3), before)
+    assert "second leads" in now and order(page) == ["second", "third", "first"]
+    assert kl.get_attribute("aria-sort") == "ascending"
+    assert gold.get_attribute("aria-sort") is None
+    button.focus()
+    page.keyboard.press("Enter")  # the same column, turned round
+    changed(page, lambda: kl.get_attribute("aria-sort"), "ascending")
+    assert order(page) == ["first", "third", "second"]
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    changed(page, lambda: said(page, 3), now)
+    assert gold.get_attribute("aria-sort") == "descending"
+    head(page, "method")[1].click()  # sorts the table and leaves the figure
+    assert order(page) == ["first", "second", "third"] and "first leads" in said(
+        page, 3
+    )
+
+
+def test_the_arenas_rows_are_filtered_and_a_reset_sorts_as_at_first(page):
+    arena = cell(page, 3)
+    head(page, "kl")[1].click()
+    changed(page, lambda: "second leads" in said(page, 3), False)
+    field = arena.get_by_role("searchbox")
+    field.focus()
+    page.keyboard.type("ir")
+    assert order(page) == ["third", "first"] and "2 of 3 rows" in arena.inner_text()
+    field.fill("")
+    arena.get_by_role("button", name="Reset", exact=True).click()
+    changed(page, lambda: "first leads" in said(page, 3), False)
+    changed(page, lambda: order(page)[0] == "first", False)
 
 
 def places(page, number: int):

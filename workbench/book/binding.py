@@ -27,6 +27,7 @@ from workbench.runner.publish import clean, path_cleaner
 from workbench.runner.series import sources
 
 ROOM = Path(__file__).parent
+STATIC = ROOM.parent / "views" / "static"  # what pages share with notebooks
 MAKERS = ("sphinx", "myst-nb", "sphinx-book-theme", "sphinx-design")
 
 
@@ -188,7 +189,9 @@ def _key(folder: Path, made_of: str) -> str:
     """What the pages depend on: our code, and everything that was prepared."""
     code = hashlib.sha256(made_of.encode())
     own = [Path(safe.__file__), Path(clean.__code__.co_filename)]
-    for path in sorted([*ROOM.rglob("*.py"), *ROOM.glob("static/*"), *own]):
+    for path in sorted(
+        [*ROOM.rglob("*.py"), *ROOM.glob("static/*"), *STATIC.glob("*"), *own]
+    ):
         code.update(path.read_bytes())
     whole = hashlib.sha256()
     for part in ("source", "assets"):

@@ -52,12 +52,13 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_static_path = ["static"]
+html_static_path = ["static", "../views/static"]
 html_favicon = "static/favicon.svg"
-html_css_files = ["book.css"]
+html_css_files = ["book.css", "sortable.css"]
 html_js_files = [
     ("figure.js", {"defer": "defer"}),
     ("exact.js", {"defer": "defer"}),
+    ("sortable.js", {"defer": "defer"}),
     ("instrument.js", {"defer": "defer"}),
 ]
 html_copy_source = False

@@ -14,6 +14,7 @@ from typing import Any
 
 from workbench.book.pictures import FOLDER, script
 from workbench.runner.publish import STATES
+from workbench.views.instruments.head_table import is_table, markup
 
 FILE = re.compile(r"instrument-\d+\.json")
 
@@ -85,7 +86,7 @@ def controls(states: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]:
     """
     path = f"{FOLDER}/{name}-states.js"
     title = html.escape(str(states.get("name") or "Instrument"))
-    sliders = [_slider(c, f"{name}-{n}") for n, c in enumerate(states["controls"])]
+    sliders = [_control(c, f"{name}-{n}") for n, c in enumerate(states["controls"])]
     markup = (
         f'<div class="wb-instrument" role="group" aria-label="{title}" hidden '
         f'data-states="{path}" data-name="{name}"><div class="wb-controls">'
@@ -99,6 +100,20 @@ def controls(states: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]:
         for control in states["controls"]
     ]
     return markup, {path: script("states", name, kept)}
+
+
+def _control(control: dict[str, Any], name: str) -> str:
+    """A slider, or a table whose heads are pressed."""
+    table, values = control.get("table"), [str(value) for value in control["values"]]
+    if not is_table(table) or not {head["text"] for head in table["heads"]} >= {
+        *values
+    }:
+        return _slider(control, name)
+    keys = html.escape(json.dumps(values))
+    return (
+        f'<div class="wb-heads">{markup(table)}'
+        f'<input type="hidden" value="{control["start"]}" data-keys="{keys}"></div>'
+    )
 
 
 def _slider(control: dict[str, Any], name: str) -> str:

@@ -8,7 +8,8 @@ from workbench.experiment.leaderboard_figures import ranking
 from workbench.views.chart import Chart
 from workbench.views.fig import Fig
 from workbench.views.instruments import Instrument
-from workbench.views.instruments.controls import Choice, Slider
+from workbench.views.instruments.controls import Slider
+from workbench.views.instruments.head_table import Head, HeadTable
 from workbench.views.layers import Line, Points
 from workbench.views.style import looks
 
@@ -75,7 +76,7 @@ def _told(whole: Fig, both, names: list[str], by: str) -> str:
 
 
 def sorter(frame, by: str = "gold", live: bool | None = None) -> Instrument:
-    """``duel`` with a button per column and a slider per method.
+    """``duel`` under the whole table, whose heads sort it, and a slider per method.
 
     Args:
         frame: of ``compare``, one world.
@@ -93,12 +94,21 @@ def sorter(frame, by: str = "gold", live: bool | None = None) -> Instrument:
     tops = [top for top in TOPS if top < len(methods)] + [len(methods)]
     start = min(SHOWN, len(methods))
     controls = {
-        "by": Choice("sort by", columns, by),
+        "by": _table(table[table["problem"] == ""], columns, by),
         "first": Slider("compare", methods, first, _few(methods)),
         "second": Slider("with", methods, second, _few(methods)),
         "top": Slider("bars", tops, start, (start,)),
     }
     return Instrument("arena", draw, controls, live, computed_by=ranking)
+
+
+def _table(table, columns: list[str], by: str) -> HeadTable:
+    """The means of every method, best first by any column."""
+    heads = [Head("method", picks=False)]
+    heads += [Head(name, *ORDERS[name]) for name in columns]
+    rows = table[["method", *columns]].itertuples(index=False)
+    label = "Means over seeds; a head sorts by its column"
+    return HeadTable(label, heads, [tuple(row) for row in rows], by)
 
 
 def _few(methods: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 // Sliders that step through the states of an instrument: each state is a list of changes
 // to the first figure, which was computed beforehand or is computed by a rule of exact.js.
-// Needs figure.js; nothing is loaded but local files.
+// Needs figure.js and sortable.js; nothing is loaded but local files.
 (() => {
   "use strict";
   const store = window.workbench;
@@ -26,7 +26,7 @@
 
   const wire = (box) => {
     const figure = box.closest(".wb-figure"), said = box.querySelector(".wb-said");
-    const inputs = [...box.querySelectorAll("input")];
+    const inputs = [...box.querySelectorAll("input[type=range], input[type=hidden]")];
     const starts = inputs.map((input) => input.value);
     let busy = false, wanted = false;
 
@@ -58,14 +58,25 @@
         busy = false;
       }
     };
+    // a table whose heads are pressed keeps its column in a hidden field
+    const tables = inputs.filter((input) => input.dataset.keys).map((input) => {
+      const keys = JSON.parse(input.dataset.keys);
+      const wired = store.sortable(input.previousElementSibling, (key) => {
+        input.value = keys.indexOf(key);
+        move();
+      });
+      return () => wired.choose(keys[Number(input.value)]);
+    });
     for (const input of inputs) {
       input.value = input.defaultValue; // a reload keeps no half-moved slider
       input.addEventListener("input", () => { named(input); move(); });
     }
     box.querySelector(".wb-reset").addEventListener("click", () => {
       inputs.forEach((input, at) => { input.value = starts[at]; named(input); });
+      tables.forEach((sort) => sort());
       move();
     });
+    tables.forEach((sort) => sort());
     box.hidden = false;
   };
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.views.fig import Fig
 from workbench.views.instruments.controls import Control, Slider
+from workbench.views.instruments.head_table import HeadTable
 from workbench.views.instruments.page_rule import Exact
 
 STATES = "application/vnd.workbench.states+json"
@@ -35,8 +36,9 @@ def states(
 
     Returns:
         `controls`: per control its name, label, the words of its values and the index
-        of the start; `base`: plotly JSON of the start; `caption`: its sentence;
-        `states`: from the indices of the values, as in "3,0", to a list of changes
+        of the start, and the `table` of a table whose heads are pressed; `base`:
+        plotly JSON of the start; `caption`: its sentence; `states`: from the indices
+        of the values, as in "3,0", to a list of changes
         {"path": keys below `base`, "value": what stands there} and, under the path
         ["caption"], the sentence. With `exact` there are no states: `exact` holds its
         rule and tables, and each control its `numbers`, the values themselves. None if
@@ -122,12 +124,13 @@ def _all(control: Control) -> list[Any]:
 
 
 def _described(key: str, control: Control, grid: list[Any]) -> dict[str, Any]:
+    table = {"table": control.table()} if isinstance(control, HeadTable) else {}
     return {
         "name": key,
         "label": control.label,
         "values": [control.told(value) for value in grid],
         "start": grid.index(control.start),
-    }
+    } | table
 
 
 def _rounded(value: Any) -> Any:
