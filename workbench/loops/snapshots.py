@@ -31,9 +31,7 @@ __all__ = ["Checkpoint", "versions", "write"]
 
 
 class Checkpoint:
-    """The folder of one run; with ``out=None`` nothing is written.
-
-    Of several processes, the first one writes.
+    """The folder of one run, of the first process; with ``out=None`` there is none.
 
     Args:
         out: the run folder.
@@ -103,9 +101,8 @@ class Checkpoint:
         folder, steps = latest.with_name(name), self.config.get("steps")
         step, rows, tensors = state.read(folder, steps)
         state.unpack(folder, tensors, self.modules, self.optimizer)
-        processes.wait()  # all have read it: one of them writes here from now on
-        if processes.is_main():
-            _tidy(folder)
+        processes.wait()  # all have read it: the first one writes here from now on
+        _tidy(folder)
         self._begun = True
         return step, rows
 
@@ -118,8 +115,8 @@ class Checkpoint:
             same_versions(card, then)
 
     def _card(self) -> str:
-        full = self.config | {"versions": versions()}
-        return json.dumps(full, indent=2, sort_keys=True) + "\n"
+        told = self.config | {"versions": versions()}
+        return json.dumps(told, indent=2, sort_keys=True) + "\n"
 
     def finish(self, rows: list[dict], policy) -> None:
         """Write metrics and weights; the last state stays, so nothing is done twice.
@@ -149,5 +146,5 @@ class Checkpoint:
 def _tidy(folder: Path) -> None:
     """Take away the states beside this one."""
     for old in folder.parent.glob("step-*"):
-        if old.name != folder.name:
+        if old.name != folder.name and processes.is_main():
             shutil.rmtree(old, ignore_errors=True)

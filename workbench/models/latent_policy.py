@@ -154,6 +154,10 @@ class ConditionedPolicy(Policy):
         shift = self.shift.expand(len(ids), -1)
         return _steered(self.network, ids, shift) + self.ban
 
+    def token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time"]:
+        """log π(token | before) in nats on response tokens, 0 elsewhere."""
+        return token_logps(self.logits(tokens.ids), tokens.ids, tokens.mask)
+
     @torch.no_grad()
     def sample(
         self, world, prompt, generator: torch.Generator, temperature: float = 1.0

@@ -41,7 +41,10 @@ class Policy(nn.Module):
     def logits(
         self, ids: Int[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time vocab"]:
-        """Next-token logits after each token, −inf at forbidden tokens."""
+        """Next-token logits after each token, −inf at forbidden tokens.
+
+        A subclass with logits of its own has ``token_logps`` of its own.
+        """
         return self.network(ids) + self.ban
 
     def token_logps(self, tokens: Tokens) -> Float[Tensor, "batch time"]:

@@ -4,7 +4,7 @@ import sys
 
 
 def leave_out() -> None:
-    """Import jsonschema without its check of international web addresses.
+    """Import nbformat without jsonschema's check of international web addresses.
 
     nbformat imports jsonschema, which imports rfc3987_syntax where that is installed
     (jupyter_events wants it), and that compiles a grammar: a second of processor time
@@ -16,6 +16,6 @@ def leave_out() -> None:
         return
     sys.modules[absent] = None  # type: ignore[assignment]
     try:
-        import jsonschema  # noqa: F401
+        import nbformat  # noqa: F401
     finally:
         del sys.modules[absent]
