@@ -31,9 +31,7 @@ __all__ = ["Checkpoint", "versions", "write"]
 
 
 class Checkpoint:
-    """The folder of one run; with ``out=None`` nothing is written.
-
-    Of several processes, the first one writes.
+    """The folder of one run; ``out=None`` keeps nothing, and so does a second process.
 
     Args:
         out: the run folder.
@@ -95,7 +93,6 @@ class Checkpoint:
         if started or os.path.lexists(card):
             self._check_card(card, started)
         if not started:
-            processes.wait()
             return 0, []
         name = text_of(latest)
         if not re.fullmatch("step-[0-9]{1,12}", name):
@@ -103,7 +100,6 @@ class Checkpoint:
         folder, steps = latest.with_name(name), self.config.get("steps")
         step, rows, tensors = state.read(folder, steps)
         state.unpack(folder, tensors, self.modules, self.optimizer)
-        processes.wait()  # all have read it: one of them writes here from now on
         if processes.is_main():
             _tidy(folder)
         self._begun = True
