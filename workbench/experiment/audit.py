@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from workbench.core.errors import BadCheckpoint, BadOption, MissingInput
-from workbench.core.memory import rows_at_once
 from workbench.core.seeds import generator
 from workbench.core.statistics import cluster_interval
 from workbench.experiment import file_notes
@@ -201,12 +200,7 @@ def _sampled(settings: Settings, reference, policy, coder, known: list[list[int]
         prompts.respond(one, asked, settings.max_new, generator(0, "audit"))
         for one in (reference, policy)
     ]
-    size = max(1, rows_at_once(policy, drawn[1].ids.shape[1]))
-    parts = [
-        drift.sequence_values(policy, reference, drawn[1][rows])
-        for rows in torch.arange(settings.samples).split(size)
-    ]
-    values = {name: torch.cat([p[name] for p in parts], dim=1) for name in parts[0]}
+    values = drift.in_parts(policy, reference, drawn[1])
     rows = []
     for name, value in values.items():
         mean, stderr, low, high = cluster_interval(value[0], clusters)
