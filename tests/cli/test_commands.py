@@ -23,10 +23,9 @@ from typer.testing import CliRunner
 import workbench
 from workbench import catalogue, cli
 from workbench.book import binding
-from workbench.cli import compare as comparing
+from workbench.cli import common, notebooks, train
 from workbench.cli import lab as labs
 from workbench.cli import methods as listing
-from workbench.cli import notebooks, train
 from workbench.core import ending, notes
 from workbench.core.claimed import claimed
 from workbench.core.errors import BadOption, MissingInput
@@ -686,10 +685,11 @@ def test_compare_tells_an_error_in_one_line(contest):
     assert refused("compare", "--lr", "3") == str(contest.answer)
 
 
-def test_only_what_is_missing_is_null():
-    assert [comparing._known(v) for v in (0.0, "", float("nan"), "nan")] == [
-        0.0, "", None, "nan"
-    ]  # fmt: skip
+def test_what_is_missing_is_null_and_what_is_infinite_a_word():
+    frame = pd.DataFrame({"a": [0.0, float("nan")], "b": ["", "nan"]})
+    told = json.loads(common.json_of({"table": frame, "most": [float("-inf"), 1]}))
+    rows = [{"a": 0.0, "b": ""}, {"a": None, "b": "nan"}]
+    assert told == {"table": rows, "most": ["-inf", 1]}
 
 
 # ---- what the commands call is there ----------------------------------------------
