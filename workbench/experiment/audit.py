@@ -20,7 +20,7 @@ class Audit:
         settings: what was asked for.
         pairs: DataFrame, one row per pair: line, prompt, columns of
             ``pair_audit.rewards``.
-        summary: of ``pair_audit.summary``.
+        summary: of ``pair_audit.summary``, then of the samples.
         drawn: samples of both models, and the drift between them.
         extremes: the pairs with the lowest margins, then those with the highest.
         notes: sentences on the files and on what was left out.
@@ -52,6 +52,8 @@ def audit(settings: Settings, echo: Callable[[str], None] = lambda line: None) -
     Raises:
         WorkbenchError: anything the user can mend, with what and where.
     """
+    import pandas as pd
+
     trained = run_folders.find(settings.policy)
     read = _read(settings, settings.pairs)
     unseen = None if settings.held_out is None else _read(settings, settings.held_out)
@@ -74,9 +76,9 @@ def audit(settings: Settings, echo: Callable[[str], None] = lambda line: None) -
     for note in notes:
         echo(note)
     drawn = Drawn.of(settings, both, known)
+    summary = pair_audit.summary(shown.frame, shown.clusters, settings.beta)
     return Audit(
-        settings, shown.frame,
-        pair_audit.summary(shown.frame, shown.clusters, settings.beta),
+        settings, shown.frame, pd.concat([summary, drawn.summary], ignore_index=True),
         drawn, shown.extremes(settings, both), tuple(notes), trained,
         None if held_out is None else held_out.frame, gap,
         None if scorer is None else audit_proxy.read(scorer, shown, drawn),

@@ -30,7 +30,7 @@ class Drawn:
         drift: DataFrame[estimator, mean, stderr, low, high, n]: KL(π‖π_ref) in nats per
             sequence, from the policy's samples; intervals clustered by prompt.
         shown: DataFrame[prompt, before, after], texts of a few prompts.
-        cut: share of the policy's samples that were cut at ``max_new``.
+        ended: 1 for each sample of the policy that has an end, 0 for one that was cut.
     """
 
     asked: list[Text]
@@ -40,7 +40,7 @@ class Drawn:
     lengths: tuple[torch.Tensor, torch.Tensor]
     drift: Any
     shown: Any
-    cut: float
+    ended: torch.Tensor
 
     @staticmethod
     def of(
@@ -70,12 +70,32 @@ class Drawn:
             "before": [before[i] for i in first],
             "after": [after[i] for i in first],
         }
-        ended = prompts.has_ended(both.policy, new).double().mean().item()
         return Drawn(
             list(texts), clusters, before, after,
             (old.lengths.double(), new.lengths.double()), _drift(values, clusters),
-            pd.DataFrame(shown), 1 - ended,
+            pd.DataFrame(shown), prompts.has_ended(both.policy, new).double(),
         )  # fmt: skip
+
+    @property
+    def cut(self) -> float:
+        """Share of the policy's samples that were cut at ``max_new``."""
+        return 1 - self.ended.mean().item()
+
+    @property
+    def summary(self):
+        """DataFrame[measure, value, low, high, n, unit], intervals over prompts."""
+        import pandas as pd
+
+        rows = []
+        for name, values, unit in (
+            ("sampled length before", self.lengths[0], "tokens"),
+            ("sampled length after", self.lengths[1], "tokens"),
+            ("samples cut", 1 - self.ended, "share of samples"),
+        ):
+            value, _, low, high = cluster_interval(values, self.clusters)
+            row = {"measure": name, "value": value, "low": low, "high": high}
+            rows.append(row | {"n": len(values), "unit": unit})
+        return pd.DataFrame(rows)
 
 
 def _texts(coder: Any, tokens: Tokens) -> list[str]:

@@ -64,6 +64,8 @@ def find(folder: str | Path) -> Trained:
     folder = Path(folder)
     if _is_folder(folder) and (folder / OURS).is_file():
         return _ours(folder)
+    if _is_folder(folder) and (folder / "run.json").is_file():
+        return Trained(folder / "policy", logged_in(folder))
     if not _is_folder(folder) or _has_weights(folder):
         notes = () if not _checkpoints(folder) else (f"{folder.name}: its final model",)
         return Trained(folder, logged_in(folder), notes)
