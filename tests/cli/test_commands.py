@@ -36,7 +36,7 @@ from workbench.runner.verdict import Failure
 
 COMMANDS = typer.main.get_command(cli.app).commands
 NAMES = ("run", "methods", "train", "compare", "site", "lab")
-NAMES += ("student", "grade", "slides", "audit", "model")
+NAMES += ("student", "grade", "slides", "audit", "model", "compare-runs")
 
 
 @pytest.fixture(autouse=True)
