@@ -508,7 +508,7 @@ def test_train_in_a_world_takes_the_defaults(training):
     assert set(told) == {
         "pairs", "model", "steps", "lr", "epochs", "resume", "overwrite", "skip_bad",
         "show", "held_out", "lora", "micro_batch", "warmup", "clip",
-        "checkpointing",
+        "checkpointing", "log", "eval_pairs",
     }  # fmt: skip
     assert not any(told.values())
 
@@ -520,7 +520,8 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "--users 5 --group 6 --epochs 7 --layers 1 --device cpu --resume --overwrite "
         "--skip-bad --rejected worst --columns prompt=q,chosen=a --special-tokens no "
         "--show 2 --lora r=2 --micro-batch 2 --warmup 3 --clip 0.5 --checkpointing "
-        "--eval-every 3 --samples 9 --max-new 11 --held-out 13"
+        "--eval-every 3 --samples 9 --max-new 11 --held-out 13 "
+        "--log wandb --eval-pairs g.jsonl"
     )
     assert run("train", "ipo", "--out", "x", *options.split()).exit_code == 0
     [call] = training
@@ -534,6 +535,7 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "columns": {"prompt": "q", "chosen": "a"}, "every": 3, "samples": 9,
         "max_new": 11, "held_out": 13, "lora": "r=2",
         "micro_batch": 2, "warmup": 3, "clip": 0.5, "checkpointing": True,
+        "log": "wandb", "eval_pairs": "g.jsonl",
     }  # fmt: skip
 
 
