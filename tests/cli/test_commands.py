@@ -23,10 +23,9 @@ from typer.testing import CliRunner
 import workbench
 from workbench import catalogue, cli
 from workbench.book import binding
-from workbench.cli import compare as comparing
+from workbench.cli import common, notebooks, train
 from workbench.cli import lab as labs
 from workbench.cli import methods as listing
-from workbench.cli import notebooks, train
 from workbench.core import ending, notes
 from workbench.core.claimed import claimed
 from workbench.core.errors import BadOption, MissingInput
@@ -37,7 +36,7 @@ from workbench.runner.verdict import Failure
 
 COMMANDS = typer.main.get_command(cli.app).commands
 NAMES = ("run", "methods", "train", "compare", "site", "lab")
-NAMES += ("student", "grade", "slides", "audit", "model")
+NAMES += ("student", "grade", "slides", "audit", "model", "compare-runs")
 
 
 @pytest.fixture(autouse=True)
@@ -509,7 +508,7 @@ def test_train_in_a_world_takes_the_defaults(training):
     assert set(told) == {
         "pairs", "model", "steps", "lr", "epochs", "resume", "overwrite", "skip_bad",
         "show", "held_out", "lora", "micro_batch", "warmup", "clip",
-        "checkpointing",
+        "checkpointing", "log", "eval_pairs",
     }  # fmt: skip
     assert not any(told.values())
 
@@ -521,7 +520,8 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "--users 5 --group 6 --epochs 7 --layers 1 --device cpu --resume --overwrite "
         "--skip-bad --rejected worst --columns prompt=q,chosen=a --special-tokens no "
         "--show 2 --lora r=2 --micro-batch 2 --warmup 3 --clip 0.5 --checkpointing "
-        "--eval-every 3 --samples 9 --max-new 11 --held-out 13"
+        "--eval-every 3 --samples 9 --max-new 11 --held-out 13 "
+        "--log wandb --eval-pairs g.jsonl"
     )
     assert run("train", "ipo", "--out", "x", *options.split()).exit_code == 0
     [call] = training
@@ -535,6 +535,7 @@ def test_train_on_a_file_passes_on_what_it_was_told(training):
         "columns": {"prompt": "q", "chosen": "a"}, "every": 3, "samples": 9,
         "max_new": 11, "held_out": 13, "lora": "r=2",
         "micro_batch": 2, "warmup": 3, "clip": 0.5, "checkpointing": True,
+        "log": "wandb", "eval_pairs": "g.jsonl",
     }  # fmt: skip
 
 
@@ -686,10 +687,11 @@ def test_compare_tells_an_error_in_one_line(contest):
     assert refused("compare", "--lr", "3") == str(contest.answer)
 
 
-def test_only_what_is_missing_is_null():
-    assert [comparing._known(v) for v in (0.0, "", float("nan"), "nan")] == [
-        0.0, "", None, "nan"
-    ]  # fmt: skip
+def test_what_is_missing_is_null_and_what_is_infinite_a_word():
+    frame = pd.DataFrame({"a": [0.0, float("nan")], "b": ["", "nan"]})
+    told = json.loads(common.json_of({"table": frame, "most": [float("-inf"), 1]}))
+    rows = [{"a": 0.0, "b": ""}, {"a": None, "b": "nan"}]
+    assert told == {"table": rows, "most": ["-inf", 1]}
 
 
 # ---- what the commands call is there ----------------------------------------------

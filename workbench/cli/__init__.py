@@ -1,4 +1,4 @@
-"""The command line: `workbench run | lab | methods | train | compare | site`.
+"""The command line: `workbench run | lab | methods | train | compare | audit | site`.
 
 A teacher has `student | grade | slides`.
 
@@ -14,6 +14,7 @@ import workbench
 from workbench.cli import (
     auditing,
     compare,
+    comparing_runs,
     fetching,
     grading,
     lab,
@@ -37,6 +38,7 @@ for command in (
     compare.compare,
     auditing.audit,
     fetching.model,
+    comparing_runs.compare_runs,
     notebooks.site,
     teachers.student,
     grading.grade,

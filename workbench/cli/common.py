@@ -1,9 +1,12 @@
 """What the commands share: enumerations, error exits, and finding the clone."""
 
+import json
+import math
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -67,3 +70,25 @@ def project() -> Path:
         return find_root()
     except FileNotFoundError as error:
         fail(str(error))
+
+
+def json_of(value: Any) -> str:
+    """Tables, lists and dictionaries as JSON; a table is a list with an object per row.
+
+    What is missing is null, an infinite number the text "inf" or "-inf".
+    """
+    # an encoding without Greek letters must not break the output
+    narrow = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    return json.dumps(_plain(value), ensure_ascii=narrow, indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "to_dict"):  # a table of pandas, which is not imported here
+        value = value.to_dict("records")
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

@@ -1,7 +1,5 @@
 """`workbench compare`: many methods, and your own, on the same labels."""
 
-import json
-import math
 import os
 import sys
 from contextlib import redirect_stdout
@@ -11,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import fail
+from workbench.cli.common import fail, json_of
 
 
 def compare(
@@ -85,19 +83,6 @@ def compare(
     except WorkbenchError as error:
         fail(str(error))
     if as_json:
-        typer.echo(_json(table))
+        typer.echo(json_of(table))
     if (table["problem"] != "").all():
         fail("no objective could be trained and measured")
-
-
-def _json(table) -> str:
-    """The table, one object per row; what is missing is null."""
-    rows = table.to_dict("records")
-    return json.dumps(
-        [{name: _known(value) for name, value in row.items()} for row in rows],
-        indent=2, ensure_ascii=False, allow_nan=False,
-    )  # fmt: skip
-
-
-def _known(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

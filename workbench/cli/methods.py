@@ -3,7 +3,6 @@
 The cards are read off the files: no method, and so no torch, is imported.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -29,7 +28,7 @@ from workbench.catalogue import (
 from workbench.catalogue.index import plain
 from workbench.catalogue.lessons import lesson_number
 from workbench.catalogue.select import known_lessons, of_lesson
-from workbench.cli.common import fail
+from workbench.cli.common import fail, json_of
 from workbench.core.errors import BadOption, printable
 
 WIDTH = 88  # columns of text that is written to no terminal
@@ -71,7 +70,7 @@ def methods(
         fail(f"{found.card.key} is one method: leave out the filters, or its name")
     if found:
         told = describe(found, entries)
-        typer.echo(_json(told) if as_json else "\n".join(_card(told, entries)))
+        typer.echo(json_of(told) if as_json else "\n".join(_card(told, entries)))
         return
     number = None if which is None else _lesson_asked(which, entries)
     known = {k: e for k, e in entries.items() if number is None or of_lesson(e, number)}
@@ -82,7 +81,7 @@ def methods(
     rows = chosen(known, asked)
     of = f"lesson {number}" if number else ""
     if as_json:
-        typer.echo(_json([card_fields(entry) for entry in rows.values()]))
+        typer.echo(json_of([card_fields(entry) for entry in rows.values()]))
     elif rows:
         _list(rows)
     if not rows:
@@ -102,12 +101,6 @@ def _lesson_asked(word: str, entries: Mapping[str, Entry]) -> str:
         message = f"no method or lesson {printable(repr(word), 80)}{near}"
         fail(f"{message} {many}" if near else f"{message}; {many}")
     return number
-
-
-def _json(value: Any) -> str:
-    # an encoding without Greek letters must not break the output
-    narrow = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    return json.dumps(value, ensure_ascii=narrow, indent=2)
 
 
 # ---- the list ---------------------------------------------------------------------

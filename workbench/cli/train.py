@@ -118,6 +118,14 @@ def train(
             min=1, help="Rows of a file that are held out; a tenth, at most 200."
         ),
     ] = None,
+    eval_pairs: Annotated[
+        Path | None,
+        typer.Option(help="Measure on this file's rows, and train on all of --pairs."),
+    ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(help="Log to tensorboard or wandb, too, in TRL's names."),
+    ] = None,
     max_length: Annotated[
         int, typer.Option(min=8, help="Longest sequence of a file, tokens.")
     ] = 512,
@@ -178,6 +186,7 @@ def train(
         raise typer.BadParameter("--hub goes with --pairs")
     named = columns_of(columns)
     check_file(pairs)
+    check_file(eval_pairs)
     from workbench.core.errors import WorkbenchError
     from workbench.experiment.training import run_command
     from workbench.experiment.training_settings import sizes
@@ -193,6 +202,8 @@ def train(
             every=eval_every, samples=samples, max_new=max_new, held_out=held_out,
             lora=lora, micro_batch=micro_batch, warmup=warmup, clip=clip,
             checkpointing=checkpointing or None,
+            log=log,
+            eval_pairs=None if eval_pairs is None else str(eval_pairs),
             epochs=epochs, special_tokens=special_tokens, show=show,
             columns=named,
             **sizes(profile.value, seeds, width, layers, device),

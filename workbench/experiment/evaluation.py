@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core.contracts import Method, RewardModel
-from workbench.core.memory import rows_at_once
 from workbench.core.statistics import cluster_interval
 from workbench.core.tokens import Tokens
 from workbench.experiment.problem import Problem
@@ -137,7 +136,8 @@ class Evaluation:
 
         problem, members = self.problem, policy.members
         tokens = problem.sample(policy)
-        values = {"kl": self._kl(policy, tokens)}
+        drifted = drift.in_parts(policy, problem.reference, tokens)
+        values = {"kl": drifted["rao-blackwell"]}
         if problem.world is not None:
             values["gold"] = problem.reward(tokens).unflatten(0, (members, -1))
         lengths = tokens.lengths.double().unflatten(0, (members, -1)).mean(-1)
@@ -165,18 +165,6 @@ class Evaluation:
         """Share of samples without an end: what comes after is not counted."""
         ended = prompts.has_ended(self.problem.reference, tokens)
         return (1 - ended.double().unflatten(0, (members, -1)).mean(-1)).tolist()
-
-    def _kl(self, policy, tokens) -> Tensor:
-        members = policy.members
-        each = torch.arange(len(tokens)).unflatten(0, (members, -1))
-        size = max(1, rows_at_once(policy, tokens.ids.shape[1]) // members)
-        parts = [
-            drift.sequence_values(
-                policy, self.problem.reference, tokens[rows.flatten()]
-            )["rao-blackwell"]
-            for rows in each.split(size, dim=1)
-        ]
-        return torch.cat(parts, dim=1)
 
     # ---- implicit rewards ---------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Which examples of a preference file no run trains on."""
 
+from collections.abc import Collection
+
 import torch
 
 from workbench.core.errors import MissingInput
@@ -27,8 +29,7 @@ def split(
     Raises:
         MissingInput: there are fewer than two examples, or none is left to train on.
     """
-    total, what = len(asked), "response" if labels.pairs is None else "pair"
-    what = what if labels.groups is None else "group"
+    total, what = len(asked), _kind(labels)
     if total < 2:
         raise MissingInput(f"one {what} is left: there is nothing to hold out")
     if size is None:
@@ -53,6 +54,50 @@ def split(
         notes.append(f"{train} {what}s are few to learn from")
     rows = torch.arange(total)
     return labels[rows[~held_out]], labels[rows[held_out]], notes
+
+
+Side = tuple[Labels, list[str]]
+
+
+def given(
+    train: Side, held_out: Side, name: str, used: Collection[str] = ()
+) -> tuple[Labels, Labels, list[str]]:
+    """The same where a file of its own is held out.
+
+    Args:
+        train, held_out: labels, and the prompt of each.
+        name: of the file that is held out.
+        used: columns that a method reads.
+
+    Raises:
+        MissingInput: the files hold other kinds of feedback, or the held-out one lacks
+            a column that the method reads.
+    """
+    (labels, asked), (unseen, others) = train, held_out
+    kinds = [_kind(one) for one in (labels, unseen)]
+    if kinds[0] != kinds[1]:
+        raise MissingInput(
+            f"--eval-pairs {name} holds {kinds[1]}s, --pairs {kinds[0]}s"
+        )
+    columns = [
+        set() if x.pairs is None else set(x.pairs.columns) for x in (labels, unseen)
+    ]
+    if lost := sorted((columns[0] - columns[1]) & set(used)):
+        raise MissingInput(f"--eval-pairs {name} has no {', '.join(lost)}; --pairs has")
+    notes = [f"{len(asked)} to train, {len(others)} of {name} held out"]
+    if both := set(asked) & set(others):
+        notes.append(
+            f"warning: {len(both)} of {len(set(others))} prompts of {name} are in "
+            "--pairs, too: the held-out measures say less of new prompts"
+        )
+    return labels, unseen, notes
+
+
+def _kind(labels: Labels) -> str:
+    """What there is one of in each row."""
+    if labels.pairs is None:
+        return "response"
+    return "pair" if labels.groups is None else "group"
 
 
 def _whole_prompts(asked: list[str], size: int) -> torch.Tensor | None:

@@ -11,7 +11,7 @@ import torch
 from workbench.core import processes
 from workbench.core.errors import BadOption, MissingInput, WorkbenchError
 from workbench.core.suggest import suggest
-from workbench.experiment import needs, pace
+from workbench.experiment import needs, pace, run_loggers
 from workbench.experiment.evaluation import RewardEvaluation, of_policy, optimum
 from workbench.experiment.problem import Problem, given
 from workbench.experiment.training_settings import Settings
@@ -79,8 +79,7 @@ class Task:
         problem = self.problem.of_seed(seed)
         plan = self.plan(problem, out, resume)
         try:
-            plan["measures"] = [self.measure(problem)]
-            run = self.method.card.loop.drive(problem, self.method, self.cfg, plan)
+            run = self._driven(problem, plan, out)
         except (ArithmeticError, RuntimeError, ValueError, LookupError) as error:
             named = _named(self, seed, error)
             if named is None:
@@ -93,6 +92,14 @@ class Task:
         if not numbers.isfinite().all():
             raise Diverged(self, seed, None, "its measures are not finite")
         return run
+
+    def _driven(self, problem: Problem, plan: Plan, out: Path) -> Run:
+        """The loop, measured and listened to."""
+        one = (problem, self.method, self.cfg)
+        with run_loggers.listening(self.settings.log, *one, out) as more:
+            plan["measures"] = [self.measure(problem), *more["measures"]]
+            plan["listen"] = more["listen"]
+            return self.method.card.loop.drive(*one, plan)
 
     @property
     def lr(self) -> float:
@@ -225,6 +232,8 @@ def check(method: ModuleType, settings: Settings) -> None:
         BadOption: there is no such device.
     """
     check_device(settings.device)
+    if settings.log is not None:
+        run_loggers.check(settings.log)
     gives, place = set(), "a preference file"
     parts = set(needs.FILE) | needs.columns(method)
     if settings.world is not None:

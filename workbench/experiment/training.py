@@ -18,7 +18,7 @@ from workbench.experiment.training_settings import Settings, configure, find
 
 REFERENCE = "reference"
 # of a run folder: what a loop fills as it likes
-FILLED = ("state/", "policy/", "policy.partial/")
+FILLED = ("state/", "policy/", "policy.partial/", "logs/")
 
 
 def run_command(

@@ -4,12 +4,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from workbench.core.contracts import ExactWorld
 from workbench.core.errors import BadCheckpoint, BadOption
 from workbench.core.seeds import generator
 from workbench.experiment import file_notes
-from workbench.experiment.holdout import split
+from workbench.experiment.holdout import given, split
 from workbench.experiment.problem import Problem, shown
 from workbench.experiment.training_settings import Settings, find
 from workbench.feedback import files
@@ -96,22 +97,22 @@ def of_file(
             serve as a reference; supervised fine-tuning starts from fresh weights.
         used: columns that the method reads; the others are named in the notes.
     """
-    read = files.read(
-        settings.pairs, settings.form, skip_bad=settings.skip_bad,
-        columns=settings.columns,
-    )  # fmt: skip
+    read, other = (_read(settings, p) for p in (settings.pairs, settings.eval_pairs))
     if settings.model is not None:
         policy, coder = _given(settings)
     else:
-        texts = rendering.texts_of(None, read.records)
+        known = [*read.records, *(other.records if other else ())]
+        texts = rendering.texts_of(None, known)
         coder, policy = tokenizer.build(texts, settings.tokenizer), None
-    coded = encoding.encode(
-        coder, read.records, settings.max_length, file=read.path, lines=read.lines,
-        skip_bad=settings.skip_bad, rejected=settings.rejected,
-        special=settings.special_tokens == "yes",
-    )  # fmt: skip
-    asked = [text_of(read.records[i].prompt) for i in coded.kept]
-    train, held_out, split_notes = split(coded.labels, asked, settings.held_out)
+    coded = _coded(settings, coder, read)
+    asked = _asked(read, coded)
+    if other is None:
+        train, held_out, split_notes = split(coded.labels, asked, settings.held_out)
+    else:
+        unseen = _coded(settings, coder, other)
+        sides = (coded.labels, asked), (unseen.labels, _asked(other, unseen))
+        train, held_out, split_notes = given(*sides, other.path.name, used)
+        split_notes += unseen.warnings
     whose = None if policy is None else coder
     notes = [*_notes(read, coded, whose, used), *coded.pairing, *split_notes]
     notes += file_notes.examples(coder, coded, read.lines, settings.show)
@@ -155,6 +156,26 @@ def _given(settings: Settings) -> tuple[Policy, object]:
     if settings.checkpointing:
         policy.network.save_memory()
     return place(policy, settings.device), coder
+
+
+def _read(settings: Settings, path: str | None) -> Any:
+    """A preference file; None for none."""
+    return path and files.read(
+        path, settings.form, skip_bad=settings.skip_bad, columns=settings.columns
+    )
+
+
+def _coded(settings: Settings, coder, read: files.PreferenceFile) -> encoding.Encoded:
+    return encoding.encode(
+        coder, read.records, settings.max_length, file=read.path, lines=read.lines,
+        skip_bad=settings.skip_bad, rejected=settings.rejected,
+        special=settings.special_tokens == "yes",
+    )  # fmt: skip
+
+
+def _asked(read: files.PreferenceFile, coded: encoding.Encoded) -> list[str]:
+    """The prompt of each example that was kept."""
+    return [text_of(read.records[i].prompt) for i in coded.kept]
 
 
 def _adapted(problem: Problem, shape: lora.Shape) -> Problem:

@@ -18,6 +18,7 @@ from workbench.feedback.rows import check_extension
 from workbench.models import lora
 from workbench.worlds.registry import world_of
 
+LOGS = ("tensorboard", "wandb")
 MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
 SOME = {"seeds": 1000, "width": 2**14, "layers": 1000}  # what any machine could do
 
@@ -68,6 +69,9 @@ class Settings:
             ``model`` only. None trains all weights.
         held_out: rows of a preference file that no run trains on; None is a tenth, and
             at most 200.
+        eval_pairs: another preference file, which is measured on instead of rows that
+            are held out; all rows of ``pairs`` are trained on.
+        log: tensorboard or wandb, which gets the measures as well; the run is the same.
         show: encoded examples among the notes; the run is the same.
         width: hidden size of the models made here, a multiple of 16.
         layers: their decoder blocks; 352 × 8 is about 10 million parameters.
@@ -105,6 +109,8 @@ class Settings:
     rejected: str = "random"
     show: int = 0
     held_out: int | None = None
+    eval_pairs: str | None = None
+    log: str | None = None
     lora: str | None = None
     width: int = 64
     layers: int = 2
@@ -158,17 +164,26 @@ class Settings:
         check_word("rejected", self.rejected, tuple(REJECTED))
         if self.form is not None and self.form not in FORMS:
             raise BadOption(f"the form is one of {', '.join(FORMS)}, not {self.form!r}")
-        if self.pairs is not None:
-            check_extension(Path(self.pairs))
+        if self.log is not None:
+            check_word("log", self.log, LOGS)
+        if self.eval_pairs is not None and self.pairs is None:
+            raise BadOption("--eval-pairs goes with --pairs")
+        if self.eval_pairs is not None and self.held_out is not None:
+            raise BadOption("--eval-pairs takes the place of --held-out: give one")
+        for path in filter(None, (self.pairs, self.eval_pairs)):
+            check_extension(Path(path))
         check_columns(self.columns)
 
     def card(self) -> dict:
         """What identifies the run: the settings and the content of its files."""
         card = asdict(self) | {"options": dict(sorted(self.options.items()))}
-        del card["show"]
+        del card["show"], card["log"]
         if self.pairs is not None:
             card["pairs"] = Path(self.pairs).name
             card["pairs_sha256"] = _digest([Path(self.pairs)])
+        if self.eval_pairs is not None:
+            card["eval_pairs"] = Path(self.eval_pairs).name
+            card["eval_pairs_sha256"] = _digest([Path(self.eval_pairs)])
         if self.model is not None:
             card["model"] = Path(self.model).name
             model = Path(self.model)

@@ -18,6 +18,7 @@ class Settings(TypedDict, total=False):
     lr: float
     seed: int
     measures: Sequence[Measure]
+    listen: Callable[[dict[str, Any]], None] | None
     every: int
     out: str | Path | None
     resume: bool
@@ -40,6 +41,7 @@ class Schedule:
             of sampling, where the members of a stack share one stream of draws.
         measures: called on what is trained at step 0, every ``every`` steps and at the
             end; each returns a frame with one row per seed.
+        listen: called with each new row of the metrics, once it is complete.
         every: steps between measures, and between the states kept in ``out``.
         out: run folder; None to keep nothing.
         resume: continue the run in ``out`` where it was interrupted.
@@ -55,6 +57,7 @@ class Schedule:
     lr: float = 1e-3
     seed: int = 0
     measures: Sequence[Measure] = ()
+    listen: Callable[[dict[str, Any]], None] | None = None
     every: int = 50
     out: str | Path | None = None
     resume: bool = False

@@ -133,5 +133,8 @@ class Session:
                 for row, (_, extra) in zip(rows, frame.iterrows(), strict=True):
                     row.update(extra.drop("seed", errors="ignore").to_dict())
         self.rows += rows
+        if (listen := self.schedule.listen) is not None:
+            for row in rows:
+                listen(row)
         self.losses = []
         self.checkpoint.save(self.at, self.rows)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core import kl
+from workbench.core.memory import rows_at_once
 from workbench.core.statistics import interval
 from workbench.core.tokens import Tokens
 from workbench.measure.exact import response_logps
@@ -55,6 +56,26 @@ def sequence_values(
     if prefix is not None:
         values["rao-blackwell"] = prefix
     return {k: v.cpu().unflatten(0, (policy.members, -1)) for k, v in values.items()}
+
+
+def in_parts(
+    policy, reference, tokens: Tokens
+) -> dict[str, Float[Tensor, "member sample"]]:
+    """``sequence_values``, so many responses at a time that their logits fit.
+
+    Args:
+        policy: a policy, or a stack of them.
+        reference: one policy.
+        tokens: responses of the policy, member-major for a stack.
+    """
+    members = policy.members
+    each = torch.arange(len(tokens)).unflatten(0, (members, -1))
+    size = max(1, rows_at_once(policy, tokens.ids.shape[1]) // members)
+    parts = [
+        sequence_values(policy, reference, tokens[rows.flatten()])
+        for rows in each.split(size, dim=1)
+    ]
+    return {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
 
 
 def estimates(policy, reference, tokens: Tokens, *, world=None):

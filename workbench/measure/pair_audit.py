@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core.statistics import cluster_interval, rank_correlation
+from workbench.core.statistics import cluster_interval, rank_correlation, student_t
 from workbench.feedback.kinds.pairs import Pairs
 from workbench.measure import calibration
 from workbench.measure.pair_values import pair_values
@@ -98,6 +98,55 @@ def summary(frame, prompts: Sequence[int], beta: float):
     for name, (value, unit) in numbers.items():
         rows.append({"measure": name, "value": value, "n": len(frame), "unit": unit})
     return pd.DataFrame(rows)[["measure", "value", "low", "high", "n", "unit"]]
+
+
+def gap(training, seen: Sequence[int], held_out, unseen: Sequence[int]):
+    """What training pairs have that held-out ones have not.
+
+    Args:
+        training, held_out: of ``rewards``.
+        seen, unseen: which prompt each of their pairs has, by number.
+
+    Returns:
+        DataFrame[measure, training, held_out, gap, low, high, unit]: means, their
+        difference, and its 95 % interval of Welch over prompts; NaN where one side has
+        one prompt only.
+    """
+    import pandas as pd
+
+    def means(frame, prompts) -> dict[str, tuple[float, float, int]]:
+        clusters = torch.as_tensor(list(prompts))
+        degrees = len(clusters.unique()) - 1
+        columns = {
+            name: torch.tensor(frame[name].tolist(), dtype=torch.float64)
+            for name in ("margin", "chosen", "rejected")
+        }
+        columns = {"accuracy": 0.5 + 0.5 * columns["margin"].sign(), **columns}
+        return {
+            name: (*cluster_interval(values, clusters)[:2], degrees)
+            for name, values in columns.items()
+        }
+
+    sides = means(training, seen), means(held_out, unseen)
+    rows = []
+    for name, one in sides[0].items():
+        other = sides[1][name]
+        half = _welch(one[1:], other[1:])
+        low, high = one[0] - other[0] - half, one[0] - other[0] + half
+        unit = "share of pairs" if name == "accuracy" else "reward units"
+        rows.append((name, one[0], other[0], one[0] - other[0], low, high, unit))
+    names = ["measure", "training", "held_out", "gap", "low", "high", "unit"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _welch(one: tuple[float, int], other: tuple[float, int]) -> float:
+    """Half the 95 % interval of a difference, from (standard error, degrees)."""
+    (first, n), (second, m) = one, other
+    total = first**2 + second**2
+    if min(n, m) < 1 or not total > 0:
+        return 0.0 if min(n, m) >= 1 else float("nan")
+    degrees = total**2 / (first**4 / n + second**4 / m)
+    return student_t(max(1, int(degrees))) * total**0.5
 
 
 def _lengths(frame) -> tuple[Tensor, Tensor]:

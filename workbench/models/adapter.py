@@ -10,20 +10,41 @@ from pathlib import Path
 from workbench.core.errors import BadCheckpoint
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MODELS = ("model*.safetensors", "pytorch_model*.bin")
 
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter.
+
+    A config.json alone is no model: some trainers put the base's beside an adapter.
 
     Raises:
         BadCheckpoint: it holds a model beside it, and nobody knows which is meant.
     """
     # os.path.exists says no, and raises nothing, for a name that no file can have
     found = os.path.exists(folder / CONFIG)
-    if found and os.path.exists(folder / "config.json"):
-        detail = f"{CONFIG} lies beside config.json: keep one of the two there"
+    models = (p.name for way in MODELS for p in folder.glob(way)) if found else ()
+    if model := next(iter(models), None):
+        detail = f"{CONFIG} lies beside {model}: keep one of the two there"
         raise BadCheckpoint(folder, "holds an adapter and a model", detail)
     return found
+
+
+def base_name(folder: Path) -> str:
+    """What ``adapter_config.json`` calls the model that an adapter was trained on.
+
+    Raises:
+        BadCheckpoint: the configuration is malformed, or names code to run.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        named = config["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise BadCheckpoint(folder, "malformed adapter", f"see its {CONFIG}") from None
+    if "auto_mapping" in config and config["auto_mapping"]:
+        detail = f"{CONFIG} names code to run, which is refused"
+        raise BadCheckpoint(folder, "needs remote code", detail)
+    return str(named or "")
 
 
 def base_of(folder: Path) -> Path:
@@ -34,17 +55,10 @@ def base_of(folder: Path) -> Path:
             from here or from the adapter's own.
 
     Raises:
-        BadCheckpoint: the configuration is malformed, or its base is no local folder.
+        BadCheckpoint: as ``base_name``, or the base is no local folder.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        named = config["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise BadCheckpoint(folder, "malformed adapter", f"see its {CONFIG}") from None
-    if "auto_mapping" in config and config["auto_mapping"]:
-        detail = f"{CONFIG} names code to run, which is refused"
-        raise BadCheckpoint(folder, "needs remote code", detail)
-    for place in (Path(str(named)), folder / str(named)):
+    named = base_name(folder)
+    for place in (Path(named), folder / named):
         if named and place.is_dir():
             return place
     raise BadCheckpoint(
@@ -78,6 +92,7 @@ def merge(folder: Path, model):
     if bad:
         raise BadCheckpoint(folder, "weights not finite", f"{bad[0]} of {WEIGHTS}")
     config = PeftConfig.from_pretrained(str(folder), local_files_only=True)
+    config.base_model_name_or_path = None  # peft warns of a base by another name
     adapted = get_peft_model(model, config)
     outcome = set_peft_model_state_dict(adapted, weights)
     missing = [name for name in outcome.missing_keys if "lora_" in name]

@@ -31,13 +31,20 @@ _SHOWN = 12  # tokens of the trial
 _MOVED = 1e-5
 
 
-def load(folder: str | Path, *, four_bits: bool = False) -> tuple[Policy, object]:
+def load(
+    folder: str | Path,
+    base: str | Path | None = None,
+    *,
+    four_bits: bool = False,
+) -> tuple[Policy, object]:
     """Read a causal language model and its tokenizer from a local folder.
 
     Args:
         folder: holds ``config.json``, ``*.safetensors`` and the tokenizer's files; or a
             LoRA adapter, which is merged into the model that it names; or a GGUF file,
             itself or in its folder, which is unpacked into the user's cache.
+        base: the model that an adapter is merged into, whatever it names; a tokenizer
+            that lies beside the adapter is read then.
         four_bits: hold the weights of linear layers in 4 bits (NF4), which only an
             adapter of them can be trained on.
 
@@ -49,22 +56,42 @@ def load(folder: str | Path, *, four_bits: bool = False) -> tuple[Policy, object
             its model or not finite, it needs code of its own, is no causal language
             model, or transformers cannot read it or could not save it.
     """
-    folder = Path(folder)
-    with _told(folder):
-        if packed := gguf_file.find(folder):
-            folder = gguf_file.unpacked(packed)
+    folder = _unpacked(Path(folder))
     if not adapter.is_adapter(folder):
         network, tokenizer = _load(folder, four_bits)
     elif four_bits:
         detail = "weights in 4 bits take no change; merge it first, without quant=4bit"
         raise BadCheckpoint(folder, "holds an adapter", detail)
     else:
-        base, tokenizer = _load(adapter.base_of(folder))
+        adapter.base_name(folder)  # refuses what names code
+        named = adapter.base_of(folder) if base is None else _unpacked(Path(base))
+        below, tokenizer = _load(named)
         with _told(folder), quiet():
-            model = adapter.merge(folder, base.model)
-        network = Network(model.eval(), signs=base.signs, dtype=base.dtype)
+            model = adapter.merge(folder, below.model)
+            if base is not None and (folder / "tokenizer_config.json").is_file():
+                tokenizer = _own_tokenizer(folder, model)
+        signs = _signs(tokenizer, model)
+        network = Network(model.eval(), signs=signs, dtype=below.dtype)
     with _told(folder):
         return Policy(network), tokenizer
+
+
+def _unpacked(folder: Path) -> Path:
+    """Where a GGUF file was unpacked, or the folder itself."""
+    with _told(folder):
+        packed = gguf_file.find(folder)
+        return gguf_file.unpacked(packed) if packed else folder
+
+
+def _own_tokenizer(folder: Path, model) -> object:
+    """The tokenizer that lies beside an adapter."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    _check_tokenizer(folder, tokenizer, model)
+    return tokenizer
 
 
 def _load(folder: Path, four_bits: bool = False) -> tuple[Network, object]:
@@ -118,6 +145,47 @@ def _signs(tokenizer, model) -> Signs:
     known = Signs.of(model.config).ends + Signs.of(model.generation_config).ends
     every = (*token_writer.ends(tokenizer), *known)
     return Signs(pad_id(tokenizer), tuple(dict.fromkeys(every)))
+
+
+def load_scorer(folder: str | Path) -> tuple[Any, Any]:
+    """Read a reward model, a sequence classifier with one label, and its tokenizer.
+
+    Args:
+        folder: as in ``load``; no adapter.
+
+    Returns:
+        the transformers model and the tokenizer.
+
+    Raises:
+        BadCheckpoint: as ``load``, or it is no classifier with one label.
+    """
+    folder = Path(folder)
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    with _told(folder):
+        vet(folder)
+        from transformers import (
+            MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+            AutoConfig,
+            AutoModelForSequenceClassification,
+            AutoTokenizer,
+        )
+
+        with quiet():
+            config = AutoConfig.from_pretrained(folder, **safe)
+            known = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+            if not known or config.num_labels != 1:
+                labels = f"{config.num_labels} labels" if known else "no classifier"
+                detail = f"{config.model_type} with {labels}; one label is a reward"
+                raise BadCheckpoint(folder, "no reward model", detail)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+            loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+                folder, use_safetensors=True, dtype="float32",
+                output_loading_info=True, ignore_mismatched_sizes=True, **safe,
+            )  # fmt: skip
+            model, info = loaded
+        _check_loaded(folder, model, info)
+        _check_tokenizer(folder, tokenizer, model)
+    return model.requires_grad_(False).eval(), tokenizer
 
 
 @contextmanager
