@@ -7,8 +7,8 @@
 Each contestant is a process of its own that stops before every step until it is its
 turn, so that a busy machine slows both alike. Training is ``offline.fit`` and TRL's
 ``DPOTrainer`` on the same model, rows, batch and shape of adapter, with the reference's
-log-probs computed beforehand in both; sampling is ours and ``generate`` from the same prompts,
-in seconds per token and batch.
+log-probs computed beforehand in both; sampling is ours and ``generate`` from the same
+prompts, in seconds per token and batch.
 """
 
 import argparse

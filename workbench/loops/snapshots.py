@@ -31,7 +31,7 @@ __all__ = ["Checkpoint", "versions", "write"]
 
 
 class Checkpoint:
-    """The folder of one run, of the first process; with ``out=None`` there is none.
+    """The folder of one run; ``out=None`` keeps nothing, and so does a second process.
 
     Args:
         out: the run folder.
@@ -93,7 +93,6 @@ class Checkpoint:
         if started or os.path.lexists(card):
             self._check_card(card, started)
         if not started:
-            processes.wait()
             return 0, []
         name = text_of(latest)
         if not re.fullmatch("step-[0-9]{1,12}", name):
@@ -101,8 +100,8 @@ class Checkpoint:
         folder, steps = latest.with_name(name), self.config.get("steps")
         step, rows, tensors = state.read(folder, steps)
         state.unpack(folder, tensors, self.modules, self.optimizer)
-        processes.wait()  # all have read it: the first one writes here from now on
-        _tidy(folder)
+        if processes.is_main():
+            _tidy(folder)
         self._begun = True
         return step, rows
 
@@ -115,8 +114,8 @@ class Checkpoint:
             same_versions(card, then)
 
     def _card(self) -> str:
-        told = self.config | {"versions": versions()}
-        return json.dumps(told, indent=2, sort_keys=True) + "\n"
+        full = self.config | {"versions": versions()}
+        return json.dumps(full, indent=2, sort_keys=True) + "\n"
 
     def finish(self, rows: list[dict], policy) -> None:
         """Write metrics and weights; the last state stays, so nothing is done twice.
@@ -146,5 +145,5 @@ class Checkpoint:
 def _tidy(folder: Path) -> None:
     """Take away the states beside this one."""
     for old in folder.parent.glob("step-*"):
-        if old.name != folder.name and processes.is_main():
+        if old.name != folder.name:
             shutil.rmtree(old, ignore_errors=True)
