@@ -804,3 +804,25 @@ def test_the_commands_are_a_module_too(program, monkeypatch):
     with pytest.raises(SystemExit):
         importlib.import_module("workbench.cli.__main__")
     assert len(cli.app) == 2
+
+
+# ---- a shell's completion ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "some", "none"),
+    [
+        ("train dp", {"dpo", "dpop"}, {"ipo", "20_dpo"}),
+        ("methods 2", {"20_dpo", "21_links"}, {"dpo", "10_reward_models"}),
+        ("methods rl", {"rloo"}, {"20_dpo"}),
+        ("run 80", {"80_arena"}, {"20_dpo"}),
+    ],
+)
+def test_a_shell_completes_methods_and_lessons(words, some, none):
+    asked = {
+        "_WORKBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"workbench {words}", "COMP_CWORD": str(len(words.split())),
+    }  # fmt: skip
+    done = CliRunner().invoke(cli.app, [], prog_name="workbench", env=asked)
+    told = set(done.stdout.split())
+    assert some <= told and not none & told

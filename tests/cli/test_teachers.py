@@ -1,6 +1,7 @@
 """`student`, `grade` and `slides`: what they take, refuse and write."""
 
 import csv
+import json
 
 import pytest
 
@@ -106,6 +107,9 @@ def test_points_are_written_and_told(clone, tmp_path, ran):
     assert [(r["student"], r["points"]) for r in rows] == [
         ("ada", "1"), ("ada", "0"), ("ada", "0")]  # fmt: skip
     assert done.stdout.splitlines()[-1].endswith("marks.csv: 3 rows of 1 notebooks")
+    told = run("grade", tmp_path / "20_dpo_ada.ipynb", "--csv", table, "--json")
+    assert [(r["student"], r["points"]) for r in json.loads(told.stdout)] == [
+        ("ada", 1), ("ada", 0), ("ada", 0)]  # fmt: skip
 
 
 def test_an_interrupt_keeps_the_rows_that_are_done(clone, tmp_path, monkeypatch, ran):

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from tests.experiment.common import run as train
-from tests.experiment.test_trl_trainer import BETA, rows
+from tests.experiment.test_trl_trainer import rows
+from tests.experiment.trl_runs import BETA
 from tests.methods.direct.trl_stubs import trainer_class
 from tests.models import families
 from workbench.core.errors import BadCheckpoint, BadRun

@@ -92,3 +92,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
+
+
+def complete_method(begun: str) -> list[str]:
+    """Keys of methods that a shell can go on with; nothing heavy is imported."""
+    from workbench.catalogue import cards
+
+    return [key for key in cards() if key.startswith(begun)]
+
+
+def complete_lesson(begun: str) -> list[str]:
+    """Names of lessons, which begin with their numbers, in the same way."""
+    from workbench.catalogue import cards
+    from workbench.catalogue.select import known_lessons
+
+    return sorted(n for n in known_lessons(cards()) if n.startswith(begun))
+
+
+def complete_either(begun: str) -> list[str]:
+    """Methods, then lessons."""
+    return complete_method(begun) + complete_lesson(begun)

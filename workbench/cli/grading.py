@@ -1,12 +1,13 @@
 """`workbench grade`: run what students handed in, and write their points."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workbench.cli.common import Profile, fail, project
+from workbench.cli.common import Profile, fail, json_of, project
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -35,6 +36,9 @@ def grade(
     profile: Annotated[
         Profile, typer.Option(help="Size of the experiments in it.")
     ] = Profile.ci,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The rows as JSON; the rest goes to stderr.")
+    ] = False,
 ) -> None:
     """Run students' notebooks one by one and write the points of each exercise.
 
@@ -67,8 +71,10 @@ def grade(
     finally:  # an interrupt costs the rest, not what is done
         marks.write_csv(csv, rows)
     for line in marks.summary(rows):
-        typer.echo(line)
-    typer.echo(f"{csv}: {len(rows)} rows of {len(paths)} notebooks")
+        typer.echo(line, err=as_json)
+    typer.echo(f"{csv}: {len(rows)} rows of {len(paths)} notebooks", err=as_json)
+    if as_json:
+        typer.echo(json_of([asdict(row) for row in rows]))
 
 
 def _bytes(text: str) -> int:

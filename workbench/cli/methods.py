@@ -28,7 +28,7 @@ from workbench.catalogue import (
 from workbench.catalogue.index import plain
 from workbench.catalogue.lessons import lesson_number
 from workbench.catalogue.select import known_lessons, of_lesson
-from workbench.cli.common import fail, json_of
+from workbench.cli.common import complete_either, fail, json_of
 from workbench.core.errors import BadOption, printable
 
 WIDTH = 88  # columns of text that is written to no terminal
@@ -42,6 +42,7 @@ def methods(
         typer.Argument(
             metavar="[METHOD|LESSON]",
             help="Show one method in full, or list those of a lesson.",
+            autocompletion=complete_either,
         ),
     ] = None,
     family: Annotated[

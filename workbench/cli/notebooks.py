@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import Profile, fail, project
+from workbench.cli.common import Profile, complete_lesson, fail, project
 from workbench.core import ending
 
 
 def run(
     notebooks: Annotated[
         list[str] | None,
-        typer.Argument(help="Numbers, names or paths; all if none is given."),
+        typer.Argument(
+            help="Numbers, names or paths; all if none is given.",
+            autocompletion=complete_lesson,
+        ),
     ] = None,
     *,
     profile: Annotated[Profile, typer.Option(help="Size.")] = Profile.lecture,

@@ -7,11 +7,23 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.common import Profile, check_file, columns_of, fail, fetched
+from workbench.cli.common import (
+    Profile,
+    check_file,
+    columns_of,
+    complete_method,
+    fail,
+    fetched,
+)
 
 
 def train(
-    method: Annotated[str, typer.Argument(help="A key of `workbench methods`.")],
+    method: Annotated[
+        str,
+        typer.Argument(
+            help="A key of `workbench methods`.", autocompletion=complete_method
+        ),
+    ],
     *,
     out: Annotated[
         Path,
