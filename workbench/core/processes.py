@@ -43,7 +43,7 @@ def together(device: str) -> Iterator[None]:
         device: cpu, or cuda for a GPU for each.
 
     Raises:
-        BadOption: accelerate is not installed, or one GPU is named for all.
+        BadOption: one GPU is named for all.
     """
     if count() == 1:
         yield
@@ -85,8 +85,6 @@ def add_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 def _state(cpu: bool = False) -> Any:
     """accelerate's; what the first call says of the device holds for all."""
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise BadOption("several processes need the package accelerate") from error
+    from accelerate import PartialState
+
     return PartialState(cpu=True) if cpu else PartialState()
