@@ -90,6 +90,22 @@ def test_values_and_gradients_are_the_plain_ones(model, rows):
         assert gap <= 1e-5 * max(1, gradient.abs().max()), name
 
 
+def test_beside_a_frozen_head_too(model, rows):
+    """As with an adapter elsewhere, whose head is applied once."""
+    network = Network(model)
+    for weights in model.get_output_embeddings().parameters():
+        weights.requires_grad_(False)
+    (values, gradients), (plain, expected) = both_ways(network, rows)
+    assert (values - plain).abs().max() <= 1e-6 * plain.abs().max()
+    moving = {n for n, g in gradients.items() if g is not None}
+    assert len(moving) > 8 and moving == {
+        n for n, g in expected.items() if g is not None
+    }
+    for name in moving:
+        gap = (gradients[name] - expected[name]).abs().max()
+        assert gap <= 1e-5 * max(1, expected[name].abs().max()), name
+
+
 def test_an_adapter_of_the_head_counts(model, rows):
     """And the frozen weights get no gradient."""
     policy = Policy(Network(model))
@@ -159,10 +175,12 @@ def test_no_token_counts_and_no_row_is_lost(monkeypatch):
     values.sum().backward()
 
 
-def test_the_logits_of_a_whole_sequence_are_never_there(monkeypatch):
+@pytest.mark.parametrize(("frozen", "passes"), [(False, 2), (True, 1)])
+def test_the_logits_of_a_whole_sequence_are_never_there(monkeypatch, frozen, passes):
     """Known mistake: a chunk that is as large as the sequence."""
     monkeypatch.setattr(picked, "WORDS", 1)
     network = Network(MODELS["inst"]().eval())
+    network.model.lm_head.requires_grad_(not frozen)
     words = network.config.vocab_size
     monkeypatch.setattr(picked, "_PRODUCTS", 4 * words)
     seen: list[int] = []
@@ -177,4 +195,4 @@ def test_the_logits_of_a_whole_sequence_are_never_there(monkeypatch):
     mask = torch.ones(2, 20, dtype=torch.bool)
     mask[:, :10] = False
     network.token_logps(ids, mask, torch.zeros(words)).sum().backward()
-    assert max(seen) == 4 and sum(seen) == 2 * 20  # forward and backward
+    assert max(seen) == 4 and sum(seen) == passes * 20

@@ -113,23 +113,35 @@ def _pick(products: Tensor, asked: Tensor, tail: Tail, ban: Tensor) -> Tensor:
 
 
 class _Picked(torch.autograd.Function):
-    """The same for a linear head; the gradient of its weights is one tensor."""
+    """The same for a linear head; the gradient of its weights is one tensor.
+
+    A frozen head, as beside an adapter, is not applied twice: the gradient of a row is
+    a factor that comes later, times a vector that the forward pass can make.
+    """
 
     @staticmethod
     def forward(ctx, rows, weight, bias, asked, tail, ban):
-        ctx.save_for_backward(rows, weight, bias, asked, ban)
-        ctx.tail, device = tail, rows.device.type
         # the backward pass makes the same products, in the same precision
-        ctx.bf16 = torch.is_autocast_enabled(device)
-        found = [
-            _pick(linear(rows[at], weight, bias).float(), asked[at], tail, ban)
-            for at in _pieces(rows, ban)
-        ]
+        ctx.tail, ctx.bf16 = tail, torch.is_autocast_enabled(rows.device.type)
+        moves, *learns = ctx.needs_input_grad[:3]
+        ctx.once = moves and not any(learns)
+        found, vectors = [], torch.empty_like(rows) if ctx.once else rows
+        for at in _pieces(rows, ban):
+            products = linear(rows[at], weight, bias).float()
+            if ctx.once:
+                values, moved = _moved(products, asked[at], tail, ban)
+                vectors[at] = moved.to(rows.dtype) @ weight.to(rows.dtype)
+            else:
+                values = _pick(products, asked[at], tail, ban)
+            found.append(values)
+        ctx.save_for_backward(vectors, weight, bias, asked, ban)
         return torch.cat(found) if found else rows.new_zeros(0)
 
     @staticmethod
     def backward(ctx, gradient):
         rows, weight, bias, asked, ban = ctx.saved_tensors
+        if ctx.once:
+            return gradient[:, None].to(rows.dtype) * rows, *[None] * 5
         to_rows, to_weight, to_bias = (
             torch.zeros_like(tensor) if needed else None
             for tensor, needed in zip(
@@ -138,11 +150,9 @@ class _Picked(torch.autograd.Function):
         )
         for at in _pieces(rows, ban):
             with torch.autocast(rows.device.type, torch.bfloat16, enabled=ctx.bf16):
-                products = linear(rows[at], weight, bias).float().requires_grad_()
-            with torch.enable_grad():
-                found = _pick(products, asked[at], ctx.tail, ban)
-            (moved,) = torch.autograd.grad(found, products, gradient[at])
-            moved = moved.to(rows.dtype)
+                products = linear(rows[at], weight, bias).float()
+            _, moved = _moved(products, asked[at], ctx.tail, ban)
+            moved = (gradient[at][:, None] * moved).to(rows.dtype)
             if to_rows is not None:
                 to_rows[at] = moved @ weight.to(rows.dtype)
             if to_weight is not None:
@@ -150,6 +160,17 @@ class _Picked(torch.autograd.Function):
             if to_bias is not None:
                 to_bias += moved.sum(0).to(bias)
         return to_rows, to_weight, to_bias, None, None, None
+
+
+def _moved(
+    products: Tensor, asked: Tensor, tail: Tail, ban: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Log-probs of the asked tokens, and the gradient of each in its own products."""
+    products = products.detach().requires_grad_()
+    with torch.enable_grad():
+        found = _pick(products, asked, tail, ban)
+        (moved,) = torch.autograd.grad(found.sum(), products)
+    return found.detach(), moved
 
 
 def _pieces(rows: Tensor, ban: Tensor) -> Iterator[slice]:
