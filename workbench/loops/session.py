@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.core import processes, progress
+from workbench.core import progress
 from workbench.core.contracts import Trainable
 from workbench.core.errors import BadCall
 from workbench.core.seeds import generator
@@ -63,7 +63,6 @@ class Session:
         )
         if schedule.resume:
             self.at, self.rows = self.checkpoint.restore()
-            processes.wait()  # all have read it: one writes there from now on
 
     def __iter__(self) -> Iterator[int]:
         """Steps still to do, measuring and saving on schedule."""
