@@ -387,5 +387,6 @@ ranked[["rank", "method", "gold", "kl", "regret"]].round(2)
 # * [Azar et al. 2023](https://arxiv.org/abs/2310.12036), *A general
 #   theoretical paradigm to understand learning from human preferences*: IPO.
 #
-# Study **80a** puts the whole library into the arena. Next: point
-# `workbench train` at a preference file of your own.
+# Study **80a** puts the whole library into the arena. Next:
+# [**90 · A real preference file**](90_real_preferences.ipynb), where a real
+# language model learns from real text.

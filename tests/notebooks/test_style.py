@@ -13,7 +13,10 @@ SOURCES = series.sources(ROOT)
 STUDY_CELLS, STUDY_LINES = 25, 120
 CELL_LINES, COLUMNS = 12, 79
 LECTURE = {"study": 90}  # seconds at most; of a lesson 60
-LONGER = {"80a_whole_field": 360}  # every direct method, in two worlds
+LONGER = {
+    "80a_whole_field": 360,  # every direct method, in two worlds
+    "90_real_preferences": 400,  # a language model of 135 million weights is trained
+}
 
 
 @pytest.fixture(params=SOURCES, ids=lambda path: path.stem)

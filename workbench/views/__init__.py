@@ -24,6 +24,7 @@ from workbench.views.pipeline import pipeline
 from workbench.views.push_curves import thumb_pushes
 from workbench.views.reliability_diagram import reliability
 from workbench.views.rewards import implicit_rewards, token_rewards
+from workbench.views.sampled_curves import sampled_curves
 from workbench.views.scatter import points
 from workbench.views.simplex import simplex
 from workbench.views.style import Style, method, role, series
@@ -58,6 +59,7 @@ __all__ = [
     "points",
     "reliability",
     "role",
+    "sampled_curves",
     "series",
     "simplex",
     "sweep",

@@ -20,6 +20,7 @@ from workbench.views.instruments.influence_explorer import influence_explorer
 from workbench.views.instruments.length_explorer import length_explorer
 from workbench.views.instruments.link_explorer import link_explorer
 from workbench.views.instruments.list_explorer import list_explorer
+from workbench.views.instruments.mask_viewer import mask_viewer
 from workbench.views.instruments.noise_explorer import noise_explorer
 from workbench.views.instruments.peak_explorer import peak_explorer
 from workbench.views.instruments.reliability_explorer import reliability_explorer
@@ -45,6 +46,7 @@ __all__ = [
     "length_explorer",
     "link_explorer",
     "list_explorer",
+    "mask_viewer",
     "noise_explorer",
     "peak_explorer",
     "reliability_explorer",
