@@ -36,7 +36,7 @@ from workbench.runner.verdict import Failure
 
 COMMANDS = typer.main.get_command(cli.app).commands
 NAMES = ("run", "methods", "train", "compare", "site", "lab")
-NAMES += ("student", "grade", "slides", "audit", "model", "compare-runs")
+NAMES += ("student", "grade", "slides", "audit", "model", "compare-runs", "sweep")
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from workbench.cli import (
     methods,
     notebooks,
     projecting,
+    sweeping,
     teachers,
     train,
 )
@@ -46,6 +47,7 @@ for command in (
 ):
     app.command()(command)
 app.command(context_settings=lab.SETTINGS)(lab.lab)
+app.command(context_settings=sweeping.SETTINGS)(sweeping.sweep)
 
 
 def _version(wanted: bool) -> bool:
