@@ -385,9 +385,10 @@ display(
 # **Their signatures.**
 #
 # * *Exchanged*: the loss is that of the right run, as the labels are learned
-#   as well the wrong way round. So few held-out pairs cannot tell it either.
-#   What is written does: compare length, cut answers and gold with the right
-#   run's, for here the chosen answers are those that come to an end.
+#   as well the wrong way round. Held-out pairs with the right labels tell it
+#   by their margin. If those are exchanged as well, only what is written does:
+#   compare length, cut answers and gold with the right run's, for here the
+#   chosen answers are those that come to an end.
 # * *Reference follows*: the loss is $\log 2$ at every step, to the last
 #   digit, and so the log shows a margin of 0. Yet every pair still pushes
 #   with $\beta/2$, the policy drifts, and nothing would ever stop it.
