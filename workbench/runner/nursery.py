@@ -169,8 +169,11 @@ def _enter(order: dict, files: list[int], client: socket.socket) -> dict:
     for number, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
         os.dup2(file, number)
         os.close(file)
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ.clear()
     os.environ.update(order["env"])
+    first = order["env"].get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [*filter(None, first), *(p for p in sys.path if p not in before)]
     rename("environment", [f"{k}={v}" for k, v in _marked_first(order["env"])])
     rename("arguments", [sys.executable, "-m", *order["arguments"]])
     os.chdir(order["cwd"])
