@@ -156,7 +156,9 @@ def test_too_little_memory_is_told_with_what_needs_less(tmp_path, monkeypatch, m
         raise RuntimeError(message)
 
     monkeypatch.setattr("workbench.loops.session.Session.step", fail)
-    with pytest.raises(WorkbenchError, match="out of memory on cpu; a smaller --micro-batch"):
+    with pytest.raises(
+        WorkbenchError, match="out of memory on cpu; a smaller --micro-batch"
+    ):
         run("dpo", tmp_path / "o", **TINY)
 
 
