@@ -100,6 +100,8 @@ def shell(command: str, clone: Path) -> subprocess.Popen:
     needs_venv = command.startswith("workbench")
     line = f"source .venv/bin/activate && {command}" if needs_venv else command
     known = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(clone.parent)}
+    # a test beside this one has the other processor: two threads would wait for it
+    known["OMP_NUM_THREADS"] = "1"
     return subprocess.Popen(
         ["bash", "--noprofile", "--norc", "-c", line],
         cwd=clone,

@@ -108,8 +108,10 @@ def test_version_is_the_packages():
     assert (done.exit_code, done.stdout) == (0, f"workbench {workbench.__version__}\n")
 
 
-# what `lab` does not know is Jupyter's
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "lab"])
+# what `lab` does not know is Jupyter's, and what `sweep` does not, of `train`
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("lab", "sweep")]
+)
 def test_an_unknown_option_is_refused_by_name(name):
     assert "--nosuch" in refused(name, "--nosuch", status=2)
 
