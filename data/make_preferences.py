@@ -27,10 +27,7 @@ def answers(policy, coder, asked: list[everyday.Question], stream) -> list[dict]
     lead = [prompt(coder, question.text) for question in asked for _ in range(2)]
     for _ in range(TRIES):
         tokens = prompts.respond(policy, lead, MAX_NEW, stream)
-        texts = [
-            coder.decode(ids[mask], skip_special_tokens=True)
-            for ids, mask in zip(tokens.ids, tokens.mask, strict=True)
-        ]
+        texts = prompts.written(coder, tokens)
         if all(a.strip() and b.strip() and a != b
                for a, b in zip(texts[::2], texts[1::2], strict=True)):  # fmt: skip
             break

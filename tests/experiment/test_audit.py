@@ -35,14 +35,7 @@ FEW = {"samples": 4, "max_new": 3, "max_length": 128}
 def root(tmp_path_factory):
     """A reference, the same with other weights, another family, and files."""
     root = tmp_path_factory.mktemp("audit")
-    families.save("inst", root / "reference")
-    policy, coder = checkpoint.load(root / "reference")
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weights in policy.parameters():
-            weights += 0.02 * torch.randn_like(weights)
-    policy.save(root / "policy")
-    coder.save_pretrained(root / "policy")
+    families.save_two("inst", root)
     families.save("chatml", root / "chatml")
     lines = "".join(json.dumps(row) + "\n" for row in TEXTS)
     (root / "pairs.jsonl").write_text(lines)

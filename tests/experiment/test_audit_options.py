@@ -14,7 +14,6 @@ from workbench.experiment.audit import Settings, audit
 from workbench.experiment.audit_models import Scorer
 from workbench.experiment.audit_report import run_command, signs
 from workbench.feedback.records import Message
-from workbench.models import checkpoint
 
 THINGS = ("cup", "coat", "hat", "door")
 FEW = {"samples": 6, "max_new": 3, "max_length": 128}
@@ -32,14 +31,7 @@ def rows(things) -> str:
 def root(tmp_path_factory):
     """A reference, a policy, a reward model, pairs, and other pairs."""
     root = tmp_path_factory.mktemp("audit")
-    families.save("chatml", root / "reference")
-    policy, coder = checkpoint.load(root / "reference")
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weights in policy.parameters():
-            weights += 0.02 * torch.randn_like(weights)
-    policy.save(root / "policy")
-    coder.save_pretrained(root / "policy")
+    coder = families.save_two("chatml", root)
     coder.save_pretrained(root / "judge")
     judge(len(coder)).save_pretrained(root / "judge")
     (root / "pairs.jsonl").write_text(rows(THINGS[:3]))

@@ -6,6 +6,9 @@ inst     <s>[INST] … [/INST] answer</s>; a blank before the answer
 bare     no template, no BOS, no padding
 """
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -19,6 +22,8 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+
+from workbench.models import checkpoint
 
 CHATML = (
     "{%- if tools %}{{ '<|im_start|>system\nTools: ' + (tools | tojson) }}"
@@ -128,3 +133,16 @@ def save(family: str, folder, dtype: torch.dtype = torch.float32, positions: int
     made.save_pretrained(folder)
     model(family, made, positions).to(dtype).save_pretrained(folder)
     return folder
+
+
+def save_two(family: str, root: Path) -> Any:
+    """``root/reference``, and ``root/policy`` with other weights; the tokenizer."""
+    save(family, root / "reference")
+    policy, made = checkpoint.load(root / "reference")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weights in policy.parameters():
+            weights += 0.02 * torch.randn_like(weights)
+    policy.save(root / "policy")
+    made.save_pretrained(root / "policy")
+    return made

@@ -8,7 +8,6 @@ import torch
 
 from workbench.core.seeds import generator
 from workbench.core.statistics import cluster_interval
-from workbench.core.tokens import Tokens
 from workbench.experiment.audit_models import Loaded
 from workbench.experiment.audit_settings import Settings
 from workbench.feedback.records import Text
@@ -63,7 +62,7 @@ class Drawn:
             for one in (both.reference, both.policy)
         )
         values = drift.in_parts(both.policy, both.reference, new)
-        before, after = (_texts(both.coder, tokens) for tokens in (old, new))
+        before, after = (prompts.written(both.coder, one) for one in (old, new))
         first = range(min(SHOWN, len(known), settings.samples))
         shown = {
             "prompt": [both.coder.decode(ids[i]) for i in first],
@@ -96,13 +95,6 @@ class Drawn:
             row = {"measure": name, "value": value, "low": low, "high": high}
             rows.append(row | {"n": len(values), "unit": unit})
         return pd.DataFrame(rows)
-
-
-def _texts(coder: Any, tokens: Tokens) -> list[str]:
-    return [
-        coder.decode(ids[mask], skip_special_tokens=True)
-        for ids, mask in zip(tokens.ids, tokens.mask, strict=True)
-    ]
 
 
 def _drift(values: dict[str, torch.Tensor], clusters: torch.Tensor):

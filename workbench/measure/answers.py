@@ -50,9 +50,7 @@ class AnswerTracker:
         tokens = prompts.respond(
             policy, self.asked, self.max_new, generator(0, "answers")
         )
-        pairs = zip(tokens.ids, tokens.mask, strict=True)
-        texts = [self.coder.decode(i[m], skip_special_tokens=True) for i, m in pairs]
-        return tokens, texts
+        return tokens, prompts.written(self.coder, tokens)
 
     def __call__(self, policy):
         """How far the policy has moved, and what its answers are worth.

@@ -1,5 +1,7 @@
 """Responses to prompts of different lengths, and how long a sequence may be."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -89,6 +91,19 @@ def has_ended(policy, tokens: Tokens) -> Tensor:
     """Whether each sample has an end token, [sample]; the others were cut."""
     ends = torch.tensor(policy.network.signs.ends)
     return (torch.isin(tokens.ids, ends) & tokens.mask).any(-1)
+
+
+def written(coder: Any, tokens: Tokens) -> list[str]:
+    """What each response says, without special tokens.
+
+    Args:
+        coder: the tokenizer.
+        tokens: prompts with responses; the prompts are left out.
+    """
+    return [
+        coder.decode(ids[mask], skip_special_tokens=True)
+        for ids, mask in zip(tokens.ids, tokens.mask, strict=True)
+    ]
 
 
 def prompts_of(tokens: Tokens) -> list[list[int]]:
