@@ -181,10 +181,10 @@ class _Series:
 
     def _finish(self, result: Result) -> None:
         self.results[result.name] = result
+        if self._on_result:  # first: a signal may come as soon as the line is shown
+            self._on_result(result)
         if self._progress:
             self._progress.ended(result)
-        if self._on_result:
-            self._on_result(result)
 
     def _show(self, waiting: list[build.Source]) -> None:
         factor = self._stretch.factor
