@@ -14,6 +14,8 @@ import pytest
 
 from workbench.core.claimed import claimed
 from workbench.runner import family, series
+from workbench.runner.job import Result
+from workbench.runner.report import Progress
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PATIENCE_S = 300  # only a broken test waits so long
@@ -106,6 +108,23 @@ def test_what_was_done_before_a_signal_is_not_done_again(tmp_path):
     settings = series.Settings(root=root, profile="ci")
     [again] = series.run(series.select(root, ["1"]), settings)
     assert again.cached
+
+
+def test_a_notebook_counts_before_its_line_is_shown(tmp_path, monkeypatch):
+    """A signal may come as soon as the line is out: here it comes with it."""
+
+    class Interrupted(Progress):
+        def ended(self, result):
+            raise KeyboardInterrupt
+
+    root, counted = clone(tmp_path, a01="pass_plain"), []
+    settings = series.Settings(root=root, profile="ci")
+    [path] = series.sources(root)
+    done = Result(path.stem, "ci", path, (), 1.0, (), cached=True)
+    monkeypatch.setattr(series, "cached", lambda source, settings: done)
+    with pytest.raises(KeyboardInterrupt):
+        series.run([path], settings, progress=Interrupted(1), on_result=counted.append)
+    assert counted == [done]
 
 
 def test_a_process_that_left_the_session_ends_with_its_notebook(tmp_path):
