@@ -227,8 +227,8 @@ def _first_gradient(
         NonFiniteGradient: some gradient of the weights is NaN or infinite there.
     """
     one, data, policy = observed.candidate, prepared.data, prepared.policy
-    ref = data.reference_logps(prepared.reference)
     rows = batch(problem.seeds[0], policy.members, 0, len(data), size)
+    ref = data.reference_logps(prepared.reference, rows)
     losses = one.loss(freeze(data.batch(policy, rows, ref)), one.cfg)
     found = torch.autograd.grad(
         losses.sum(), list(policy.parameters()), allow_unused=True

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.contracts import ExactWorld, Method, World
+from workbench.core.memory import is_whole
 from workbench.core.seeds import generator
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
@@ -36,10 +37,11 @@ TASTE_STEPS = 60  # of the two policies that reward tokens
 
 @dataclass(frozen=True)
 class Read:
-    """A data set whose reference log-probs are known already."""
+    """A data set whose reference log-probs are read once, by whoever comes first."""
 
     data: DataSet
-    ref: object
+    reference: Policy
+    kept: dict[tuple[int, ...] | None, object] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -54,9 +56,15 @@ class Read:
         """Why a batch cannot be read in parts; None if it can."""
         return why_whole(self.data)
 
-    def reference_logps(self, reference) -> object:
-        """What was read when the data set was made."""
-        return self.ref
+    def reference_logps(self, reference, rows: Tensor | None = None) -> object:
+        """What the problem's own reference says of these rows, and perhaps of more."""
+        asked = None if rows is None else tuple(rows.tolist())
+        for known in (None, asked):
+            if known in self.kept:
+                return self.kept[known]
+        made = self.data.reference_logps(self.reference, rows)
+        self.kept[None if is_whole(made) else asked] = made
+        return made
 
     def alike(self, rows: Tensor) -> list[Tensor]:
         """Rows in parts: the examples of a part fit into one batch."""
@@ -213,7 +221,7 @@ class Problem:
         if wanted not in self._read:
             parts = [labels.data(wanted) for labels in self.labels]
             whole = parts[0] if len(parts) == 1 else type(parts[0]).cat(parts)
-            self._read[wanted] = Read(whole, whole.reference_logps(self.reference))
+            self._read[wanted] = Read(whole, self.reference)
         return self._read[wanted]
 
     def prepared(self, method: Method, cfg: Any) -> Prepared:

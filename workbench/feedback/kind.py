@@ -39,8 +39,12 @@ class DataSet(Protocol):
         """Number of examples."""
         ...
 
-    def reference_logps(self, reference: Any, /) -> Any:
-        """What the reference says of all examples, read once before the first step."""
+    def reference_logps(self, reference: Any, rows: Tensor | None = None, /) -> Any:
+        """What the reference says of the examples that a run will read.
+
+        It is read once before the first step. ``rows`` is a permission: more than
+        these examples may be read; None is all.
+        """
         ...
 
     def batch(self, policy: Any, rows: Tensor, ref: Any, /) -> Any:

@@ -11,6 +11,7 @@ from workbench.core.errors import BadCall
 from workbench.feedback.kind import DataSet, StackedDataSet
 from workbench.loops.batches import Batches
 from workbench.loops.checks import check_method, check_rows
+from workbench.loops.order import used
 from workbench.loops.run import Run, describe
 from workbench.loops.schedule import Schedule, Settings
 from workbench.loops.session import Session
@@ -33,7 +34,8 @@ def fit(
 
     Args:
         policy: what is trained; a stack trains all its seeds at once.
-        reference: π_ref, read once before the first step; None if the data need none.
+        reference: π_ref, read once before the first step, where that takes long only
+            on the rows of the run's batches; None if the data need none.
         data: a data set; for a stack the rows of each member lie side by side.
         method: a module with ``loss(batch, cfg)``.
         cfg: the method's Config.
@@ -59,7 +61,9 @@ def fit(
     plan = Schedule(**settings)
     more = {"loop": NAME, "batch_size": plan.batch_size}
     session = Session(policy, plan, config=describe(method, cfg) | more)
-    ref = data.reference_logps(reference)
+    # of the whole run, also when it is resumed: the same rows are read together
+    rows = used(plan.seed, policy.members, plan.steps, len(data), plan.batch_size)
+    ref = data.reference_logps(reference, rows)
     batches = Batches(policy, data, ref, method, cfg, plan)
     for step in session:
         batches.learn(session, step)

@@ -24,11 +24,35 @@ def batch(
     each = total // members
     size = min(size, each)
     epoch, part = divmod(step, each // size)
-    chosen = []
-    for member in range(members):
-        order = torch.randperm(each, generator=generator(seed + member, "epoch", epoch))
-        chosen.append(member * each + order[part * size : (part + 1) * size])
-    return torch.cat(chosen)
+    rows = slice(part * size, (part + 1) * size)
+    return torch.cat([_order(seed, m, each, epoch)[rows] for m in range(members)])
+
+
+def used(
+    seed: int, members: int, steps: int, total: int, size: int
+) -> Int[Tensor, " rows"]:
+    """Row numbers of all batches of a run, in order and none twice.
+
+    Args:
+        steps: of the whole run.
+        seed, members, total, size: as in ``batch``.
+    """
+    each = total // members
+    size = min(size, each)
+    found = torch.zeros(total, dtype=torch.bool)
+    epoch, left = 0, steps * size
+    while left > 0 and not found.all():
+        rows = slice(0, min(left, each // size * size))
+        for member in range(members):
+            found[_order(seed, member, each, epoch)[rows]] = True
+        epoch, left = epoch + 1, left - each // size * size
+    return found.nonzero()[:, 0]
+
+
+def _order(seed: int, member: int, each: int, epoch: int) -> Int[Tensor, " rows"]:
+    """The rows of one member in the order of an epoch."""
+    stream = generator(seed + member, "epoch", epoch)
+    return member * each + torch.randperm(each, generator=stream)
 
 
 def minibatches(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.core.memory import rows_at_once
+from workbench.core.memory import alike, is_long, rows_at_once
 from workbench.feedback.kinds.pairs import PairLogps, Pairs
 
 
@@ -34,16 +34,21 @@ def pair_values(
     """
     members, every = policy.members, torch.arange(len(pairs))
     rows = every.expand(members, -1) if shared else every.unflatten(0, (members, -1))
-    if chunk is None:
+    order, lengths = torch.arange(rows.shape[1]), pairs.lengths
+    if chunk is None and is_long(policy, int(lengths.sum())):
+        # the same pairs together as the reference has read
+        split = alike(policy, lengths.amax(-1), each=2)
+        order = torch.cat(split)
+    else:
         fits = rows_at_once(policy, ref[0].shape[1]) // (2 * members)
-        chunk = max(1, min(1024, fits))
+        split = order.split(chunk or max(1, min(1024, fits)))
     parts = []
-    for columns in rows.split(chunk, dim=1):
+    for columns in split:
         with torch.no_grad():
-            batch = pairs.batch(policy, columns.flatten(), ref)
+            batch = pairs.batch(policy, rows[:, columns].flatten(), ref)
         values = read(batch).detach().double().cpu()
         parts.append(values.unflatten(1, (members, -1)))
-    return rows, torch.cat(parts, dim=-1)
+    return rows, torch.cat(parts, dim=-1)[..., order.argsort()]
 
 
 def logratios(batch: PairLogps) -> Float[Tensor, "2 batch"]:

@@ -67,7 +67,9 @@ class DistributionPairs(AroundPairs):
         return halves[:, 0].flatten(0, 1), halves[:, 1].flatten(0, 1)
 
     @torch.no_grad()
-    def reference_logps(self, reference) -> tuple[Tensor, Tensor]:
+    def reference_logps(
+        self, reference, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Reference distributions at every token of every pair, [pair, time, vocab]."""
         both = read_in_parts(
             len(self),

@@ -48,7 +48,7 @@ class EnsemblePairs(AroundPairs):
         """Data sets below each other; for a stack of seeds, member-major."""
         return EnsemblePairs(Pairs.cat([part.pairs for part in parts]))
 
-    def reference_logps(self, reference) -> None:
+    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
         """Nothing: reward models have no reference."""
 
     def batch(self, model, rows: Tensor, ref=None) -> EnsembleScores:

@@ -63,7 +63,7 @@ class LatentPairs(AroundPairs):
         pairs: the comparisons.
     """
 
-    def reference_logps(self, reference) -> None:
+    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
         """Nothing: no term of the method reads a reference."""
 
     def batch(self, policy, rows: Tensor, ref=None) -> LatentPairLogps:

@@ -1,6 +1,7 @@
 """Lists of scored responses to the same prompt."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -112,9 +113,10 @@ class Lists:
         joined = {n: torch.cat([getattr(p, n) for p in parts]) for n in names}
         return Lists(tokens=Tokens.cat([part.tokens for part in parts]), **joined)
 
-    def reference_logps(self, reference) -> Tensor:
-        """Reference log-probs of every response, [list · group, time]."""
-        return Responses.of(self.tokens).reference_logps(reference)
+    def reference_logps(self, reference, rows: Tensor | None = None) -> Any:
+        """Reference log-probs of the responses of lists, [list · group, time]."""
+        flat = None if rows is None else self._rows(rows)
+        return Responses.of(self.tokens).reference_logps(reference, flat)
 
     def batch(self, policy, rows: Tensor, ref: Tensor) -> ListLogps:
         """What a listwise loss reads, for some of the lists."""
@@ -159,9 +161,13 @@ class MixedLists:
         part = self.place[rows, 0]
         return [rows[part == number] for number in part.unique().tolist()]
 
-    def reference_logps(self, reference) -> list[Tensor]:
-        """Reference log-probs of every response, for each length."""
-        return [part.reference_logps(reference) for part in self.parts]
+    def reference_logps(self, reference, rows: Tensor | None = None) -> list[Any]:
+        """Reference log-probs of the responses of lists, for each length."""
+        place = self.place[slice(None) if rows is None else rows]
+        return [
+            part.reference_logps(reference, place[place[:, 0] == number, 1])
+            for number, part in enumerate(self.parts)
+        ]
 
     def batch(self, policy, rows: Tensor, ref: list[Tensor]) -> ListLogps:
         """What a listwise loss reads, for some of the lists of one length.

@@ -42,7 +42,7 @@ class ScoredPairs(AroundPairs):
         """Data sets below each other; for a stack of seeds, member-major."""
         return ScoredPairs(Pairs.cat([part.pairs for part in parts]))
 
-    def reference_logps(self, reference) -> None:
+    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
         """Nothing: a reward model has no reference."""
 
     def batch(self, model, rows: Tensor, ref=None) -> PairScores:

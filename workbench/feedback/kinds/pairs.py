@@ -11,7 +11,13 @@ from torch import Tensor
 from workbench.core.errors import BadCall
 from workbench.core.fields import frozen, learned, masks, tensors
 from workbench.core.logps import Reduce
-from workbench.core.memory import read_in_parts, rows_at_once
+from workbench.core.memory import (
+    is_long,
+    read_alike,
+    read_in_parts,
+    rows_at_once,
+    table,
+)
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kind import Kind
@@ -145,20 +151,40 @@ class Pairs:
         halves = values.unflatten(0, (policy.members, 2, -1))
         return halves[:, 0].flatten(0, 1), halves[:, 1].flatten(0, 1)
 
-    @torch.no_grad()
-    def reference_logps(self, reference) -> tuple[Tensor, Tensor]:
-        """Reference log-probs of every pair, computed once and read at every step."""
-        time = self.time
-        chunk = max(1, min(1024, rows_at_once(reference, time) // 2))
+    @property
+    def lengths(self) -> Int[Tensor, "batch 2"]:
+        """Tokens of the chosen and the rejected sequence of each pair, with prompts."""
+        sides = (self.chosen.attention, self.rejected.attention)
+        return torch.stack([side.sum(-1) for side in sides], dim=-1)
 
-        def read(rows: Tensor) -> Tensor:
+    @torch.no_grad()
+    def reference_logps(
+        self, reference, rows: Tensor | None = None
+    ) -> tuple[Any, Any]:
+        """Reference log-probs of pairs, computed once and read at every step.
+
+        Args:
+            reference: one policy, or a stack with the rows of each member side by side.
+            rows: those that will be asked for; None is all.
+
+        Returns:
+            of the chosen and of the rejected, [pair, time]: as of ``Responses``.
+        """
+        time, lengths = self.time, self.lengths
+
+        def read(some: Tensor) -> Tensor:
             piece = Pairs(
-                self.chosen[rows].padded(time),
-                self.rejected[rows].padded(time),
-                self.weight[rows],
+                self.chosen[some].padded(time),
+                self.rejected[some].padded(time),
+                self.weight[some],
             )
             return torch.stack(piece._logps(reference), dim=1)
 
+        if is_long(reference, int(lengths.sum())):
+            longest = lengths.amax(-1)
+            both, known = read_alike(reference, longest, rows, read, each=2)
+            return tuple(table(both[:, side], known, len(self)) for side in (0, 1))
+        chunk = max(1, min(1024, rows_at_once(reference, time) // 2))
         both = read_in_parts(len(self), reference.members, chunk, read)
         return both[:, 0], both[:, 1]
 
@@ -195,9 +221,9 @@ class AroundPairs:
         """How much each pair counts."""
         return self.pairs.weight
 
-    def reference_logps(self, reference):
-        """Reference log-probs of every pair, read once before training."""
-        return self.pairs.reference_logps(reference)
+    def reference_logps(self, reference, rows: Tensor | None = None):
+        """Reference log-probs of pairs, read once before training; see ``Pairs``."""
+        return self.pairs.reference_logps(reference, rows)
 
 
 TRIES = 1000  # draws of two responses that differ

@@ -1,6 +1,7 @@
 """Single responses to learn from: demonstrations, corpora, chosen responses."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,7 +9,13 @@ from torch import Tensor
 
 from workbench.core.fields import frozen, learned, masks
 from workbench.core.logps import Reduce, sequence_logps
-from workbench.core.memory import read_in_parts, rows_at_once
+from workbench.core.memory import (
+    is_long,
+    read_alike,
+    read_in_parts,
+    rows_at_once,
+    table,
+)
 from workbench.core.tokens import Tokens
 from workbench.feedback.kind import Kind
 
@@ -81,17 +88,28 @@ class Responses:
         )
 
     @torch.no_grad()
-    def reference_logps(self, reference) -> Tensor:
-        """Reference log-probs of every response; zeros where there is no reference."""
+    def reference_logps(self, reference, rows: Tensor | None = None) -> Any:
+        """Reference log-probs of responses; zeros where there is no reference.
+
+        Args:
+            reference: one policy.
+            rows: those that will be asked for; None is all.
+
+        Returns:
+            [response, time]: a tensor, or ``core.memory.Partly`` where reading takes
+            long and some rows will do.
+        """
         if reference is None:
             return torch.zeros(self.tokens.ids.shape)
+
+        def read(some: Tensor) -> Tensor:
+            return reference.token_logps(self.tokens[some])
+
+        lengths = self.tokens.attention.sum(-1)
+        if is_long(reference, int(lengths.sum())):
+            return table(*read_alike(reference, lengths, rows, read), len(self))
         size = min(2048, rows_at_once(reference, self.tokens.ids.shape[1]))
-        return read_in_parts(
-            len(self),
-            reference.members,
-            size,
-            lambda rows: reference.token_logps(self.tokens[rows]),
-        )
+        return read_in_parts(len(self), reference.members, size, read)
 
     def batch(self, policy, rows: Tensor, ref: Tensor) -> ResponseLogps:
         """What a supervised loss reads, for some of the rows."""

@@ -71,13 +71,13 @@ class ScopedPairs(AroundPairs):
             Tokens.cat([part.near for part in parts]),
         )
 
-    def reference_logps(self, reference):
+    def reference_logps(self, reference, rows: Tensor | None = None):
         """Reference log-probs of the pairs, of the responses outside, and near."""
         own = [
-            Responses.of(tokens).reference_logps(reference)
+            Responses.of(tokens).reference_logps(reference, rows)
             for tokens in (self.outside, self.near)
         ]
-        return self.pairs.reference_logps(reference), *own
+        return self.pairs.reference_logps(reference, rows), *own
 
     def batch(self, policy, rows: Tensor, ref) -> ScopedPairLogps:
         """What a loss with constraints out of scope reads, for some of the rows."""

@@ -1,6 +1,7 @@
 """Single responses with a reward each, and what the reference earns at their prompt."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -57,9 +58,9 @@ class ValuedResponses(ScoredResponses):
             torch.cat([part.baseline for part in parts]),
         )
 
-    def reference_logps(self, reference) -> Tensor:
-        """Reference log-probs of every response."""
-        return Responses.of(self.tokens).reference_logps(reference)
+    def reference_logps(self, reference, rows: Tensor | None = None) -> Any:
+        """Reference log-probs of responses."""
+        return Responses.of(self.tokens).reference_logps(reference, rows)
 
     def batch(self, policy, rows: Tensor, ref: Tensor) -> ScoredLogps:
         """What a loss of scored responses reads, for some of the rows."""

@@ -69,7 +69,7 @@ class ScoredResponses:
         """Every response counts once."""
         return torch.ones(len(self), dtype=torch.float64)
 
-    def reference_logps(self, reference) -> None:
+    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
         """A critic has no reference."""
 
     def batch(self, critic, rows: Tensor, ref: None) -> ValueRollouts:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -87,13 +88,15 @@ class Thumbs:
             torch.cat([part.weight for part in parts]),
         )
 
-    def reference_logps(self, reference) -> tuple[Tensor, Tensor]:
-        """Reference log-probs of every response, and of the mismatched ones.
+    def reference_logps(
+        self, reference, rows: Tensor | None = None
+    ) -> tuple[Any, Any]:
+        """Reference log-probs of responses, and of the mismatched ones.
 
         Row i of the second answers the prompt of row i with the response of row i − 1.
         """
         own, other = (
-            Responses.of(tokens).reference_logps(reference)
+            Responses.of(tokens).reference_logps(reference, rows)
             for tokens in (self.tokens, self.mismatched)
         )
         return own, other

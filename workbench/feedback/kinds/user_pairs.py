@@ -96,7 +96,7 @@ class UserPairs(AroundPairs):
     size: int = 8
     whole: ClassVar[str] = "contexts and noise are drawn for a whole batch"
 
-    def reference_logps(self, reference) -> None:
+    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
         """Nothing: a reward model has no reference."""
 
     @cached_property
