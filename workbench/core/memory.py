@@ -78,6 +78,9 @@ class Partly:
         return self.values[places]
 
 
+Table = Tensor | Partly  # one row of values for each row of a data set
+
+
 def is_whole(read: Any) -> bool:
     """Whether every row is known of tables, however they lie in tuples and lists."""
     if isinstance(read, tuple | list):
@@ -152,7 +155,7 @@ def read_alike(
     return torch.cat(found)[torch.cat(parts).argsort()], known
 
 
-def table(values: Tensor, known: Int[Tensor, " known"], total: int) -> Any:
+def table(values: Tensor, known: Int[Tensor, " known"], total: int) -> Table:
     """Values of some of ``total`` rows: a tensor if they are all, else ``Partly``."""
     if len(known) == total:
         return values

@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.core.memory import alike, is_long, rows_at_once
+from workbench.core.memory import Table, alike, is_long, rows_at_once
 from workbench.feedback.kinds.pairs import PairLogps, Pairs
 
 
 def pair_values(
     policy,
     pairs: Pairs,
-    ref: tuple[Tensor, Tensor],
+    ref: tuple[Table, Table],
     read: Callable[[PairLogps], Float[Tensor, "value batch"]],
     *,
     shared: bool = False,

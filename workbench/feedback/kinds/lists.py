@@ -10,6 +10,7 @@ from torch import Tensor
 from workbench.core.errors import BadCall, MissingInput
 from workbench.core.fields import constant, frozen, learned, masks
 from workbench.core.logps import Reduce, sequence_logps
+from workbench.core.memory import Table
 from workbench.core.pairwise_sums import differences
 from workbench.core.tokens import Tokens
 from workbench.feedback.kind import Kind
@@ -118,7 +119,7 @@ class Lists:
         flat = None if rows is None else self._rows(rows)
         return Responses.of(self.tokens).reference_logps(reference, flat)
 
-    def batch(self, policy, rows: Tensor, ref: Tensor) -> ListLogps:
+    def batch(self, policy, rows: Tensor, ref: Table) -> ListLogps:
         """What a listwise loss reads, for some of the lists."""
         flat = self._rows(rows)
         tokens = self.tokens[flat]
@@ -169,7 +170,7 @@ class MixedLists:
             for number, part in enumerate(self.parts)
         ]
 
-    def batch(self, policy, rows: Tensor, ref: list[Tensor]) -> ListLogps:
+    def batch(self, policy, rows: Tensor, ref: list[Table]) -> ListLogps:
         """What a listwise loss reads, for some of the lists of one length.
 
         Raises:

@@ -12,6 +12,7 @@ from workbench.core.errors import BadCall
 from workbench.core.fields import frozen, learned, masks, tensors
 from workbench.core.logps import Reduce
 from workbench.core.memory import (
+    Table,
     is_long,
     read_alike,
     read_in_parts,
@@ -158,9 +159,7 @@ class Pairs:
         return torch.stack([side.sum(-1) for side in sides], dim=-1)
 
     @torch.no_grad()
-    def reference_logps(
-        self, reference, rows: Tensor | None = None
-    ) -> tuple[Any, Any]:
+    def reference_logps(self, reference, rows: Tensor | None = None) -> tuple[Any, Any]:
         """Reference log-probs of pairs, computed once and read at every step.
 
         Args:
@@ -188,7 +187,7 @@ class Pairs:
         both = read_in_parts(len(self), reference.members, chunk, read)
         return both[:, 0], both[:, 1]
 
-    def batch(self, policy, rows: Tensor, ref: tuple[Tensor, Tensor]) -> PairLogps:
+    def batch(self, policy, rows: Tensor, ref: tuple[Table, Table]) -> PairLogps:
         """What a pairwise loss reads, for some of the rows."""
         time = ref[0].shape[1]
         batch = self[rows]

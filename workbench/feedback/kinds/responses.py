@@ -10,6 +10,7 @@ from torch import Tensor
 from workbench.core.fields import frozen, learned, masks
 from workbench.core.logps import Reduce, sequence_logps
 from workbench.core.memory import (
+    Table,
     is_long,
     read_alike,
     read_in_parts,
@@ -111,7 +112,7 @@ class Responses:
         size = min(2048, rows_at_once(reference, self.tokens.ids.shape[1]))
         return read_in_parts(len(self), reference.members, size, read)
 
-    def batch(self, policy, rows: Tensor, ref: Tensor) -> ResponseLogps:
+    def batch(self, policy, rows: Tensor, ref: Table) -> ResponseLogps:
         """What a supervised loss reads, for some of the rows."""
         batch = self.tokens[rows]
         values = policy.token_logps(batch)

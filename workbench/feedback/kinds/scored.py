@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core.fields import constant
+from workbench.core.memory import Table
 from workbench.core.tokens import Tokens
 from workbench.feedback.kind import Kind
 from workbench.feedback.kinds.responses import ResponseLogps, Responses
@@ -62,7 +63,7 @@ class ValuedResponses(ScoredResponses):
         """Reference log-probs of responses."""
         return Responses.of(self.tokens).reference_logps(reference, rows)
 
-    def batch(self, policy, rows: Tensor, ref: Tensor) -> ScoredLogps:
+    def batch(self, policy, rows: Tensor, ref: Table) -> ScoredLogps:
         """What a loss of scored responses reads, for some of the rows."""
         one = Responses.of(self.tokens).batch(policy, rows, ref)
         dtype = one.policy.dtype

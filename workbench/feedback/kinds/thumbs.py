@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.core.fields import constant
+from workbench.core.memory import Table
 from workbench.core.tokens import Tokens
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kind import Kind
@@ -88,9 +89,7 @@ class Thumbs:
             torch.cat([part.weight for part in parts]),
         )
 
-    def reference_logps(
-        self, reference, rows: Tensor | None = None
-    ) -> tuple[Any, Any]:
+    def reference_logps(self, reference, rows: Tensor | None = None) -> tuple[Any, Any]:
         """Reference log-probs of responses, and of the mismatched ones.
 
         Row i of the second answers the prompt of row i with the response of row i − 1.
@@ -101,7 +100,7 @@ class Thumbs:
         )
         return own, other
 
-    def batch(self, policy, rows: Tensor, ref: tuple[Tensor, Tensor]) -> ThumbLogps:
+    def batch(self, policy, rows: Tensor, ref: tuple[Table, Table]) -> ThumbLogps:
         """What a loss of single responses reads, for some of the rows.
 
         The two reference points are means over the batch of each seed.
