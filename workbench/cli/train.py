@@ -116,11 +116,20 @@ def train(
         ),
     ] = None,
     eval_every: Annotated[
-        int, typer.Option(min=1, help="Steps between measures (and kept states).")
-    ] = 25,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps between measures (and kept states): 25; with --model so many "
+            "that measures are at most half of the training's work.",
+        ),
+    ] = None,
     samples: Annotated[
-        int, typer.Option(min=2, help="Responses sampled at each measure.")
-    ] = 128,
+        int | None,
+        typer.Option(
+            min=2,
+            help="Responses sampled at each measure: 128, or fewer with --model.",
+        ),
+    ] = None,
     max_new: Annotated[
         int, typer.Option(min=1, help="Longest sampled response to a file's prompt.")
     ] = 64,

@@ -136,7 +136,8 @@ class Evaluation:
 
         problem, members = self.problem, policy.members
         tokens = problem.sample(policy)
-        drifted = drift.in_parts(policy, problem.reference, tokens)
+        two = (policy, problem.reference)
+        drifted = drift.in_parts(*two, tokens, drift.prefix_values)
         values = {"kl": drifted["rao-blackwell"]}
         if problem.world is not None:
             values["gold"] = problem.reward(tokens).unflatten(0, (members, -1))
@@ -219,6 +220,12 @@ class Evaluation:
         ]
         return told
 
+    @cached_property
+    def _thumb_refs(self) -> tuple[Any, Any]:
+        """Reference log-probs of held-out responses with thumbs, read once."""
+        thumbs = self.problem.held_out.thumbs
+        return thumbs.reference_logps(self.problem.reference)
+
     @torch.no_grad()
     def _of_thumbs(self, policy, thumbs: Thumbs) -> dict[str, list[float]]:
         """Implicit rewards of responses with a thumb up and with one down.
@@ -227,9 +234,7 @@ class Evaluation:
         all such pairs of two held-out responses.
         """
         rows = torch.arange(len(thumbs))
-        batch = thumbs.batch(
-            policy, rows, thumbs.reference_logps(self.problem.reference)
-        )
+        batch = thumbs.batch(policy, rows, self._thumb_refs)
         rewards = self.reward(batch).double()
         up, down = rewards[thumbs.up], rewards[~thumbs.up]
         wins = 0.5 + 0.5 * (up[:, None] - down[None]).sign()

@@ -113,7 +113,7 @@ class Task:
         s = self.settings
         return {
             "steps": pace.steps(self.method, self.cfg, problem, s),
-            "batch_size": s.batch_size, "lr": self.lr, "every": s.every,
+            "batch_size": s.batch_size, "lr": self.lr, "every": s.interval,
             "seed": problem.seeds[0], "out": out, "resume": resume,
             "micro_batch": s.micro_batch, "warmup": s.warmup or 0, "clip": s.clip,
         }  # fmt: skip

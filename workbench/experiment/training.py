@@ -86,7 +86,7 @@ def _run(settings: Settings, out: Path, how: dict, echo, again: str) -> Path:
     module = find(settings.method)
     cfg = configure(module, settings.options)
     with _stopping(lambda: f"nothing was written; to start: {again}"):
-        from workbench.experiment import task
+        from workbench.experiment import measuring, task
 
         task.check(module, settings)
         task.try_settings(module, cfg, settings)
@@ -95,6 +95,7 @@ def _run(settings: Settings, out: Path, how: dict, echo, again: str) -> Path:
         _check_apart(settings, out)
         seed_everything(0)
         problem = problem_of(module, settings, out, how["resume"])
+        problem, settings = measuring.fitted(module, cfg, problem, settings)
         notes = (*problem.notes, *task.notes(module, settings))
         for note in notes:
             echo(note)

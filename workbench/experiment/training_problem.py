@@ -58,6 +58,8 @@ def _common(settings: Settings) -> dict:
     """What a problem takes from a command, wherever it is."""
     names = "users group epochs samples max_new device n_pairs".split()
     shared = {name: getattr(settings, name) for name in names}
+    if settings.samples is None:  # chosen once the file is known
+        del shared["samples"]
     return shared | {"seeds": tuple(range(settings.seeds))}
 
 
@@ -225,6 +227,6 @@ def _learn(
     run = offline.fit(
         policy, None, data, sft, sft.Config(), steps=settings.reference_steps,
         batch_size=batch, lr=3e-3 * 64 / max(64, settings.width),
-        every=settings.every, out=out, resume=resume, decay=True,
+        every=settings.interval, out=out, resume=resume, decay=True,
     )  # fmt: skip
     return run.policy.requires_grad_(False).eval()

@@ -20,6 +20,7 @@ from workbench.worlds.registry import world_of
 
 LOGS = ("tensorboard", "wandb")
 MOST = 2**31 - 1  # no count of ours is as large, and torch takes none that is larger
+USUAL = {"every": 25, "samples": 128}
 SOME = {"seeds": 1000, "width": 2**14, "layers": 1000}  # what any machine could do
 
 
@@ -43,7 +44,8 @@ class Settings:
         clip: longest gradient, as a 2-norm.
         checkpointing: layers run again in the backward pass, which takes less memory
             and more time; of a policy on a file. None is no.
-        every: steps between measures, and between the states kept for ``--resume``.
+        every: steps between measures, and between the states kept for ``--resume``;
+            None is 25, and of a checkpoint see ``experiment.measuring``.
         options: settings of the method by name, as text.
         users: in reviews, the number of users of different tastes who label; 0 is one
             annotator who likes what gold likes.
@@ -54,7 +56,8 @@ class Settings:
         max_words: size of the world of reviews.
         n_pairs: labelled pairs drawn in a world.
         reference_steps: supervised steps that make the reference, where none is given.
-        samples: responses sampled at every measure, where nothing can be enumerated.
+        samples: responses sampled at every measure, where nothing can be enumerated;
+            None is 128, and of a checkpoint see ``experiment.measuring``.
         max_new: longest sampled response to a prompt of a file, tokens.
         tokenizer: auto, word or byte; for a preference file without a checkpoint.
         max_length: longest sequence of a preference file, tokens.
@@ -90,7 +93,7 @@ class Settings:
     warmup: int | None = None
     clip: float | None = None
     checkpointing: bool | None = None
-    every: int = 25
+    every: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     users: int = 0
     group: int = 4
@@ -98,7 +101,7 @@ class Settings:
     max_words: int = 3
     n_pairs: int = 2000
     reference_steps: int = 300
-    samples: int = 128
+    samples: int | None = None
     max_new: int = 64
     tokenizer: str = "auto"
     max_length: int = 512
@@ -117,6 +120,7 @@ class Settings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        self._fill()
         if (self.world is None) == (self.pairs is None):
             raise MissingInput("give either --world reviews|stories or --pairs FILE")
         if self.world is not None:
@@ -157,6 +161,12 @@ class Settings:
             if value is not None and not 0 < value < math.inf:
                 raise BadOption(f"--{name} is positive and finite, not {value}")
 
+    def _fill(self) -> None:
+        """What is usual where nothing is said; of a checkpoint, the run decides."""
+        for name, usual in USUAL.items() if self.model is None else ():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
+
     def _check_file(self) -> None:
         """What is said of a preference file, as far as that is known without it."""
         check_word("tokenizer", self.tokenizer, ("auto", "word", "byte"))
@@ -173,6 +183,11 @@ class Settings:
         for path in filter(None, (self.pairs, self.eval_pairs)):
             check_extension(Path(path))
         check_columns(self.columns)
+
+    @property
+    def interval(self) -> int:
+        """Steps between measures, asked for or usual."""
+        return USUAL["every"] if self.every is None else self.every
 
     def card(self) -> dict:
         """What identifies the run: the settings and the content of its files."""

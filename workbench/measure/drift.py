@@ -6,11 +6,14 @@ prefix: the same mean as k1 and less noise. Where a world can be enumerated, the
 value stands beside them.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core import kl
+from workbench.core.errors import BadCall
 from workbench.core.memory import rows_at_once
 from workbench.core.statistics import interval
 from workbench.core.tokens import Tokens
@@ -65,21 +68,33 @@ def sequence_values(
     return {k: v.cpu().unflatten(0, (policy.members, -1)) for k, v in values.items()}
 
 
-def in_parts(
+@torch.no_grad()
+def prefix_values(
     policy, reference, tokens: Tokens
 ) -> dict[str, Float[Tensor, "member sample"]]:
-    """``sequence_values``, so many responses at a time that their logits fit.
+    """The same of two transformers, and ``rao-blackwell`` alone."""
+    prefix = prefix_kl(policy, reference, tokens)
+    if prefix is None:
+        raise BadCall("the KL at every prefix is that of two transformers")
+    return {"rao-blackwell": prefix.unflatten(0, (policy.members, -1))}
+
+
+def in_parts(
+    policy, reference, tokens: Tokens, read: Callable = sequence_values
+) -> dict[str, Float[Tensor, "member sample"]]:
+    """Values of responses, so many at a time that their logits fit.
 
     Args:
         policy: a policy, or a stack of them.
         reference: one policy.
         tokens: responses of the policy, member-major for a stack.
+        read: ``sequence_values``, or ``prefix_values``.
     """
     members = policy.members
     each = torch.arange(len(tokens)).unflatten(0, (members, -1))
     size = max(1, rows_at_once(policy, tokens.ids.shape[1]) // members)
     parts = [
-        sequence_values(policy, reference, tokens[rows.flatten()])
+        read(policy, reference, tokens[rows.flatten()])
         for rows in each.split(size, dim=1)
     ]
     return {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}

@@ -182,7 +182,9 @@ class Pairs:
         if is_long(reference, int(lengths.sum())):
             longest = lengths.amax(-1)
             both, known = read_alike(reference, longest, rows, read, each=2)
-            return tuple(table(both[:, side], known, len(self)) for side in (0, 1))
+            chosen, rejected = both.unbind(1)
+            total = len(self)
+            return table(chosen, known, total), table(rejected, known, total)
         chunk = max(1, min(1024, rows_at_once(reference, time) // 2))
         both = read_in_parts(len(self), reference.members, chunk, read)
         return both[:, 0], both[:, 1]
