@@ -3,12 +3,13 @@
     python benchmarks/reading.py [ROWS]
 
 Every container holds the same rows; each is read in a process of its own. Times are of
-the processor; memory is what the process holds more when the file was read.
+the processor; memory is what the process holds more at most while it reads, and then.
 """
 
 import csv
 import gzip
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ import time
 from pathlib import Path
 
 import psutil
+
+KILOBYTE = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 
 def rows(count: int) -> list[dict[str, str]]:
@@ -59,9 +62,13 @@ def read(path: str) -> None:
     started = time.process_time()
     kept = files.read(path)
     seconds, count = time.process_time() - started, len(kept)
-    added = (process.memory_info().rss - before) / 1e6
-    name = Path(path).name
-    print(f"{name:12} {count / seconds:9.0f} rows/s  {added:6.0f} MB more")
+    held, size = process.memory_info().rss, Path(path).stat().st_size
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
+    told = [f"{(value - before) / 1e6:6.0f} MB" for value in (peak, held)]
+    print(
+        f"{Path(path).name:12} {size / 1e6:5.0f} MB  {count / seconds:8.0f} rows/s  "
+        f"{told[0]} more at most, {told[1]} then"
+    )
 
 
 def main() -> None:

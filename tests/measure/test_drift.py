@@ -123,15 +123,17 @@ def test_in_parts_are_the_values_of_all_at_once(world, monkeypatch):
     tokens = world.tokens(torch.arange(14) % 2, torch.arange(14) * 3)
     whole = sequence_values(policy, reference, tokens)
     read = []
-    real = drift.sequence_values
     monkeypatch.setattr(drift, "rows_at_once", lambda policy, time: 4)
-    monkeypatch.setattr(
-        drift,
-        "sequence_values",
-        lambda *most: read.append(len(most[2])) or real(*most),
-    )
-    parts = drift.in_parts(policy, reference, tokens)
+
+    def counted(*most):
+        read.append(len(most[2]))
+        return drift.sequence_values(*most)
+
+    parts = drift.in_parts(policy, reference, tokens, counted)
     assert read == [4, 4, 4, 2]
+    alone = drift.in_parts(policy, reference, tokens, drift.prefix_values)
+    assert alone.keys() == {"rao-blackwell"}
+    assert torch.equal(alone["rao-blackwell"], parts["rao-blackwell"])
     assert parts.keys() == whole.keys()
     for name, values in whole.items():
         torch.testing.assert_close(parts[name], values)

@@ -94,8 +94,9 @@ def _text(
 
     if ends in (".csv", ".tsv"):
         raw: Any = file  # typeshed asks for more than a wrapper uses
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        yield from containers.table(path, text, "," if ends == ".csv" else "\t")
+        # closed also where nobody asks for the rest of the rows
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+            yield from containers.table(path, text, "," if ends == ".csv" else "\t")
     elif ends == ".json" and not _is_lines(file):
         yield from containers.json_list(path, file)
     else:
@@ -104,6 +105,10 @@ def _text(
 
 def _is_lines(file: BufferedIOBase) -> bool:
     """Whether the first line is a JSON object of its own."""
+    begins = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    file.seek(0)
+    if begins[:1] == b"[":  # one list, perhaps on one line as long as the file
+        return False
     first = file.readline()
     file.seek(0)
     try:
