@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Message:
     """One turn of a conversation.
 
@@ -24,7 +24,7 @@ class Message:
 Text = str | tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PreferenceRecord:
     """A prompt with two responses, the first preferred.
 
@@ -42,7 +42,7 @@ class PreferenceRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ThumbRecord:
     """A prompt with one response and a thumb.
 
@@ -59,7 +59,7 @@ class ThumbRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GroupRecord:
     """A prompt with two or more responses and a score for each.
 
