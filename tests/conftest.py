@@ -35,3 +35,16 @@ def smollm2():
     from workbench.models import smollm
 
     return smollm.folder()
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    """A headless Chromium: one for each file, as its driver keeps the event loop."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.local import FLAGS, chromium
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()

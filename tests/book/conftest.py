@@ -1,8 +1,5 @@
-"""One small book, built by Sphinx once a session, and a browser that reads it."""
+"""One small book, built by Sphinx once a session, and how it is read."""
 
-import functools
-import http.server
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +18,8 @@ from tests.book.made import (
     states,
     stored,
 )  # fmt: skip
-from tests.browser.conftest import FLAGS, Watched, chromium
+from tests.browser.conftest import Watched
+from tests.local import folder_served
 from tests.runner.test_safe import MARKUP
 from workbench import catalogue, experiment
 from workbench.book import binding
@@ -157,27 +155,8 @@ def book(project) -> Path:
 @pytest.fixture(scope="session")
 def served(book) -> Iterator[str]:
     """The small book's address on this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *told):
-            pass
-
-    handler = functools.partial(Quiet, directory=book)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
+    with folder_served(book) as address:
+        yield address
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from tests.browser.conftest import FLAGS, ROOT, chromium
+from tests.local import ROOT
 from workbench.core.seeds import generator
 from workbench.views.instruments import beta_explorer, link_explorer, walk_explorer
 from workbench.views.instruments.clip_explorer import clip_explorer
@@ -21,16 +21,11 @@ NEAR = 1e-4  # a line in a figure has five digits
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(chrome):
     """An empty page that knows the rules."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page()
-        page.add_script_tag(path=SCRIPT)
-        yield page
-        browser.close()
+    page = chrome.new_page()
+    page.add_script_tag(path=SCRIPT)
+    return page
 
 
 def clip():

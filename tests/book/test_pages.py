@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.book.conftest import BIBTEX, LONG
-from tests.browser.conftest import ROOT
+from tests.local import ROOT
 from tests.runner.test_safe import MARKUP, Faults
 from workbench import catalogue
 from workbench.book import inert, lookups, papers

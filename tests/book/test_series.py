@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.book.test_pages import read
-from tests.browser.conftest import FLAGS, chromium
 from workbench import catalogue
 from workbench.book import binding, judged
 from workbench.book.pictures import PNG
@@ -27,19 +26,8 @@ def whole(tmp_path_factory) -> Path:
     return folder / "site"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, for pages of files."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield started
-        started.close()
-
-
-def test_no_chapter_is_wider_than_a_phone(whole, browser):
-    page = browser.new_page(viewport={"width": 390, "height": 900})
+def test_no_chapter_is_wider_than_a_phone(whole, chrome):
+    page = chrome.new_page(viewport={"width": 390, "height": 900})
     wide = {}
     for source in SOURCES:
         page.goto((whole / f"{source.stem}.html").as_uri())
@@ -62,8 +50,8 @@ PRESS = """async ([box, input]) => {
 }"""
 
 
-def test_every_slider_of_the_book_moves_its_picture(whole, browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+def test_every_slider_of_the_book_moves_its_picture(whole, chrome):
+    page = chrome.new_page(viewport={"width": 1280, "height": 900})
     asked, complaints, stuck, count = [], [], [], 0
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -6,7 +6,6 @@ from pathlib import Path
 import nbformat.v4 as v4
 import pytest
 
-from tests.browser.conftest import FLAGS, chromium
 from workbench.classroom import slides
 from workbench.core.errors import BadFile, BadOption
 from workbench.runner import build, series
@@ -152,22 +151,17 @@ def test_a_lesson_without_outputs_has_no_slides_yet(clone):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(chrome, tmp_path_factory):
     """The slides of lesson 20 in Chromium; requests and complaints are kept."""
-    from playwright.sync_api import sync_playwright
-
     out = tmp_path_factory.mktemp("slides") / "20.html"
     slides.write(ROOT, ROOT / "notebooks/src/20_dpo.py", out)
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.seen = []
-        page.on("request", lambda request: page.seen.append(request.url))
-        page.on("pageerror", lambda error: page.seen.append(f"error: {error}"))
-        page.on("console", lambda line: page.seen.append(f"console: {line.text}"))
-        page.goto(out.as_uri())
-        yield page
-        browser.close()
+    page = chrome.new_page(viewport={"width": 1280, "height": 720})
+    page.seen = []
+    page.on("request", lambda request: page.seen.append(request.url))
+    page.on("pageerror", lambda error: page.seen.append(f"error: {error}"))
+    page.on("console", lambda line: page.seen.append(f"console: {line.text}"))
+    page.goto(out.as_uri())
+    return page
 
 
 def at(page) -> tuple[int, int]:

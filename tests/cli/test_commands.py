@@ -185,7 +185,7 @@ def no_clone(tmp_path, monkeypatch):
 @pytest.fixture
 def work(clone, monkeypatch):
     """What `run` would start: one call if it came so far."""
-    started = Calls()
+    started = Calls(([], []))
     monkeypatch.setattr(notebooks, "_run", started)
     monkeypatch.setattr(speed, "measure", Calls(speed.Speed()))
     return started
@@ -310,6 +310,24 @@ def test_a_failed_notebook_is_told_and_fails_the_command(executed):
         "failed: 20_dpo",
         "2 notebooks at lecture: 2 executed, 0 unchanged, 1 failed",
     ]
+
+
+def test_the_results_of_run_as_json_are_alone_on_stdout(executed, clone):
+    failure = Failure("claim", "the claim is off", 3, "a long story")
+    found = [result("21_links", failure), result("20_dpo", cached=True)]
+    done = executed(found, "--json", "--site")
+    assert done.exit_code == 1
+    first, second = json.loads(done.stdout)
+    assert (first["notebook"], first["executed"], first["failures"]) == (
+        "20_dpo", False, [],
+    )  # fmt: skip
+    assert second == {
+        "notebook": "21_links", "profile": "lecture", "passed": False,
+        "executed": True, "seconds": 1.0,
+        "failures": ["claim: cell 3: the claim is off"], "copy": "21_links.ipynb",
+    }  # fmt: skip
+    assert "a long story" in done.stderr and "1 unchanged, 1 failed" in done.stderr
+    assert (clone / "site" / "index.html").as_uri() in done.stderr
 
 
 def test_a_stopped_run_says_what_is_kept(executed):

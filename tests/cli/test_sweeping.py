@@ -1,5 +1,6 @@
 """A sweep is `train` at every point of a grid: same numbers, same ways of ending."""
 
+import json
 import os
 import signal
 import subprocess
@@ -38,6 +39,25 @@ def test_each_point_is_the_run_that_train_makes(tmp_path):
     again = said(*grid, *FEW, "--out", str(tmp_path / "all"))
     assert again.exit_code == 0, again.output
     assert (point / named).read_bytes() == (tmp_path / "one" / named).read_bytes()
+
+
+def test_the_numbers_as_json_are_alone_on_stdout(tmp_path):
+    """Of two points, one of which cannot be trained, and then of both."""
+    out = tmp_path / "out"
+    (out / "beta=1").mkdir(parents=True)
+    (out / "beta=1" / "train.json").write_text("{}")
+    words = ["--set", "beta=0.1,1", *FEW, "--out", str(out), "--json"]
+    done = said(*words)
+    assert done.exit_code == 1 and "beta=0.1: done" in done.stderr
+    metrics = pd.read_csv(out / "beta=0.1" / "metrics.csv")
+    [margin] = [row for row in json.loads(done.stdout) if row["measure"] == "margin"]
+    last = metrics["margin"].iloc[-1]
+    assert (margin["run"], margin["value"]) == ("beta=0.1", pytest.approx(last))
+    (out / "beta=1" / "train.json").unlink()
+    done = said(*words)
+    assert done.exit_code == 0 and f"written to {out}" in done.stderr
+    runs = {row["run"] for row in json.loads(done.stdout)}
+    assert runs == {"beta=0.1", "beta=1"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Two processes train as one does: losses of each step, weights, one writer."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.experiment import two_processes
+from tests.experiment.common import contents
+from tests.experiment.two_processes import thumbs_file
 from tests.models import families
 from workbench.core import processes
 from workbench.core.errors import BadCall, BadOption
@@ -28,10 +30,7 @@ LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 
 def test_two_processes_are_one_run(tmp_path):
     """KTO, whose reference point is a mean over both shares, of 4 and 3 responses."""
     model = families.save("chatml", tmp_path / "model")
-    rows = [{"prompt": f"Name {i}", "completion": "green cup" if i % 2 else "tea a tea",
-             "label": bool(i % 2)} for i in range(18)]  # fmt: skip
-    pairs = tmp_path / "rows.jsonl"
-    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = thumbs_file(tmp_path / "rows.jsonl")
     usual = {"steps": 3, "batch_size": 7, "max_length": 64, "samples": 2, "max_new": 2,
              "lr": 1e-3, "micro_batch": 2, "held_out": 4}  # fmt: skip
     one = run_command("kto", pairs=pairs, model=model, out=tmp_path / "one", every=1,
@@ -58,6 +57,28 @@ def test_two_processes_are_one_run(tmp_path):
     for name, tensor in weights[0].items():
         assert (tensor - weights[1][name]).abs().max() <= 1e-5, name
     assert any((weights[0][n] - before[n]).abs().max() > 1e-3 for n in before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_two_processes_that_are_stopped_go_on_to_the_same_bytes(tmp_path):
+    """Stopped before step 3, of which the last kept state is that before step 2."""
+    usual = {
+        "method": "kto", "pairs": thumbs_file(tmp_path / "rows.jsonl"),
+        "model": families.save("chatml", tmp_path / "model"), "steps": 5, "every": 2,
+        "batch_size": 7, "max_length": 64, "samples": 2, "max_new": 2, "lr": 1e-3,
+        "held_out": 4,
+    }  # fmt: skip
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert two_processes.train(whole, **usual) == [0, 0]
+    assert two_processes.train(out, held=3, **usual) == [143, 143]
+    state = out / "seed-0" / "state" / "latest"
+    assert state.read_text().strip() == "step-2"
+    assert not (out / "seed-0" / "metrics.csv").exists()
+    assert two_processes.train(out, resume=True, **usual) == [0, 0]
+    one, two = contents(out), contents(whole)
+    assert one.keys() == two.keys()
+    same = {name for name in one if not name.endswith(".png")}
+    assert [name for name in same if one[name] != two[name]] == []
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ RECORDS = [PreferenceRecord(f"{i} ", "green cup", "tea " * i) for i in (1, 2, 3)
 
 @pytest.fixture(params=[*families.SIGNS])
 def loaded(request, tmp_path):
-    """A policy with its pairs, and its folder."""
+    """A policy with its pairs, and its tokenizer."""
     folder = families.save(request.param, tmp_path / "model")
     policy, coder = checkpoint.load(folder)
-    return policy, encoding.encode_pairs(coder, RECORDS).pairs.rejected, folder
+    return policy, encoding.encode_pairs(coder, RECORDS).pairs.rejected, coder
 
 
 def alone(model, tokens):
@@ -36,7 +36,7 @@ def alone(model, tokens):
 
 def test_scores_are_those_of_transformers_and_are_read_again(loaded, tmp_path):
     """At the last token of each response, whatever stands beside it in the batch."""
-    policy, tokens, _ = loaded
+    policy, tokens, coder = loaded
     model = scorer.of_policy(policy, seed=0)
     with torch.no_grad():
         scores = model.scores(tokens)
@@ -44,9 +44,12 @@ def test_scores_are_those_of_transformers_and_are_read_again(loaded, tmp_path):
     read = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
     read.config.pad_token_id = None  # of one row the last token is the end
     torch.testing.assert_close(alone(read, tokens), scores, rtol=1e-5, atol=1e-6)
-    with torch.no_grad():
-        again = scorer.load(tmp_path / "saved").scores(tokens)
-    assert torch.equal(again, scores) and scores.std() > 0
+    # as an audit reads it
+    coder.save_pretrained(tmp_path / "saved")
+    again, _ = checkpoint.load_scorer(tmp_path / "saved")
+    again.config.pad_token_id = None
+    assert torch.equal(alone(again, tokens), alone(read, tokens))
+    assert scores.std() > 0
 
 
 def test_the_body_is_the_policys_and_the_policy_stays_as_it_is(loaded):
@@ -91,8 +94,11 @@ def test_of_an_adapter_the_head_is_trained_too(loaded, tmp_path):
 
 
 def test_a_folder_that_holds_no_reward_model_is_refused(tmp_path):
+    families.save("chatml", tmp_path / "policy")
     with pytest.raises(BadCheckpoint, match="no reward model"):
-        scorer.load(tmp_path)
+        checkpoint.load_scorer(tmp_path / "policy")
+    with pytest.raises(BadCheckpoint, match="no such folder"):
+        checkpoint.load_scorer(tmp_path / "nowhere")
 
 
 def test_a_family_without_a_classifier_is_refused(tmp_path, monkeypatch):

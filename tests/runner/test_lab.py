@@ -4,11 +4,7 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import nbformat
@@ -23,6 +19,7 @@ from nbformat.v4 import (
 )
 from typer.testing import CliRunner
 
+from tests.local import lab_running
 from workbench.cli import lab as command_line
 from workbench.core.claimed import claimed
 from workbench.core.errors import BadRun
@@ -475,7 +472,6 @@ def test_what_holds_no_bar_is_saved_as_it_is(model):
 
 # ---- the server -------------------------------------------------------------------
 
-TOKEN = "only-for-this-test"
 THEIRS = """
 def hook(model, **_):
     if model["type"] == "notebook":
@@ -485,79 +481,19 @@ c.FileContentsManager.pre_save_hook = hook
 """
 
 
-class Server:
-    """`workbench lab`, running in a clone."""
-
-    def __init__(self, clone: Path, home: Path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        config = home / "config"
-        config.mkdir(parents=True)
-        (config / "jupyter_server_config.py").write_text(THEIRS)
-        places = {
-            f"JUPYTER_{k.upper()}_DIR": str(home / k) for k in ("data", "runtime")
-        }
-        self.config, self.log = config, home / "log"
-        self.log.touch()
-        with self.log.open("w") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "workbench", "lab", "20", "--no-browser"]
-                + [f"--port={self.port}", "--ServerApp.port_retries=0"]
-                + [f"--IdentityProvider.token={TOKEN}"],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                cwd=clone, env=os.environ | places | {
-                    "JUPYTER_CONFIG_DIR": str(config), "PYTHONPATH": str(ROOT),
-                },
-            )  # fmt: skip
-
-    def ask(self, method: str, path: str, body: object = None):
-        """A request of the server's API."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/{path}", method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"token {TOKEN}"},
-        )  # fmt: skip
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    def wait(self) -> None:
-        """Wait until it answers and has printed where it is."""
-        for _ in range(600):
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                self.ask("GET", "status")
-            except OSError:
-                time.sleep(0.2)
-                continue
-            if lab.HOW_TO_STOP in self.log.read_text():
-                return
-            time.sleep(0.2)
-        raise AssertionError(self.log.read_text())
-
-    def kernels(self) -> list[psutil.Process]:
-        """The processes below the server."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-
 @pytest.fixture
 def server(clone, tmp_path):
-    """A server, ended afterwards whatever happened."""
-    server = Server(clone, tmp_path / "home")
-    below = []
-    try:
-        server.wait()
-        yield server
-    finally:
-        if server.process.poll() is None:
-            below = server.kernels()
-            server.process.kill()
-        server.process.wait()
-        for process in below:
-            process.kill()
+    """`workbench lab 20`, beside settings of the user's own."""
+    home = tmp_path / "home"
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "jupyter_server_config.py").write_text(THEIRS)
+    with lab_running(clone, home, "20", token="only-for-this-test") as started:
+        yield started
 
 
-def test_the_server_strips_bars_and_honours_the_users_own_settings(server, clone):
+def test_the_server_strips_bars_and_honours_the_users_own_settings(
+    server, clone, tmp_path
+):
     log = server.log.read_text()
     assert f"http://localhost:{server.port}/lab/tree/20_dpo.ipynb" in log
     listed = server.ask("GET", "contents")["content"]
@@ -574,8 +510,9 @@ def test_the_server_strips_bars_and_honours_the_users_own_settings(server, clone
     assert [output.get("text") for output in saved.cells[1].outputs] == ["kept\n"]
     assert saved.metadata["theirs"] is True
     assert git(clone, "status", "--porcelain") == ""
-    files = [path for path in server.config.rglob("*") if path.suffix]
-    assert files == [server.config / "jupyter_server_config.py"]
+    config = tmp_path / "home" / "config"
+    files = [path for path in config.rglob("*") if path.suffix]
+    assert files == [config / "jupyter_server_config.py"]
     assert files[0].read_text() == THEIRS
 
 

@@ -8,9 +8,7 @@ import re
 from importlib.resources import files
 
 import pandas as pd
-import pytest
 
-from tests.browser.conftest import FLAGS, chromium
 from workbench.views import live_page
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
@@ -62,23 +60,13 @@ def test_without_plotly_the_pictures_stay(monkeypatch):
     assert len(text) < 200_000
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield chrome
-        chrome.close()
-
-
 def test_in_a_browser_the_figure_lives_and_a_script_of_the_data_does_not(
-    browser, tmp_path
+    chrome, tmp_path
 ):
     """The script in the body stands for text that somebody forgot to escape."""
     path = tmp_path / "page.html"
     path.write_text(page("<script>document.title='ran'</script>"))
-    shown, asked = browser.new_page(), []
+    shown, asked = chrome.new_page(), []
     shown.on("request", lambda request: asked.append(request.url))
     shown.goto(path.as_uri())
     shown.wait_for_selector("figure .main-svg")
@@ -86,6 +74,6 @@ def test_in_a_browser_the_figure_lives_and_a_script_of_the_data_does_not(
     assert shown.locator("figure .scatterlayer .point").count() == 2
     assert shown.title() == EVIL
     assert asked == [path.as_uri()]
-    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain = chrome.new_context(java_script_enabled=False).new_page()
     plain.goto(path.as_uri())
     assert plain.locator("figure img").is_visible()

@@ -56,6 +56,7 @@ html_static_path = ["static", "../views/static"]
 html_favicon = "static/favicon.svg"
 html_css_files = ["book.css", "sortable.css"]
 html_js_files = [
+    ("fit.js", {"defer": "defer"}),
     ("figure.js", {"defer": "defer"}),
     ("exact.js", {"defer": "defer"}),
     ("sortable.js", {"defer": "defer"}),

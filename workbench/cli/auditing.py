@@ -13,7 +13,10 @@ ROWS = ("pairs", "held_out", "proxy_samples", "logged")  # tables that are long
 
 def audit(
     reference: Annotated[
-        Path, typer.Argument(help="The checkpoint that training started from.")
+        Path,
+        typer.Argument(
+            help="The checkpoint that training started from: a folder or a GGUF file."
+        ),
     ],
     policy: Annotated[
         Path,

@@ -1,12 +1,14 @@
 """`workbench run | site`: the notebooks of a clone."""
 
 import os
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.common import Profile, complete_lesson, fail, project
+from workbench.cli.common import Profile, complete_lesson, fail, json_of, project
 from workbench.core import ending
 
 
@@ -35,6 +37,12 @@ def run(
     memory: Annotated[
         float, typer.Option(min=0.1, help="GB that one notebook may hold.")
     ] = 8.0,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="An object per notebook as JSON; the rest goes to stderr."
+        ),
+    ] = False,
 ) -> None:
     """Execute notebooks, judge them, and keep the executed copies in build/PROFILE.
 
@@ -62,14 +70,40 @@ def run(
             speed=speed.measure(), memory_gb=memory,
             enforce=profile is Profile.ci and os.environ.get("CI") == "true",
         )  # fmt: skip
-        with claimed(settings.folder):
-            _run(paths, settings, jobs, site, publish)
+        with (
+            claimed(settings.folder),
+            redirect_stdout(sys.stderr if as_json else sys.stdout),
+        ):
+            results, failed = _run(paths, settings, jobs, site, publish)
     except (FileNotFoundError, build.SourceError, WorkbenchError) as error:
         fail(str(error))
+    if as_json:
+        typer.echo(json_of([_row(result) for result in results]))
+    if failed:
+        raise typer.Exit(1)
 
 
-def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> None:
-    """Execute, show, and say at the end what came of it."""
+def _row(result: Any) -> dict[str, Any]:
+    """What came of one notebook, for a program."""
+    return {
+        "notebook": result.name,
+        "profile": result.profile,
+        "passed": result.passed,
+        "executed": not result.cached,
+        "seconds": result.seconds,
+        "failures": [str(failure) for failure in result.failures],
+        "copy": str(result.executed),
+    }
+
+
+def _run(
+    paths: list[Path], settings, jobs: int, site: bool, publish: bool
+) -> tuple[list, list]:
+    """Execute, show, and say at the end what came of it.
+
+    Returns:
+        the results by name, and those that failed or could not be published.
+    """
     from workbench.runner import report, series
 
     _build(paths, settings.root)
@@ -97,6 +131,7 @@ def _run(paths: list[Path], settings, jobs: int, site: bool, publish: bool) -> N
     if publish:
         failed += _publish([result for result in results if result.passed], settings)
     _tell(results, failed, settings, site)
+    return sorted(results, key=lambda result: result.name), failed
 
 
 def _tell(results: list, failed: list, settings, site: bool) -> None:
@@ -114,8 +149,6 @@ def _tell(results: list, failed: list, settings, site: bool) -> None:
         f"{len(results)} notebooks at {settings.profile}: {executed} executed, "
         f"{len(results) - executed} unchanged, {len(failed)} failed"
     )
-    if failed:
-        raise typer.Exit(1)
 
 
 def site(

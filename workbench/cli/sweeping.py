@@ -8,15 +8,17 @@ and either can call ``experiment.training.run_command`` as well.
 import os
 import re
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.common import fail
+from workbench.cli.common import fail, json_of
 
 # what follows the options of the sweep is of `train`, the same at every point
 SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -40,6 +42,10 @@ def sweep(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs, one folder each.")],
     jobs: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="The numbers as JSON; the rest goes to stderr."),
+    ] = False,
 ) -> None:
     """Train at every point of a grid; all other options are those of train.
 
@@ -62,10 +68,9 @@ def sweep(
         commands.append([method, *(others or []), *words, f"--out={folder}"])
         _check(method, commands[-1])
     out.mkdir(parents=True, exist_ok=True)
-    failed = _run(commands, folders, jobs)
+    failed = _run(commands, folders, jobs, partial(typer.echo, err=as_json))
     done = [folder for folder in folders if folder not in failed]
-    if len(done) > 1:
-        _compare(done, out / COMPARED)
+    _compare(done, out / COMPARED, as_json)
     if failed:
         fail(f"{len(failed)} of {len(folders)} runs failed: see their {LOG} in {out}")
 
@@ -115,7 +120,12 @@ def _parsed(command: list[str]) -> dict:
     return train.make_context("workbench train", list(command)).params
 
 
-def _run(commands: list[list[str]], folders: list[Path], jobs: int) -> set[Path]:
+def _run(
+    commands: list[list[str]],
+    folders: list[Path],
+    jobs: int,
+    echo: Callable[[str], None],
+) -> set[Path]:
     """Carry the commands out; the folders of those that failed."""
     import joblib
 
@@ -125,7 +135,7 @@ def _run(commands: list[list[str]], folders: list[Path], jobs: int) -> set[Path]
         works = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
         tasks = zip(commands, folders, strict=True)
         for folder, wrong in works(joblib.delayed(_one)(*task) for task in tasks):
-            typer.echo(f"{folder.name}: {wrong or 'done'}")
+            echo(f"{folder.name}: {wrong or 'done'}")
             if wrong:
                 failed.add(folder)
     return failed
@@ -153,12 +163,19 @@ def _one(command: list[str], folder: Path) -> tuple[Path, str]:
     return folder, (lines or ["it failed without a word"])[-1]
 
 
-def _compare(folders: list[Path], out: Path) -> None:
-    """The finished runs side by side."""
+def _compare(folders: list[Path], out: Path, as_json: bool) -> None:
+    """The finished runs side by side: a page where there are two, and the table."""
     from workbench.experiment import compared_report, compared_runs
 
-    runs = compared_runs.read(folders[: compared_runs.MOST])
-    command = compared_report.command_of([str(folder) for folder in folders])
-    compared_report.write(runs, command, out, out.exists())
-    typer.echo(compared_runs.wide_table(runs).to_string(index=False))
-    typer.echo(f"written to {out}")
+    runs = [compared_runs.one(folder) for folder in folders]
+    shown = runs[: compared_runs.MOST]
+    if len(shown) < len(runs):
+        typer.echo(f"the first {len(shown)} of {len(runs)} runs are shown", err=as_json)
+    if as_json:
+        typer.echo(json_of(compared_runs.long_table(runs) if runs else []))
+    elif len(runs) > 1:
+        typer.echo(compared_runs.wide_table(shown).to_string(index=False))
+    if len(runs) > 1:
+        command = compared_report.command_of([str(folder) for folder in folders])
+        compared_report.write(shown, command, out, out.exists())
+        typer.echo(f"written to {out}", err=as_json)

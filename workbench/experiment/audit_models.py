@@ -46,7 +46,7 @@ def load(reference: str, trained: run_folders.Trained, longest: int) -> Loaded:
     base, notes = None, list(trained.notes)
     if adapter.is_adapter(trained.model):
         base, named = reference, adapter.base_name(trained.model)
-        if Path(named).name != Path(reference).name:
+        if Path(named).name != checkpoint.unpacked(Path(reference)).name:
             notes.append(f"the adapter names its base {named!r}: the reference is used")
     second, coder = checkpoint.load(trained.model, base)
     for one in (first, second):

@@ -3,43 +3,35 @@
 Every text of a file or a model is escaped.
 """
 
-import html
 from pathlib import Path
 
 from workbench.experiment import audit_figures
 from workbench.experiment.audit import Audit
 from workbench.experiment.audit_pairs import Extreme
 from workbench.experiment.audit_signs import of_audit
-from workbench.experiment.run_figures import legible
-from workbench.views import live_page
+from workbench.experiment.report_page import figures, heading, notes, safe, table
 from workbench.views.fig import Fig
 
-LONGEST = 300  # characters of a text in a table
-STYLE = (
-    "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .6em;"
-    "text-align:left;vertical-align:top}pre{white-space:pre-wrap;margin:0}"
-    "img{max-width:100%}figure{margin:2em 0;overflow-x:auto}"
-    ".t{white-space:pre-wrap;line-height:1.9}"
-    ".pair{border-top:1px solid #ccc;padding:.5em 0}"
-)
 
-
-def page(found: Audit, drawn: dict[str, Fig]) -> str:
-    """The whole report."""
+def title(found: Audit) -> str:
+    """What was audited on what."""
     settings = found.settings
     policy, file = (Path(path).name for path in (settings.policy, settings.pairs))
-    title = legible(f"Audit of {policy} on {file}")
-    notes = "".join(
-        f"<li>{safe(line)}</li>" for line in (*of_audit(found), *found.notes)
-    )
+    return f"Audit of {policy} on {file}"
+
+
+def body(found: Audit, drawn: dict[str, Fig]) -> str:
+    """The whole report, as HTML."""
+    settings = found.settings
     half = len(found.extremes) // 2
     parts = [
-        f"<h1>{safe(title)}</h1><p>Reference: {safe(Path(settings.reference).name)}; "
-        f"β = {settings.beta:g} reward units per nat.</p><ul>{notes}</ul>",
+        heading(title(found)),
+        f"<p>Reference: {safe(Path(settings.reference).name)}; "
+        f"β = {settings.beta:g} reward units per nat.</p>",
+        notes((*of_audit(found), *found.notes)),
         "<h2>Summary</h2>" + table(found.summary),
         *_more(found),
-        *map(live_page.live, drawn.values()),
+        figures(drawn),
         "<h2>Where margins come from</h2><p>A blue token raises the reward of its "
         "response, an orange one lowers it; point at one to read its reward.</p>",
         "<h3>Lowest margins</h3>",
@@ -48,7 +40,7 @@ def page(found: Audit, drawn: dict[str, Fig]) -> str:
         *map(_pair, found.extremes[half:] if half else []),
         "<h2>Samples before and after</h2>" + table(found.drawn.shown),
     ]
-    return live_page.document(title, STYLE, "".join(parts))
+    return "".join(parts)
 
 
 def _more(found: Audit) -> list[str]:
@@ -65,29 +57,6 @@ def _more(found: Audit) -> list[str]:
             + table(audit_figures.beside(found))
         )
     return told
-
-
-def safe(value: object) -> str:
-    """Text for HTML."""
-    return html.escape(legible(str(value)))
-
-
-def table(frame) -> str:
-    """A whole table."""
-    heads = "".join(f"<th>{safe(name)}</th>" for name in frame.columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>"
-        for row in frame.itertuples(index=False)
-    )
-    return f"<table><tr>{heads}</tr>{rows}</table>"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.3g}"
-    text = str(value)
-    short = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
-    return f"<pre>{safe(short)}</pre>" if isinstance(value, str) else safe(text)
 
 
 def _pair(one: Extreme) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from workbench.core.statistics import cluster_interval, rank_correlation
+from workbench.core.statistics import rank_correlation
 from workbench.experiment.audit_pairs import Judged
 from workbench.experiment.audit_samples import Drawn
 from workbench.feedback.records import Text, responses_of
+from workbench.measure.measured_rows import of_mean, of_number, table
 
 PAIRS = 200  # pairs of the file that the reward model orders, at most
 Score = Callable[[Sequence[Text], Sequence[Text]], list[float]]
@@ -38,31 +39,25 @@ def read(score: Score, judged: Judged, drawn: Drawn) -> Proxy:
         judged: the pairs.
         drawn: the samples.
     """
-    import pandas as pd
-
     before, after = (
         torch.tensor(score(drawn.asked, texts), dtype=torch.float64)
         for texts in (drawn.before, drawn.after)
     )
-    right = _ordered(score, judged)
-    clusters, few = drawn.clusters, torch.tensor(judged.clusters[: len(right)])
-    units, rows = "reward units", []
-    for name, values, whose, unit in (
-        ("proxy reward before", before, clusters, units),
-        ("proxy reward after", after, clusters, units),
-        ("gain of proxy reward", after - before, clusters, units),
-        ("accuracy of the reward model", right, few, "share of pairs"),
-    ):
-        value, _, low, high = cluster_interval(values, whose)
-        row = {"measure": name, "value": value, "low": low, "high": high}
-        rows.append(row | {"n": len(values), "unit": unit})
-    rank, lengths = float("nan"), drawn.lengths[1]
+    right, lengths = _ordered(score, judged), drawn.lengths[1]
+    few, units = torch.tensor(judged.clusters[: len(right)]), "reward units"
+    rank = float("nan")
     if len(set(after.tolist())) > 1 and len(set(lengths.tolist())) > 1:
         rank = rank_correlation(after.tolist(), lengths.tolist())
-    name = "rank correlation of proxy reward and sampled length"
-    rows.append({"measure": name, "value": rank, "n": len(after), "unit": ""})
-    names = ["measure", "value", "low", "high", "n", "unit"]
-    return Proxy(pd.DataFrame(rows)[names], _samples(drawn, before, after))
+    rows = [
+        of_mean("proxy reward before", before, drawn.clusters, units),
+        of_mean("proxy reward after", after, drawn.clusters, units),
+        of_mean("gain of proxy reward", after - before, drawn.clusters, units),
+        of_mean("accuracy of the reward model", right, few, "share of pairs"),
+        of_number(
+            "rank correlation of proxy reward and sampled length", rank, len(after)
+        ),
+    ]
+    return Proxy(table(rows), _samples(drawn, before, after))
 
 
 def _ordered(score: Score, judged: Judged) -> torch.Tensor:

@@ -1,25 +1,18 @@
 """What an audit leaves in its folder: tables, figures, and one page."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from workbench.core import outputs
 from workbench.core.outputs import Command, Outputs
-from workbench.experiment import audit_figures, audit_page
+from workbench.experiment import audit_figures, audit_page, report_page
 from workbench.experiment.audit import Audit, Settings, audit
 from workbench.experiment.audit_signs import of_audit as signs
 
 TABLES = ("pairs.csv", "summary.csv", "drift.csv", "samples.csv")
 ASKED = ("held_out.csv", "gap.csv", "proxy.csv", "proxy_samples.csv", "logged.csv")
-REPORT = "report.html"
-FILES = (
-    *TABLES,
-    *ASKED,
-    *(f"{n}.{k}" for n in audit_figures.NAMES for k in ("png", "json")),
-    REPORT,
-)
+FILES = (*TABLES, *ASKED, *report_page.files(audit_figures.NAMES))
 
 
 def run_command(
@@ -59,11 +52,8 @@ def write(found: Audit, out: Outputs) -> None:
     for name, frame in tables(found).items():
         out.write(f"{name}.csv", frame.to_csv(index=False))
     drawn = audit_figures.of(found)
-    for name, figure in drawn.items():
-        figure.save(out.path(f"{name}.png"))
-        out.write(f"{name}.json", json.dumps(figure.plotly, sort_keys=True) + "\n")
-    text = audit_page.page(found, drawn)
-    out.write(REPORT, text.encode("utf-8", "xmlcharrefreplace").decode())
+    body = audit_page.body(found, drawn)
+    report_page.save(out, drawn, audit_page.title(found), body)
 
 
 def tables(found: Audit) -> dict[str, Any]:

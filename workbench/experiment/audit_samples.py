@@ -11,7 +11,7 @@ from workbench.core.statistics import cluster_interval
 from workbench.experiment.audit_models import Loaded
 from workbench.experiment.audit_settings import Settings
 from workbench.feedback.records import Text
-from workbench.measure import drift
+from workbench.measure import drift, measured_rows
 from workbench.models import prompts
 
 SHOWN = 8  # prompts whose samples stand side by side
@@ -83,18 +83,15 @@ class Drawn:
     @property
     def summary(self):
         """DataFrame[measure, value, low, high, n, unit], intervals over prompts."""
-        import pandas as pd
-
-        rows = []
-        for name, values, unit in (
-            ("sampled length before", self.lengths[0], "tokens"),
-            ("sampled length after", self.lengths[1], "tokens"),
-            ("samples cut", 1 - self.ended, "share of samples"),
-        ):
-            value, _, low, high = cluster_interval(values, self.clusters)
-            row = {"measure": name, "value": value, "low": low, "high": high}
-            rows.append(row | {"n": len(values), "unit": unit})
-        return pd.DataFrame(rows)
+        before, after = self.lengths
+        return measured_rows.table(
+            measured_rows.of_mean(name, values, self.clusters, unit)
+            for name, values, unit in (
+                ("sampled length before", before, "tokens"),
+                ("sampled length after", after, "tokens"),
+                ("samples cut", 1 - self.ended, "share of samples"),
+            )
+        )
 
 
 def _drift(values: dict[str, torch.Tensor], clusters: torch.Tensor):

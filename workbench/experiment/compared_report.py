@@ -1,26 +1,19 @@
 """What ``workbench compare-runs`` leaves in its folder: tables, figures, one page."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.core import outputs
 from workbench.core.outputs import Command
-from workbench.experiment import audit_page, compared_runs
+from workbench.experiment import compared_runs, report_page
 from workbench.experiment.compared_runs import OneRun
-from workbench.views import live_page
 from workbench.views.chart import Chart, Panels
 from workbench.views.fig import Fig
 from workbench.views.layers import Layer, Line, Points
 from workbench.views.style import looks, role
 
 FIGURES = ("pairs", "drift", "curves")
-FILES = (
-    "runs.csv",
-    "curves.csv",
-    *(f"{n}.{k}" for n in FIGURES for k in ("png", "json")),
-    "report.html",
-)
+FILES = ("runs.csv", "curves.csv", *report_page.files(FIGURES))
 NOTE = "error bars: 95 % intervals"
 # a training names its curves as its measures, other programs as TRL does
 CURVES = {
@@ -57,24 +50,19 @@ def write(
         folder.write("runs.csv", compared_runs.long_table(runs).to_csv(index=False))
         if len(curves := compared_runs.curves(runs)):
             folder.write("curves.csv", curves.to_csv(index=False))
-        for name, figure in drawn.items():
-            figure.save(folder.path(f"{name}.png"))
-            text = json.dumps(figure.plotly, sort_keys=True)
-            folder.write(f"{name}.json", f"{text}\n")
-        text = page(runs, drawn)
-        folder.write("report.html", text.encode("utf-8", "xmlcharrefreplace").decode())
+        title = f"{len(runs)} runs side by side"
+        report_page.save(folder, drawn, title, _body(title, runs, drawn))
         return folder.folder
 
 
-def page(runs: Sequence[OneRun], drawn: dict[str, Fig]) -> str:
-    """The whole report; names of runs are text."""
-    notes = "".join(f"<li>{audit_page.safe(n)}</li>" for n in compared_runs.notes(runs))
-    body = (
-        f"<h1>{len(runs)} runs side by side</h1><ul>{notes}</ul>"
-        + audit_page.table(compared_runs.wide_table(runs))
-        + "".join(map(live_page.live, drawn.values()))
+def _body(title: str, runs: Sequence[OneRun], drawn: dict[str, Fig]) -> str:
+    """The whole report, as HTML."""
+    return (
+        report_page.heading(title)
+        + report_page.notes(compared_runs.notes(runs))
+        + report_page.table(compared_runs.wide_table(runs))
+        + report_page.figures(drawn)
     )
-    return live_page.document(f"{len(runs)} runs", audit_page.STYLE, body)
 
 
 def figures(runs: Sequence[OneRun]) -> dict[str, Fig]:

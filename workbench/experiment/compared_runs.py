@@ -83,6 +83,16 @@ def read(folders: Sequence[str | Path]) -> list[OneRun]:
     return [_one(path, name) for path, name in zip(paths, names, strict=True)]
 
 
+def one(folder: str | Path) -> OneRun:
+    """One run, by the name of its folder.
+
+    Raises:
+        BadRun: as ``read``.
+    """
+    _check_there(Path(folder))
+    return _one(Path(folder), Path(folder).name)
+
+
 def _names(paths: Sequence[Path]) -> list[str]:
     """The last parts of the paths, as many as it takes to tell them apart."""
     for parts in range(1, max(len(path.parts) for path in paths) + 1):

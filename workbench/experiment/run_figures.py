@@ -1,12 +1,9 @@
 """The figures of a training command; each caption can be checked against the data."""
 
-import html
-import json
-from base64 import b64encode
-
 import torch
 
 from workbench.core.outputs import Outputs
+from workbench.experiment import report_page
 from workbench.experiment.task import Task
 from workbench.measure import calibration
 
@@ -83,34 +80,17 @@ def names(trains: str) -> tuple[str, ...]:
 
 def files(trains: str) -> tuple[str, ...]:
     """What ``save`` writes."""
-    each = (f"{name}.{kind}" for name in names(trains) for kind in ("png", "json"))
-    return (*each, "report.html")
+    return report_page.files(names(trains))
 
 
 def save(figures: dict, out: Outputs, title: str, lines: list[str]) -> None:
-    """Write each figure as PNG and plotly JSON, and all of them into report.html."""
-    parts = []
-    for name, figure in figures.items():
-        figure.save(out.path(f"{name}.png"))
-        out.write(f"{name}.json", json.dumps(figure.plotly, sort_keys=True) + "\n")
-        picture = b64encode(figure.png).decode()
-        alt = html.escape(figure.alt, quote=True)
-        parts.append(
-            f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
-            f"{figure.html_below}</figure>"
-        )
-    notes = "".join(f"<li>{html.escape(legible(line))}</li>" for line in lines)
-    head = html.escape(legible(title))
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title>'
-        f"<h1>{head}</h1><ul>{notes}</ul>{''.join(parts)}</html>\n"
-    )
-    out.write("report.html", page.encode("utf-8", "xmlcharrefreplace").decode())
+    """Write each figure as PNG and plotly JSON, and all of them into report.html.
 
-
-def legible(text: str) -> str:
-    """Text with the name of a file, which a locale other than UTF-8 gives as bytes."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    except UnicodeEncodeError:
-        return text
+    Args:
+        figures: by name.
+        out: the folder.
+        title: of the report.
+        lines: sentences at its top.
+    """
+    head = report_page.heading(title) + report_page.notes(lines)
+    report_page.save(out, figures, title, head + report_page.figures(figures))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from workbench.core.statistics import cluster_interval, rank_correlation, student_t
 from workbench.feedback.kinds.pairs import Pairs
-from workbench.measure import calibration
+from workbench.measure import calibration, measured_rows
 from workbench.measure.pair_values import pair_values
 
 ALIKE = 0.1  # lengths that differ by less than this share count as equal
@@ -65,8 +65,6 @@ def summary(frame, prompts: Sequence[int], beta: float):
         DataFrame[measure, value, low, high, n, unit]: 95 % intervals where the measure
         is a mean, clustered by prompt; NaN elsewhere, and where nothing can be said.
     """
-    import pandas as pd
-
     clusters = torch.as_tensor(list(prompts))
     margin, chosen, rejected = (
         torch.tensor(frame[name].tolist(), dtype=torch.float64)
@@ -86,7 +84,10 @@ def summary(frame, prompts: Sequence[int], beta: float):
         ("chosen fell", fell, None, share),
         ("both fell", fell * (rejected < 0), None, share),
     ]
-    rows = [_mean(*one, clusters) for one in means]
+    rows = [
+        measured_rows.of_mean(name, values, clusters, unit, where)
+        for name, values, where, unit in means
+    ]
     chance, rank = margin.sigmoid(), float("nan")
     if len(set(longer.tolist())) > 1 and len(set(margin.tolist())) > 1:
         rank = rank_correlation(margin.tolist(), longer.tolist())
@@ -95,9 +96,11 @@ def summary(frame, prompts: Sequence[int], beta: float):
         "calibration error": (calibration.ece(chance, torch.ones_like(chance)), ""),
         "β implied by the labels": (implied_beta(margin / beta), f"{reward} per nat"),
     }
-    for name, (value, unit) in numbers.items():
-        rows.append({"measure": name, "value": value, "n": len(frame), "unit": unit})
-    return pd.DataFrame(rows)[["measure", "value", "low", "high", "n", "unit"]]
+    rows += [
+        measured_rows.of_number(name, value, len(frame), unit)
+        for name, (value, unit) in numbers.items()
+    ]
+    return measured_rows.table(rows)
 
 
 def gap(training, seen: Sequence[int], held_out, unseen: Sequence[int]):
@@ -156,17 +159,6 @@ def _lengths(frame) -> tuple[Tensor, Tensor]:
     ]
     longer = sides[0] - sides[1]
     return longer, longer.abs() <= ALIKE * torch.maximum(*sides)
-
-
-def _mean(
-    name: str, values: Tensor, where: Tensor | None, unit: str, clusters: Tensor
-) -> dict[str, object]:
-    here = torch.ones(len(values), dtype=torch.bool) if where is None else where
-    row = {"measure": name, "n": int(here.sum()), "unit": unit}
-    if not row["n"]:
-        return row
-    value, _, low, high = cluster_interval(values[here], clusters[here])
-    return row | {"value": value, "low": low, "high": high}
 
 
 def implied_beta(gap: Float[Tensor, " pair"]) -> float:

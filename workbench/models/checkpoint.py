@@ -56,7 +56,7 @@ def load(
             its model or not finite, it needs code of its own, is no causal language
             model, or transformers cannot read it or could not save it.
     """
-    folder = _unpacked(Path(folder))
+    folder = unpacked(Path(folder))
     if not adapter.is_adapter(folder):
         network, tokenizer = _load(folder, four_bits)
     elif four_bits:
@@ -64,7 +64,7 @@ def load(
         raise BadCheckpoint(folder, "holds an adapter", detail)
     else:
         adapter.base_name(folder)  # refuses what names code
-        named = adapter.base_of(folder) if base is None else _unpacked(Path(base))
+        named = adapter.base_of(folder) if base is None else unpacked(Path(base))
         below, tokenizer = _load(named)
         with _told(folder), quiet():
             model = adapter.merge(folder, below.model)
@@ -76,8 +76,15 @@ def load(
         return Policy(network), tokenizer
 
 
-def _unpacked(folder: Path) -> Path:
-    """Where a GGUF file was unpacked, or the folder itself."""
+def unpacked(folder: Path) -> Path:
+    """The folder that is read: where a GGUF file was unpacked, or the folder itself.
+
+    Args:
+        folder: as in ``load``.
+
+    Raises:
+        BadCheckpoint: a GGUF file that cannot be unpacked, or several in the folder.
+    """
     with _told(folder):
         packed = gguf_file.find(folder)
         return gguf_file.unpacked(packed) if packed else folder

@@ -6,13 +6,12 @@ adapter as peft saves one; TRL and others read the same folders.
 
 import copy
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from workbench.core.errors import BadCheckpoint, BadOption
+from workbench.core.errors import BadOption
 from workbench.core.seeds import generator
 from workbench.models.heads import ScoreModel
 from workbench.models.lora import Adapted, Shape, fresh_adapter
@@ -72,29 +71,6 @@ def check(policy: Policy) -> None:
     """
     with torch.device("meta"):
         _classifier(policy.network)
-
-
-def load(folder: str | Path) -> ScoreModel:
-    """Read a saved reward model, safetensors only; nothing is downloaded.
-
-    Raises:
-        BadCheckpoint: it is no sequence classifier with one label.
-    """
-    from transformers import AutoModelForSequenceClassification
-
-    try:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False,
-            use_safetensors=True, dtype="float32",
-        )  # fmt: skip
-    except (OSError, ValueError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise BadCheckpoint(Path(folder), "no reward model", first) from error
-    if model.config.num_labels != 1 or not isinstance(
-        getattr(model, "score", None), nn.Linear
-    ):
-        raise BadCheckpoint(Path(folder), "no reward model", "its head is no number")
-    return ScoreModel(Scores(model.eval()))
 
 
 def _classifier(base: Any) -> Any:

@@ -13,9 +13,11 @@ import json
 from base64 import b64encode
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from workbench.views.fig import Fig
 
+FIT = Path(__file__).with_name("static") / "fit.js"
 # a picture gives way to the live figure once that is drawn, and not before
 LOADER = """
 (async () => {
@@ -28,13 +30,13 @@ LOADER = """
   script.textContent = await new Response(plain).text();
   document.head.append(script);
   for (const box of document.querySelectorAll("figure.live")) {
-    const { data, layout } = JSON.parse(box.querySelector("script").textContent);
+    const figure = JSON.parse(box.querySelector("script").textContent);
     const image = box.querySelector("img"), plot = document.createElement("div");
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", image.alt);
     image.after(plot);
-    const most = box.clientWidth || layout.width;
-    layout.width = Math.min(layout.width, most);
+    const most = box.clientWidth || figure.layout.width;
+    const { data, layout } = window.workbench.fitted(figure, most);
     await window.Plotly.newPlot(plot, data, layout, { displaylogo: false });
     image.hidden = true;
   }
@@ -51,7 +53,8 @@ def document(title: str, style: str, body: str) -> str:
         body: HTML in which everything from data is escaped, with figures of ``live``.
     """
     unpacked, packed = _plotly()
-    allowed = " ".join(f"'sha256-{_hash(code)}'" for code in (LOADER, unpacked) if code)
+    loader = f"{FIT.read_text(encoding='utf-8')}{LOADER}"
+    allowed = " ".join(f"'sha256-{_hash(code)}'" for code in (loader, unpacked) if code)
     policy = (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -60,7 +63,7 @@ def document(title: str, style: str, body: str) -> str:
     if packed and 'class="live"' in body:
         scripts = (
             f'<script id="plotly" type="text/plain">{packed}</script>'
-            f"<script>{LOADER}</script>"
+            f"<script>{loader}</script>"
         )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
