@@ -1,6 +1,7 @@
 """Lists of scored responses to the same prompt."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -139,11 +140,11 @@ class MixedLists:
     """Lists of several lengths; those of one length make a batch.
 
     Attributes:
-        parts: the lists of each length.
+        parts: the lists of each length, as any data set of lists.
         place: of each list its part, and its row in that part.
     """
 
-    parts: tuple[Lists, ...]
+    parts: tuple[Any, ...]
     place: Int[Tensor, "batch 2"]
 
     def __len__(self) -> int:
@@ -159,11 +160,11 @@ class MixedLists:
         part = self.place[rows, 0]
         return [rows[part == number] for number in part.unique().tolist()]
 
-    def reference_logps(self, reference) -> list[Tensor]:
+    def reference_logps(self, reference) -> list:
         """Reference log-probs of every response, for each length."""
         return [part.reference_logps(reference) for part in self.parts]
 
-    def batch(self, policy, rows: Tensor, ref: list[Tensor]) -> ListLogps:
+    def batch(self, policy, rows: Tensor, ref: list | None) -> Any:
         """What a listwise loss reads, for some of the lists of one length.
 
         Raises:
@@ -172,7 +173,8 @@ class MixedLists:
         if policy.members > 1:
             raise BadCall("lists of several lengths train one seed after the other")
         number = int(self.place[rows[0], 0])
-        return self.parts[number].batch(policy, self.place[rows, 1], ref[number])
+        known = None if ref is None else ref[number]
+        return self.parts[number].batch(policy, self.place[rows, 1], known)
 
 
 def sample_lists(
