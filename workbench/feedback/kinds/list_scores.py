@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core.fields import constant, learned
 from workbench.core.pairwise_sums import differences
-from workbench.feedback.kind import Kind
+from workbench.feedback.kind import DataSet, Kind
 from workbench.feedback.kinds import lists
 from workbench.feedback.kinds.lists import Lists, MixedLists
 
@@ -74,9 +74,10 @@ class ScoredLists:
         return ListScores(values, some.scores.to(values.dtype))
 
 
-def _scored(made: Lists | MixedLists) -> ScoredLists | MixedLists:
+def _scored(made: DataSet) -> DataSet:
     if isinstance(made, MixedLists):
         return replace(made, parts=tuple(ScoredLists(part) for part in made.parts))
+    assert isinstance(made, Lists)  # what the kind of lists makes, if they are alike
     return ScoredLists(made)
 
 
