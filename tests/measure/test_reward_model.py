@@ -9,7 +9,7 @@ from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.measure import calibration
-from workbench.measure.reward_model import HeldOut, against_truth, population
+from workbench.measure.reward_model import HeldOut, against_truth, parts, population
 from workbench.models import heads
 from workbench.worlds.reviews import Reviews
 
@@ -102,3 +102,42 @@ def test_every_member_of_a_stack_has_a_row():
     assert len(rows) == 2
     alone = held(models[1])
     assert rows.nll[1] == pytest.approx(alone.nll[0], rel=1e-5)
+
+
+def test_a_biased_annotators_labels_are_foretold_by_gold_and_its_bias():
+    """σ((Δr + ½Δwords)/2), flipped one time in ten, and by no other score as well."""
+    world = Reviews(2)
+    annotator = Annotator(temperature=2.0, flip=0.1, length_bias=0.5)
+    pairs = sample_pairs(world, world.author, 200, annotator, generator(1, "held"))
+    held = HeldOut(world, world.author, pairs, annotator)
+    felt = world.gold + 0.5 * world.n_words
+    clean = (held.margins(felt) / 2).sigmoid()
+    assert torch.allclose(held.chance, 0.1 + 0.8 * clean)
+    own, gold = held.of(felt), held.of(world.gold)
+    assert own["accuracy"] == pytest.approx(own["ceiling"])
+    assert own["accuracy"] > gold["accuracy"] + 0.001
+
+
+def test_the_parts_of_a_score_by_hand():
+    """Masses ½ ¼ ¼, gold 0 1 −1, words 0 1 1, score 0 3 −1, 7 added at one prompt.
+
+    From their means ½: words −½ ½ ½, score −½ 2½ −1½; gold and words do not covary, so
+    a = (¼·3 + ¼·1)/(½) = 2 and b = Cov(words, score)/Var(words) = ¼/¼ = 1; nothing is
+    left, and the two means, ½ and 7½, are 3½ from their mean.
+    """
+    ref = torch.tensor([[0.5, 0.25, 0.25]] * 2, dtype=torch.float64).log()
+    gold = torch.tensor([[0.0, 1.0, -1.0]] * 2)
+    score = torch.tensor([[0.0, 3.0, -1.0], [7.0, 10.0, 6.0]])
+    found = parts(ref, score, gold, torch.tensor([0, 1, 1]))
+    assert found == pytest.approx({"gold": 2, "word": 1, "rest": 0, "level": 3.5})
+
+
+def test_what_is_neither_gold_nor_length_is_the_rest():
+    """A part that covaries with neither, of deviation 0.3 √2, does not change them."""
+    ref = torch.full((1, 4), 0.25, dtype=torch.float64).log()
+    gold = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    words = torch.tensor([1, 1, 3, 3])
+    odd = torch.tensor([[0.6, -0.6, -0.6, 0.6]]) / 2**0.5
+    found = parts(ref, 0.5 * gold - 0.2 * words + odd, gold, words)
+    assert found["gold"] == pytest.approx(0.5) and found["word"] == pytest.approx(-0.2)
+    assert found["rest"] == pytest.approx(0.6 / 2**0.5) and found["level"] == 0

@@ -1,9 +1,10 @@
 """A score compared with the gold reward over all pairs of responses, without labels."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.feedback.annotator import Annotator
 from workbench.measure import calibration
 from workbench.worlds import solutions
 
@@ -71,6 +72,43 @@ def against_truth(
     }
 
 
+def parts(
+    ref: Table, score: Table, gold: Table, words: Int[Tensor, " response"]
+) -> dict[str, float]:
+    """What a score is made of: score = level(prompt) + a·gold + b·words + rest.
+
+    Least squares over the responses of π_ref, each prompt with a level of its own,
+    which comparisons cannot see, and in equal shares.
+
+    Args:
+        ref: log π_ref.
+        score: what is taken apart, reward units.
+        gold: what should have been learned.
+        words: length of each response; not all equal, and no multiple of gold.
+
+    Returns:
+        gold: a, 1 where the scale is that of gold; word: b, reward units per word;
+        rest: standard deviation of what neither explains; level: standard deviation
+        over prompts of the mean score. All of them under π_ref.
+    """
+    mass, score = ref.double().exp(), score.double()
+    columns = [score, gold.double(), words.double().expand_as(score)]
+    means = [(mass * column).sum(-1, keepdim=True) for column in columns]
+    roots = (mass / len(ref)).sqrt()
+    target, *known = (
+        (roots * (column - mean)).flatten()
+        for column, mean in zip(columns, means, strict=True)
+    )
+    design = torch.stack(known, 1)
+    found = torch.linalg.lstsq(design, target[:, None]).solution[:, 0]
+    return {
+        "gold": found[0].item(),
+        "word": found[1].item(),
+        "rest": (target - design @ found).norm().item(),
+        "level": means[0].std(correction=0).item(),
+    }
+
+
 class HeldOut:
     """What a reward model is worth on held-out pairs, against their true probability.
 
@@ -78,16 +116,19 @@ class HeldOut:
         world: an enumerable world.
         ref: log π_ref, under which the spread of the scores is measured.
         pairs: comparisons that no model has seen; their labels are not used.
+        annotator: whose labels are to be foretold; None is one without faults.
 
     Attributes:
         chance: the annotator's true p(chosen ≻ rejected) of each pair.
     """
 
-    def __init__(self, world, ref: Table, pairs):
+    def __init__(self, world, ref: Table, pairs, annotator: Annotator | None = None):
         self.world, self.ref = world, ref.detach().double()
         self.prompt = pairs.chosen.prompt
         self.sides = pairs.chosen.response, pairs.rejected.response
-        self.chance = self.margins(world.gold).sigmoid()
+        gold = [world.gold[self.prompt, side] for side in self.sides]
+        words = [world.n_words[side] for side in self.sides]
+        self.chance = (annotator or Annotator()).probability(*gold, *words)
 
     def margins(self, score: Table) -> Values:
         """Score of the chosen minus score of the rejected response of each pair."""
