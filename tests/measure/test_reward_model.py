@@ -9,7 +9,15 @@ from workbench.core.seeds import generator
 from workbench.feedback.annotator import Annotator
 from workbench.feedback.kinds.pairs import sample_pairs
 from workbench.measure import calibration
-from workbench.measure.reward_model import HeldOut, against_truth, parts, population
+from workbench.measure.reward_model import (
+    HeldOut,
+    ScoreParts,
+    against_truth,
+    kept_from,
+    parts,
+    population,
+    regret,
+)
 from workbench.models import heads
 from workbench.worlds.reviews import Reviews
 
@@ -102,6 +110,11 @@ def test_every_member_of_a_stack_has_a_row():
     assert len(rows) == 2
     alone = held(models[1])
     assert rows.nll[1] == pytest.approx(alone.nll[0], rel=1e-5)
+    score, gold = models[1].score_all(world), world.gold
+    taken = ScoreParts(world, world.author, 0.5)(heads.ScoreModel.stack(models))
+    want = parts(world.author, score, gold, world.n_words)
+    want["regret"] = regret(world.author, score, gold, 0.5)
+    assert dict(taken.iloc[1]) == pytest.approx(want, rel=1e-4)
 
 
 def test_a_biased_annotators_labels_are_foretold_by_gold_and_its_bias():
@@ -141,3 +154,25 @@ def test_what_is_neither_gold_nor_length_is_the_rest():
     found = parts(ref, 0.5 * gold - 0.2 * words + odd, gold, words)
     assert found["gold"] == pytest.approx(0.5) and found["word"] == pytest.approx(-0.2)
     assert found["rest"] == pytest.approx(0.6 / 2**0.5) and found["level"] == 0
+
+
+def test_the_regret_is_what_the_objective_lacks(ref, gold, proxy):
+    """J(π*) − J(π̂), each J summed over all responses; a level costs nothing."""
+    level = torch.arange(4.0).double()[:, None]
+    values = []
+    for score in (gold, proxy + level):
+        weight = ref.exp() * (score / 0.7).exp()
+        policy = weight / weight.sum(-1, keepdim=True)
+        kl = (policy * (policy.log() - ref)).sum(-1)
+        values.append(((policy * gold).sum(-1) - 0.7 * kl).mean().item())
+    assert regret(ref, proxy, gold, 0.7) == pytest.approx(values[0] - values[1])
+    assert regret(ref, gold, gold, 0.7) == 0
+
+
+def test_the_best_quarter_by_hand():
+    """Two prompts: 3 and 2½ are kept, masses ¼ and ¼ of 2; then 2, ½, is too much."""
+    ref = torch.tensor([[0.25, 0.25, 0.5], [0.25, 0.5, 0.25]], dtype=torch.float64)
+    score = torch.tensor([[3.0, 0.0, 1.0], [0.0, 2.0, 2.5]])
+    assert kept_from(ref.log(), score, 0.25).tolist() == pytest.approx([0.5, 0.5])
+    high = score + torch.tensor([[0.0], [9.0]])
+    assert kept_from(ref.log(), high, 0.4).tolist() == pytest.approx([0.0, 1.0])

@@ -111,6 +111,34 @@ def tilt_curve(ref: Table, proxy: Table, gold: Table, betas: Sequence[float]):
     return solutions.frontier(ref.double(), proxy.double(), gold.double(), betas)
 
 
+def at_kl(ref: Table, proxy: Table, values: Mapping[str, Table], kls: Sequence[float]):
+    """Means of several rewards along π*_β of a proxy, where its KL has given values.
+
+    Args:
+        ref: log π_ref.
+        proxy: the reward that is optimised.
+        values: name to what is averaged: gold, the lengths of the responses.
+        kls: nats, up to what the path reaches; between its points a line is drawn.
+
+    Returns:
+        DataFrame[kl, *values], means over prompts.
+
+    Raises:
+        ValueError: the path does not reach the last KL.
+    """
+    import numpy as np
+    import pandas as pd
+
+    betas = [1e6, *np.geomspace(100, 0.002, 150).tolist()]
+    frame = pd.DataFrame({"kl": [float(kl) for kl in kls]})
+    for name, table in values.items():
+        path = tilt_curve(ref, proxy, table, betas)
+        if path["kl"].max() < frame["kl"].max():
+            raise ValueError(f"the path ends at {path['kl'].max():.2f} nats")
+        frame[name] = np.interp(frame["kl"], path["kl"], path["gold"])
+    return frame
+
+
 def responses_at(world, ref: Table, proxy: Table, places: Mapping[str, float]):
     """What π*_β of the proxy writes at each of several β, the likeliest first.
 

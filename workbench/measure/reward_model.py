@@ -109,6 +109,43 @@ def parts(
     }
 
 
+def regret(ref: Table, score: Table, gold: Table, beta: float) -> float:
+    """What the optimal policy of a score lacks of max E[gold] − β·KL(π‖π_ref).
+
+    It is β·KL(π̂‖π*) with π̂ optimal for the score and π* for gold, at the same β.
+
+    Args:
+        ref: log π_ref.
+        score: what the policy takes for its reward, reward units.
+        gold: what it should have taken.
+        beta: price of a nat, reward units.
+
+    Returns:
+        reward units, the mean over prompts.
+    """
+    made, best = (solutions.optimal_policy(ref, r, beta) for r in (score, gold))
+    return beta * solutions.kl(made, best).mean().item()
+
+
+def kept_from(ref: Table, score: Table, share: float) -> Float[Tensor, " prompt"]:
+    """From which prompts the best responses come if scores of all are compared.
+
+    Args:
+        ref: log π_ref, which answers all prompts equally often.
+        score: reward units; the responses that it puts first are kept.
+        share: of the responses, by probability; a response is kept whole or not at all.
+
+    Returns:
+        share of each prompt among those that are kept.
+    """
+    order = score.flatten().argsort(descending=True, stable=True)
+    mass = ref.double().exp().flatten()[order]
+    mass = mass * (mass.cumsum(0) <= share * len(ref))
+    kept = torch.zeros(len(ref), dtype=torch.float64)
+    kept = kept.index_add(0, order // ref.shape[-1], mass)
+    return kept / kept.sum()
+
+
 class HeldOut:
     """What a reward model is worth on held-out pairs, against their true probability.
 
@@ -158,8 +195,36 @@ class HeldOut:
 
     def __call__(self, model):
         """The measures of every member of a reward model, one row each."""
-        import pandas as pd
+        return _of_members(self, model)
 
-        tables = model.score_all(self.world)
-        tables = tables if tables.ndim == 3 else tables[None]
-        return pd.DataFrame([self.of(table) for table in tables])
+
+class ScoreParts:
+    """What the scores of a reward model are made of, and what its policy costs.
+
+    Args:
+        world: an enumerable world.
+        ref: log π_ref.
+        beta: price of a nat for the policy whose regret is told, reward units.
+    """
+
+    def __init__(self, world, ref: Table, beta: float):
+        self.world, self.ref, self.beta = world, ref.detach().double(), beta
+
+    def of(self, score: Table) -> dict[str, float]:
+        """``parts`` of one table of scores, and its ``regret``."""
+        gold = self.world.gold
+        cost = regret(self.ref, score.double(), gold, self.beta)
+        made = parts(self.ref, score, gold, self.world.n_words)
+        return made | {"regret": cost}
+
+    def __call__(self, model):
+        """The parts of every member of a reward model, one row each."""
+        return _of_members(self, model)
+
+
+def _of_members(measure: HeldOut | ScoreParts, model):
+    import pandas as pd
+
+    tables = model.score_all(measure.world)
+    tables = tables if tables.ndim == 3 else tables[None]
+    return pd.DataFrame([measure.of(table) for table in tables])
