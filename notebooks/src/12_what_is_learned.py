@@ -31,7 +31,7 @@
 # %% tags=["parameters"]
 PROFILE = "lecture"
 SEED = 0
-SEEDS = 5
+SEEDS = 6
 DEVICE = "cpu"
 OUT = ""
 
@@ -271,9 +271,10 @@ say(
 # score, for the accuracy on the annotator's own labels is silent.
 #
 # Below is the small model of lesson 10, on 128 pairs with a fifth of the
-# labels flipped. Find two different ways to bring the dots to the diagonal:
-# one with the epochs, one with the pairs. Then flip more labels: on which
-# side of the diagonal do the dots lie after one epoch?
+# labels flipped, read 16 times. Read them less often, until the dots lie on
+# the diagonal. Then go back to 16 epochs and give the model all the pairs
+# instead: on which side of the diagonal do the dots lie now? Those flips are
+# no longer learned by heart, so that step 4 is seen alone.
 
 # %%
 reliability_explorer(world, ref, held_out, pairs=128, flip=0.2, epochs=16)
@@ -304,8 +305,12 @@ views.sweep(
 )
 
 # %% [markdown]
-# The policy finds the trace of each fault and enlarges it: the taste becomes
-# reviews of full length, the rest becomes reviews that are merely overrated.
+# The policy finds each trace and enlarges it: the taste becomes reviews of
+# full length. Look at both ends of its curve of gold. At first it lies below
+# that of the fair labels, for it pays with gold for mere length. Far from the
+# reference it need not: the best reviews of this world have three words, so
+# here the taste happens to point the right way. A bias is judged by where it
+# leads, and the regret, at the $\beta$ that is used, is what counts.
 #
 # ## The level: what no label teaches
 #
@@ -321,7 +326,7 @@ views.sweep(
 # minimum is at $\pm\frac12\log\frac{p}{1-p}$, whatever $c > 0$ is.
 
 # %%
-display(teach.show(rm_center.loss))
+display(teach.show(rm_center.price), teach.show(rm_center.loss))
 lead = np.log(0.73 / 0.27)
 top = torch.tensor([lead / 2, lead / 2 + 1]).double().requires_grad_()
 bottom, cfg = (top - lead).detach(), rm_center.Config(center=0.1)
@@ -348,8 +353,8 @@ levels, chosen = {"price 0": both[0]}, {"gold": gold, "price 0": tables[0]}
 levels |= {name: each.last for name, each in made.items()}
 chosen |= {k: v.policy.score_all(world)[0] for k, v in made.items()}
 kept = {k: reward_model.kept_from(ref, v, 0.25) for k, v in chosen.items()}
-columns = ["level", "gold", "temperature", "accuracy"]
-display(pd.concat(levels).groupby(level=0)[columns].mean().round(3))
+means_of = pd.concat(levels).groupby(level=0, sort=False)
+display(means_of[["level", "gold", "temperature", "accuracy"]].mean().round(3))
 pd.DataFrame(kept, [f"from {x}" for x in world.prompts]).T.round(2)
 
 # %% [markdown]
@@ -396,10 +401,10 @@ effects += [own_gap - gap, free.level.to_numpy() - fixed.level.to_numpy()]
 
 # %%
 said = {
-    "flips": "With 40 % flips the best clean temperature is below 1.",
-    "taste": "A taste of the annotator for length stands in the score.",
-    "unseen": "On the annotator's own labels a taste for length is not seen.",
-    "level": "A centred reward model has levels that differ less.",
+    "flips": "With 40 % flips Bradley–Terry's best temperature is below 1.",
+    "taste": "A taste for length stands in the scores of Bradley–Terry.",
+    "unseen": "On its annotator's labels it costs Bradley–Terry no accuracy.",
+    "level": "Levels of a centred reward model differ less than without price.",
 }
 ranges = [(0, 1), "positive", (-0.02, 0.02), "positive"]
 papers = [

@@ -153,7 +153,8 @@ def test_each_measure_has_a_panel_of_bars():
     assert [chart.title for chart in charts] == ["KL", "Loss"]
     for chart, (name, label) in zip(charts, units.items(), strict=True):
         alone = views.bars(frames.training(3), "step", name, label=label, **SAID)
-        assert chart == alone.panels.charts[0]
+        assert chart.layers == alone.panels.charts[0].layers
+    assert [c.note for c in charts] == ["error bars: min–max over 3 seeds", ""]
 
 
 def test_histograms_share_bins_and_have_area_one():

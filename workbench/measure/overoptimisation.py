@@ -129,14 +129,17 @@ def at_kl(ref: Table, proxy: Table, values: Mapping[str, Table], kls: Sequence[f
     import numpy as np
     import pandas as pd
 
-    betas = [1e6, *np.geomspace(100, 0.002, 150).tolist()]
-    frame = pd.DataFrame({"kl": [float(kl) for kl in kls]})
-    for name, table in values.items():
-        path = tilt_curve(ref, proxy, table, betas)
-        if path["kl"].max() < frame["kl"].max():
-            raise ValueError(f"the path ends at {path['kl'].max():.2f} nats")
-        frame[name] = np.interp(frame["kl"], path["kl"], path["gold"])
-    return frame
+    kl, means = [], {name: [] for name in values}
+    for beta in [1e6, *np.geomspace(100, 0.002, 150).tolist()]:
+        policy = solutions.optimal_policy(ref.double(), proxy.double(), beta)
+        kl.append(solutions.kl(policy, ref.double()).mean().item())
+        for name, table in values.items():
+            mean = solutions.expectation(policy, table.double())
+            means[name].append(mean.mean().item())
+    if kl[-1] < max(kls):
+        raise ValueError(f"the path ends at {kl[-1]:.2f} nats")
+    read = {name: np.interp(kls, kl, path) for name, path in means.items()}
+    return pd.DataFrame({"kl": [float(at) for at in kls], **read})
 
 
 def responses_at(world, ref: Table, proxy: Table, places: Mapping[str, float]):

@@ -1,6 +1,7 @@
 """Bars of means, with error bars over seeds."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
@@ -84,6 +85,8 @@ def bar_panels(
     for column, label in columns.items():
         said = {"caption": caption, "label": label, "spread": spread}
         charts += bars(frame, x, column, **said).panels.charts
+    # narrow panels have no room for a note each, and theirs is the same
+    charts[1:] = [replace(chart, note="") for chart in charts[1:]]
     return Fig(Panels(charts, title), caption, frame)
 
 
