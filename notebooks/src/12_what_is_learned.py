@@ -404,7 +404,7 @@ said = {
     "flips": "With 40 % flips Bradley–Terry's best temperature is below 1.",
     "taste": "A taste for length stands in the scores of Bradley–Terry.",
     "unseen": "On its annotator's labels it costs Bradley–Terry no accuracy.",
-    "level": "Levels of a centred reward model differ less than without price.",
+    "level": "Levels of a centred reward model differ less than without it.",
 }
 ranges = [(0, 1), "positive", (-0.02, 0.02), "positive"]
 papers = [

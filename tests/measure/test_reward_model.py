@@ -12,6 +12,7 @@ from workbench.measure import calibration
 from workbench.measure.reward_model import (
     HeldOut,
     ScoreParts,
+    accuracy_by_strength,
     against_truth,
     kept_from,
     parts,
@@ -176,3 +177,22 @@ def test_the_best_quarter_by_hand():
     assert kept_from(ref.log(), score, 0.25).tolist() == pytest.approx([0.5, 0.5])
     high = score + torch.tensor([[0.0], [9.0]])
     assert kept_from(ref.log(), high, 0.4).tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_accuracy_by_strength_by_hand():
+    """Log-odds 0.5, −0.5, 2, 4: the close pairs are half wrong, of the others one is.
+
+    Close: called right and wrong, σ(0.5) and σ(−0.5), mean ½, ceiling σ(0.5). Clear:
+    right at 2, wrong at 4, so (σ(2) + σ(−4))/2 under (σ(2) + σ(4))/2; weights 1 and 3
+    make it (σ(2) + 3σ(−4))/4 under (σ(2) + 3σ(4))/4. Nothing lies above 9.
+    """
+    odds = torch.tensor([0.5, -0.5, 2.0, 4.0]).double()
+    margins = torch.tensor([1.0, 3.0, 0.1, -0.1])
+    weight = torch.tensor([1.0, 1.0, 1.0, 3.0])
+    s = odds.sigmoid().tolist()
+    close, clear, none = accuracy_by_strength(
+        margins, odds.sigmoid(), [1.0, 9.0], weight
+    )
+    assert close == pytest.approx(0.5 - s[0])
+    assert clear == pytest.approx(3 * ((1 - s[3]) - s[3]) / 4)
+    assert math.isnan(none)

@@ -1,5 +1,7 @@
 """A score compared with the gold reward over all pairs of responses, without labels."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -70,6 +72,32 @@ def against_truth(
         "kl": (w * gap).sum().item(),
         "slope": ((w * d * odds).sum() / (w * odds**2).sum()).item(),
     }
+
+
+def accuracy_by_strength(
+    margins: Values, truth: Values, edges: Sequence[float], weight: Values | None = None
+) -> list[float]:
+    """Accuracy on close, clearer and clear pairs, each against its own ceiling.
+
+    Args:
+        margins: score of the first minus score of the second, reward units.
+        truth: p(first ≻ second); its log-odds are the strength of a pair.
+        edges: rising, above 0, in reward units: between one bucket and the next.
+        weight: how much each pair counts.
+
+    Returns:
+        of each bucket the accuracy minus its ceiling, at most 0; NaN if it is empty.
+    """
+    w = torch.ones_like(margins) if weight is None else weight
+    strength = torch.logit(truth.double()).abs()
+    where = torch.bucketize(strength, torch.tensor(edges, dtype=torch.float64))
+    found = []
+    for bucket in range(len(edges) + 1):
+        here = where == bucket
+        told = against_truth(margins[here], truth[here], w[here])
+        lost = told["accuracy"] - told["ceiling"]
+        found.append(lost if bool(here.any()) else float("nan"))
+    return found
 
 
 def parts(
