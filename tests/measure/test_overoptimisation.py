@@ -129,3 +129,16 @@ def test_responses_at_several_places_are_the_exact_optima():
     assert first["probability"] == pytest.approx(best[at].item())
     assert first["gold"] == pytest.approx(world.gold[1, at].item())
     assert first["proxy"] == pytest.approx(table[1, at].item())
+
+
+def test_along_a_path_values_are_read_at_a_given_kl(ref, proxy, gold):
+    """At the KL of π*_β they are the means under it, at 0 those of the reference."""
+    best = solutions.optimal_policy(ref, proxy, 0.9)
+    at = solutions.kl(best, ref).mean().item()
+    length = torch.arange(gold.numel()).reshape(gold.shape).double()
+    found = over.at_kl(ref, proxy, {"gold": gold, "length": length}, [0.0, at])
+    for name, table in {"gold": gold, "length": length}.items():
+        ends = [solutions.expectation(p, table).mean().item() for p in (ref, best)]
+        assert found[name].tolist() == pytest.approx(ends, rel=0.01, abs=0.01)
+    with pytest.raises(ValueError, match="the path ends at"):
+        over.at_kl(ref, proxy, {"gold": gold}, [50.0])

@@ -146,6 +146,17 @@ def test_bars_have_error_bars_over_seeds():
     assert figure.panels.charts[0].note == "error bars: min–max over 3 seeds"
 
 
+def test_each_measure_has_a_panel_of_bars():
+    units = {"kl": "KL (nats)", "loss": "loss (nats)"}
+    figure = views.bar_panels(frames.training(3), "step", units, **SAID)
+    charts = figure.panels.charts
+    assert [chart.title for chart in charts] == ["KL", "Loss"]
+    for chart, (name, label) in zip(charts, units.items(), strict=True):
+        alone = views.bars(frames.training(3), "step", name, label=label, **SAID)
+        assert chart.layers == alone.panels.charts[0].layers
+    assert [c.note for c in charts] == ["error bars: min–max over 3 seeds", ""]
+
+
 def test_histograms_share_bins_and_have_area_one():
     figure = views.distribution(
         {"chosen": [0.0, 1.0, 4.0], "rejected": [2.0, 2.5]},

@@ -34,6 +34,8 @@ FAMILIES = {
 # the folders within them, where there are any, in the same order
 GROUPS = {
     "reward/pairwise": "one score",
+    "reward/rankings": "whole rankings",
+    "reward/preferences": "preferences without scores",
     "reward/ensemble": "several models",
     "reward/personal": "many users",
     "direct/links": "pairs: links",

@@ -36,6 +36,22 @@ class Tokens:
         """Response tokens of each row."""
         return self.mask.sum(-1)
 
+    @property
+    def last(self) -> Int[Tensor, " batch"]:
+        """Column of the last token of each row, which is never padding.
+
+        Of an empty response without an end token it is the prompt's.
+        """
+        column = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return torch.where(self.attention, column, 0).argmax(-1)
+
+    @property
+    def asked(self) -> Int[Tensor, " batch"]:
+        """Column of the last token of each prompt; 0 where there is none."""
+        column = torch.arange(self.ids.shape[1], device=self.ids.device)
+        first = torch.where(self.mask, column, self.last[:, None] + 1).amin(-1)
+        return (first - 1).clamp(min=0)
+
     def to(self, device: str | torch.device) -> "Tokens":
         """The same tokens on another device."""
         return Tokens(*(getattr(self, f.name).to(device) for f in fields(self)))

@@ -111,6 +111,37 @@ def tilt_curve(ref: Table, proxy: Table, gold: Table, betas: Sequence[float]):
     return solutions.frontier(ref.double(), proxy.double(), gold.double(), betas)
 
 
+def at_kl(ref: Table, proxy: Table, values: Mapping[str, Table], kls: Sequence[float]):
+    """Means of several rewards along π*_β of a proxy, where its KL has given values.
+
+    Args:
+        ref: log π_ref.
+        proxy: the reward that is optimised.
+        values: name to what is averaged: gold, the lengths of the responses.
+        kls: nats, up to what the path reaches; between its points a line is drawn.
+
+    Returns:
+        DataFrame[kl, *values], means over prompts.
+
+    Raises:
+        ValueError: the path does not reach the last KL.
+    """
+    import numpy as np
+    import pandas as pd
+
+    kl, means = [], {name: [] for name in values}
+    for beta in [1e6, *np.geomspace(100, 0.002, 150).tolist()]:
+        policy = solutions.optimal_policy(ref.double(), proxy.double(), beta)
+        kl.append(solutions.kl(policy, ref.double()).mean().item())
+        for name, table in values.items():
+            mean = solutions.expectation(policy, table.double())
+            means[name].append(mean.mean().item())
+    if kl[-1] < max(kls):
+        raise ValueError(f"the path ends at {kl[-1]:.2f} nats")
+    read = {name: np.interp(kls, kl, path) for name, path in means.items()}
+    return pd.DataFrame({"kl": [float(at) for at in kls], **read})
+
+
 def responses_at(world, ref: Table, proxy: Table, places: Mapping[str, float]):
     """What π*_β of the proxy writes at each of several β, the likeliest first.
 

@@ -71,10 +71,7 @@ class ScoreModel(nn.Module):
     def scores(self, tokens: Tokens) -> Float[Tensor, " batch"]:
         """Reward of each response, read at its last token (never at padding)."""
         values = _outputs(self.network, tokens)
-        position = torch.arange(values.shape[1], device=values.device)
-        # an empty response without an end token is read at the prompt
-        last = torch.where(tokens.attention, position, 0).argmax(-1)
-        return values.gather(1, last[:, None])[:, 0]
+        return values.gather(1, tokens.last[:, None])[:, 0]
 
     @torch.no_grad()
     def score_all(self, world, chunk: int = 8192) -> Float[Tensor, "*lead response"]:

@@ -72,10 +72,7 @@ class LatentReward(nn.Module):
         """
         device = next(self.network.parameters()).device
         values = self.network(tokens.ids.to(device)).cpu()
-        position = torch.arange(values.shape[1])
-        # never at padding; an empty response without an end token is read at the prompt
-        last = torch.where(tokens.attention, position, 0).argmax(-1)
-        values = values[torch.arange(len(values)), last]
+        values = values[torch.arange(len(values)), tokens.last]
         return values[:, 0], values[:, 1 : 1 + self.dim], values[:, 1:]
 
     def posterior(

@@ -1,6 +1,6 @@
 """DataFrame in, figure out: one `Fig` shown everywhere, one colour a role."""
 
-from workbench.views.bars import bars
+from workbench.views.bars import bar_panels, bars
 from workbench.views.chart import Chart, Panels
 from workbench.views.clouds import clouds
 from workbench.views.curves import distribution, training_curves
@@ -44,6 +44,7 @@ __all__ = [
     "Style",
     "Text",
     "VLine",
+    "bar_panels",
     "bars",
     "clouds",
     "displacement",

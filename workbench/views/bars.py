@@ -1,5 +1,8 @@
 """Bars of means, with error bars over seeds."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pandas as pd
 
 from workbench.views.aggregate import SPREADS, headline, need, seeds, summary
@@ -56,6 +59,35 @@ def bars(
     )
     height = len(places) * 0.26 + 1.0 if horizontal else 3.2
     return Fig(Panels([chart], height=height), caption, frame)
+
+
+def bar_panels(
+    frame: pd.DataFrame,
+    x: str,
+    columns: Mapping[str, str],
+    *,
+    caption: str,
+    title: str = "",
+    spread: str = "range",
+) -> Fig:
+    """A panel of bars for each of several measures, with the same names below.
+
+    Args:
+        frame: tidy rows.
+        x: column that names the bars.
+        columns: measure to axis label with unit; a panel's title is the label without
+            its unit.
+        caption: one sentence that could be false.
+        title: heading over all panels.
+        spread: what the error bars are, "range" or "interval".
+    """
+    charts = []
+    for column, label in columns.items():
+        said = {"caption": caption, "label": label, "spread": spread}
+        charts += bars(frame, x, column, **said).panels.charts
+    # narrow panels have no room for a note each, and theirs is the same
+    charts[1:] = [replace(chart, note="") for chart in charts[1:]]
+    return Fig(Panels(charts, title), caption, frame)
 
 
 def _note(frame: pd.DataFrame, spread: str) -> str:

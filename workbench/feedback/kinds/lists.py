@@ -142,11 +142,11 @@ class MixedLists:
     """Lists of several lengths; those of one length make a batch.
 
     Attributes:
-        parts: the lists of each length.
+        parts: the lists of each length, as any data set of lists.
         place: of each list its part, and its row in that part.
     """
 
-    parts: tuple[Lists, ...]
+    parts: tuple[Any, ...]
     place: Int[Tensor, "batch 2"]
 
     def __len__(self) -> int:
@@ -170,7 +170,7 @@ class MixedLists:
             for number, part in enumerate(self.parts)
         ]
 
-    def batch(self, policy, rows: Tensor, ref: list[Table]) -> ListLogps:
+    def batch(self, policy, rows: Tensor, ref: list | None) -> Any:
         """What a listwise loss reads, for some of the lists of one length.
 
         Raises:
@@ -179,7 +179,8 @@ class MixedLists:
         if policy.members > 1:
             raise BadCall("lists of several lengths train one seed after the other")
         number = int(self.place[rows[0], 0])
-        return self.parts[number].batch(policy, self.place[rows, 1], ref[number])
+        known = None if ref is None else ref[number]
+        return self.parts[number].batch(policy, self.place[rows, 1], known)
 
 
 def sample_lists(

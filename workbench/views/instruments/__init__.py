@@ -12,6 +12,7 @@ from workbench.views.instruments.annotator_desk import annotator
 from workbench.views.instruments.baseline_explorer import baseline_explorer
 from workbench.views.instruments.best_of_n_dial import best_of_n_dial
 from workbench.views.instruments.beta_explorer import beta_explorer
+from workbench.views.instruments.cycle_explorer import cycle_explorer
 from workbench.views.instruments.divergence_explorer import divergence_explorer
 from workbench.views.instruments.dpo_playground import dpo_playground
 from workbench.views.instruments.fault_switchboard import fault_switchboard
@@ -38,6 +39,7 @@ __all__ = [
     "baseline_explorer",
     "best_of_n_dial",
     "beta_explorer",
+    "cycle_explorer",
     "divergence_explorer",
     "dpo_playground",
     "gae_explorer",

@@ -34,9 +34,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core import edits
+from workbench.core import edits, rankings
 from workbench.core.card import Card
-from workbench.core.pairwise_sums import differences
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.loops import offline
 from workbench.methods.direct.lists import pair_logistic
@@ -57,36 +56,15 @@ card = Card(
 Config = pair_logistic.Config
 
 
-def rank_nll(
-    logits: Float[Tensor, "*lead group group"], scores: Float[Tensor, "*lead group"]
-) -> Float[Tensor, "*lead"]:
-    """−log of the chance that responses are picked in the order of their scores.
-
-    Args:
-        logits: at (k, i) the logit of response i when k is the one to be picked.
-        scores: in no order; i is left when k is picked if its score is lower.
-
-    Returns:
-        one sum over the ranks per list, in nats.
-    """
-    own = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
-    left = logits.masked_fill(~(own | (differences(scores) > 0)), -torch.inf)
-    return (left.logsumexp(-1) - logits.diagonal(dim1=-2, dim2=-1)).sum(-1)
-
-
-def _same_for_all_picks(values: Float[Tensor, "batch group"]) -> Tensor:
-    return values[:, None, :].expand(-1, values.shape[-1], -1)
-
-
 def loss(batch: ListLogps, cfg: Config) -> Float[Tensor, " batch"]:
     """−log of the Plackett–Luce probability of each list's ranking, in nats."""
     implied = cfg.beta * batch.logratio()
-    return rank_nll(_same_for_all_picks(implied), batch.scores)
+    return rankings.rank_nll(implied, batch.scores)
 
 
 def _worst_first(batch: ListLogps, cfg: Config) -> Tensor:
     implied = -cfg.beta * batch.logratio()
-    return rank_nll(_same_for_all_picks(implied), -batch.scores)
+    return rankings.rank_nll(implied, -batch.scores)
 
 
 def _first_pick(batch: ListLogps, cfg: Config) -> Tensor:

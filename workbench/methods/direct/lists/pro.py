@@ -39,13 +39,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.core import edits
+from workbench.core import edits, rankings
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences
 from workbench.feedback.kinds.lists import ListLogps
 from workbench.feedback.kinds.responses import ResponseLogps
 from workbench.loops import offline
-from workbench.methods.direct.lists import list_mle
 
 card = Card(
     key="pro",
@@ -84,7 +83,7 @@ def gaps(batch: ListLogps) -> Float[Tensor, "batch group group"]:
 def ranking(batch: ListLogps, sharp: Tensor) -> Float[Tensor, " batch"]:
     """−log of the chance of the ranking under mean log-probs times ``sharp``, nats."""
     logits = sharp * batch.logps("mean")[:, None, :]
-    return list_mle.rank_nll(logits, batch.scores)
+    return rankings.pick_nlls(logits, batch.scores).sum(-1)
 
 
 def best_nll(batch: ListLogps) -> Float[Tensor, " batch"]:

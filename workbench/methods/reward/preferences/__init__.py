@@ -1,0 +1,1 @@
+"""Models of preferences that no score need explain: cycles can be learned."""
