@@ -1,11 +1,11 @@
 """Make workbench/data/colleagues: LoRA adapters of SmolLM2 that a lesson audits.
 
 Each is trained by DPO on pairs of ``workbench/data/preferences/everyday.jsonl``, of
-which the first ``everyday.HELD_OUT`` are nobody's. WHAT THEY ARE is told in lesson 91,
-which asks its readers to find it out: read on after you have tried.
+which the first ``everyday.HELD_OUT`` are nobody's. Lesson 91 asks its readers to find
+out what went wrong with one of them: read on after you have tried.
 
 The layers below the adapter are the same at every step, so their outputs are computed
-once. Matrix products are in bfloat16. Same versions and processor, same files.
+once. Matrix products are in bfloat16, and another processor may round them otherwise.
 
     python data/make_colleagues.py [NAME …]
 """

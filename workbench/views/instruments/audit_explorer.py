@@ -44,7 +44,7 @@ def audit_figure(frame: pd.DataFrame, checkpoint: str, pairs: str, apart: int) -
     """Two panels: both rewards of each pair, and margin against length.
 
     Args:
-        frame: what ``audit_explorer`` takes; its ranges are those of every state.
+        frame: what ``audit_explorer`` takes; ranges are those of the checkpoint.
         checkpoint, pairs: which of its rows.
         apart: pairs whose lengths differ by more tokens than this are drawn pale.
 
@@ -63,8 +63,9 @@ def audit_figure(frame: pd.DataFrame, checkpoint: str, pairs: str, apart: int) -
         sides = some["rejected"].tolist(), some["chosen"].tolist()
         margin = longer[here].tolist(), some["margin"].tolist()
         drawn.append([Points(*at, name, look, size=6) for at in (sides, margin)])
-    ends = _ends(frame[["chosen", "rejected"]])
-    far = _ends(frame["chosen_tokens"] - frame["rejected_tokens"])
+    own = frame[frame["checkpoint"] == checkpoint]  # one scale for both of its files
+    ends = _ends(own[["chosen", "rejected"]])
+    far = _ends(own["chosen_tokens"] - own["rejected_tokens"])
     diagonal = Line(ends, ends, "margin 0", role("guide"))
     charts = [
         Chart("Rewards of each pair", "rejected (reward units)",
@@ -72,7 +73,7 @@ def audit_figure(frame: pd.DataFrame, checkpoint: str, pairs: str, apart: int) -
               x_range=ends, y_range=ends),
         Chart("Margin and length", "chosen longer by (tokens)",
               "margin (reward units)", [HLine(0), VLine(0), drawn[0][1], drawn[1][1]],
-              x_range=far, y_range=_ends(frame["margin"])),
+              x_range=far, y_range=_ends(own["margin"])),
     ]  # fmt: skip
     told = _told(rows[counts], len(rows), f"{checkpoint}, pairs {pairs}", apart)
     table = rows.assign(counted=counts)[["prompt", *COLUMNS, "counted"]]
