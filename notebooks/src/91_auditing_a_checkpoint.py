@@ -52,7 +52,7 @@ from workbench.worlds import everyday
 # %%
 size = sizes(
     PROFILE, most=(2, 40, 64), samples=(2, 32, 200), longest=(4, 32, 32),
-    few=(2, 16, 60),
+    few=(4, 16, 60),
 )
 pd.set_option("display.max_colwidth", None)
 train, held_out = map(str, everyday.split(Path(mkdtemp())))
@@ -513,9 +513,9 @@ teach.solution("91-4", "the end of the turn")
 # %% [markdown]
 # **91-5 · Check the confession** (●●●, 20 minutes). Ben says that he read 64
 # pairs only. Audit his adapter on the pairs of the training file that come
-# after them (write them into a file of their own; no samples are needed). Is
-# its accuracy there like that on the pairs that it was "trained on", or like
-# that of those "held out"?
+# after them (write them into a file of their own; no samples are needed). Are
+# its accuracy and margins there like those on the pairs that it was "trained
+# on", or like those of the pairs "held out"?
 
 # %%
 teach.answer("91-5", None)
@@ -524,11 +524,13 @@ teach.answer("91-5", None)
 later = Path(mkdtemp()) / "later.jsonl"
 later.write_text("".join(Path(train).read_text().splitlines(True)[64:]))
 few = {"most": size.few, "samples": 2, "max_new": 1}
-after_64 = audited("ben", str(later), None, **few).summary.value[0]
-ordered = gap["Ben"].loc["accuracy"]
-middle = (ordered.training + ordered.held_out) / 2
-say(f"Its accuracy on {size.few} later pairs is {after_64:.2f}.")
-teach.solution("91-5", "held out" if after_64 < middle else "trained on")
+after_64 = audited("ben", str(later), None, **few).pairs.margin
+say(
+    f"Over {size.few} later pairs its accuracy is {(after_64 > 0).mean():.2f} "
+    f"and its mean margin {after_64.mean():+.2f}."
+)
+half = gap["Ben"].loc["margin"].training / 2
+teach.solution("91-5", "held out" if after_64.mean() < half else "trained on")
 
 # %% [markdown]
 # ## Recap
