@@ -538,5 +538,7 @@ teach.solution("90-5", (6 + 2) / (30 + 10) - (6 + 2) / (30 + 30))
 # * [Allal et al. 2025](https://arxiv.org/abs/2502.02737), *SmolLM2*: the
 #   model and its data.
 #
-# Next: a file of your own. `workbench train dpo --pairs FILE --model DIR
-# --lora r=16 --show 2` does what this lesson did.
+# `workbench train dpo --pairs FILE --model DIR --lora r=16 --show 2` does what
+# this lesson did, with a file of your own. Next: [**91 · Auditing a
+# checkpoint**](91_auditing_a_checkpoint.ipynb), where others have trained, and
+# you find out what came of it.

@@ -1,6 +1,7 @@
 """An audit with more to read: held-out pairs, a reward model, tokens of any script."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from workbench.cli import app
 from workbench.experiment.audit import Settings, audit
 from workbench.experiment.audit_models import Scorer
 from workbench.experiment.audit_report import run_command, signs
+from workbench.experiment.audit_signs import loudest, side_by_side
 from workbench.feedback.records import Message
 
 THINGS = ("cup", "coat", "hat", "door")
@@ -138,3 +140,33 @@ def test_the_tables_as_json_are_alone_on_stdout(root, tmp_path):
     table = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("measure")
     assert measures["margin"] == pytest.approx(table.loc["margin", "value"])
     assert told["out"] == str(tmp_path / "out") and "written to" in done.stderr
+
+
+def test_audits_side_by_side_are_told_as_each_alone(root):
+    """The same checkpoint on the same pairs twice: no gap; without a file, no word."""
+    itself = {"policy": str(root / "reference")}
+    same = audit(replace(settings(root, held_out="pairs.jsonl"), **itself))
+    moved = audit(settings(root))
+    told = side_by_side({"same": same, "moved": moved})
+    assert told.loc["accuracy", "same"] == "0.50 [0.50, 0.50]"
+    assert told.loc["held out: accuracy"].tolist() == ["0.50 [0.50, 0.50]", ""]
+    assert told.loc["held out: chosen fell", "same"] == "0.00 [0.00, 0.00]"
+    assert told.loc["gap of accuracy"].tolist() == ["0.00 [0.00, 0.00]", ""]
+    row = moved.summary.set_index("measure").loc["margin"]
+    alone = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    assert told.loc["margin", "moved"] == alone
+    assert told.loc["β implied by the labels", "same"] == "unknown"
+    assert told.loc["drift (nats per sequence)", "same"] == "0.00 [0.00, 0.00]"
+
+
+def test_the_loudest_pieces_are_the_ends_of_the_order(root):
+    found = audit(settings(root))
+    told, one = loudest(found, 2), found.extremes[0]
+    assert len(told) == 2 * len(found.extremes)
+    words = dict(sorted(one.sides["chosen"], key=lambda piece: piece[1])[-2:])
+    row = told[(told["line"] == one.line) & (told["side"] == "chosen")].iloc[0]
+    assert all(f"{value:+.2f}" in row["highest"] for value in words.values())
+    total = sum(value for _, value in one.sides["chosen"])
+    assert row["reward"] == pytest.approx(total)
+    lowest = min(one.sides["chosen"], key=lambda piece: piece[1])
+    assert row["lowest"].startswith(f"{lowest[0]!r} {lowest[1]:+.2f}")

@@ -16,6 +16,7 @@ LECTURE = {"study": 90}  # seconds at most; of a lesson 60
 LONGER = {
     "80a_whole_field": 360,  # every direct method, in two worlds
     "90_real_preferences": 400,  # a language model of 135 million weights is trained
+    "91_auditing_a_checkpoint": 400,  # and two of its adapters are audited
 }
 
 

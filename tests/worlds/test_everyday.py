@@ -1,9 +1,14 @@
 """Everyday questions: their gold reward by hand, and the file that was made of them."""
 
+import json
+
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from workbench.feedback import files
 from workbench.feedback.records import text_of
+from workbench.models import smollm
 from workbench.worlds import everyday
 
 
@@ -67,3 +72,26 @@ def test_the_table_holds_what_the_records_say(read):
         text_of(record.chosen), text_of(record.rejected),
     )  # fmt: skip
     assert row.gold_rejected == record.extra["gold_rejected"]
+
+
+def test_the_two_files_hold_all_pairs_once(read, tmp_path):
+    parts = [files.read(path).records for path in everyday.split(tmp_path)]
+    assert [len(part) for part in parts] == [200, 100]
+    assert [*parts[1], *parts[0]] == list(read.records)
+
+
+@pytest.mark.parametrize("name", ["ada", "ben"])
+def test_an_adapter_is_small_whole_and_says_nothing_of_a_machine(name):
+    """q and v of ten layers, rank 4: 10 · 4 · (576 + 576 + 576 + 192) numbers."""
+    folder = everyday.COLLEAGUES / name
+    told = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    assert told["base_model_name_or_path"] == smollm.HUB and told["r"] == 4
+    weights = load_file(folder / "adapter_model.safetensors")
+    assert sum(w.numel() for w in weights.values()) == 10 * 4 * 1920
+    assert all(
+        w.dtype is torch.float16 and w.isfinite().all() for w in weights.values()
+    )
+    assert max(w.abs().max() for n, w in weights.items() if "lora_B" in n) > 1e-3
+    assert {n.split(".layers.")[1].split(".")[0] for n in weights} == {
+        str(layer) for layer in range(20, 30)
+    }

@@ -4,7 +4,10 @@ There is no gold reward here: they say what often goes with overoptimisation, an
 nothing.
 """
 
+from collections.abc import Mapping
+
 from workbench.experiment.audit import Audit
+from workbench.measure import pair_audit
 
 
 def of_audit(found: Audit) -> list[str]:
@@ -29,6 +32,64 @@ def of_audit(found: Audit) -> list[str]:
         f"{found.settings.beta:g}"
     )
     return told + _of_gap(found) + _of_proxy(found)
+
+
+def side_by_side(found: Mapping[str, Audit]):
+    """Several audits in one table, to be read: one measure per row.
+
+    Args:
+        found: by the name that stands over its column.
+
+    Returns:
+        DataFrame of text, a column per audit: each value with its interval. Measures
+        are those of the summary, then the drift, and of audits that have a held-out
+        file the gaps and the summary of its pairs.
+    """
+    import pandas as pd
+
+    columns = {}
+    for name, one in found.items():
+        told = {row["measure"]: ranged(row) for _, row in one.summary.iterrows()}
+        told["drift (nats per sequence)"] = ranged(drift_of(one), "mean")
+        for _, row in () if one.gap is None else one.gap.iterrows():
+            told[f"gap of {row['measure']}"] = ranged(row, "gap")
+        columns[name] = told | _held_out(one)
+    return pd.DataFrame(columns).rename_axis("measure").fillna("")
+
+
+def _held_out(found: Audit) -> dict[str, str]:
+    """The summary of the held-out pairs, under names that say so."""
+    if found.held_out is None:
+        return {}
+    prompts = found.held_out["prompt"].factorize()[0].tolist()
+    rows = pair_audit.summary(found.held_out, prompts, found.settings.beta)
+    return {f"held out: {row['measure']}": ranged(row) for _, row in rows.iterrows()}
+
+
+def loudest(found: Audit, count: int = 3):
+    """Which pieces of text make the rewards of the worst and the best pairs.
+
+    Args:
+        found: an audit.
+        count: pieces at either end.
+
+    Returns:
+        DataFrame[line, margin, side, reward, lowest, highest], two rows per pair:
+        rewards in reward units; pieces with theirs, the outermost first.
+    """
+    import pandas as pd
+
+    rows = []
+    for one in found.extremes:
+        for side, words in one.sides.items():
+            ranked = sorted(words, key=lambda piece: piece[1])
+            ends = ranked[:count], ranked[::-1][:count]
+            row = {"line": one.line, "margin": one.margin, "side": side}
+            row["reward"] = sum(value for _, value in words)
+            for name, some in zip(("lowest", "highest"), ends, strict=True):
+                row[name] = ", ".join(f"{text!r} {value:+.2f}" for text, value in some)
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def drift_of(found: Audit):

@@ -18,6 +18,10 @@ SYSTEM = "Answer in one short sentence."
 # the annotator of these pairs: 0.05 reward units for each token, one label in ten wrong
 LABELLED = {"temperature": 0.5, "flip": 0.1, "length_bias": 0.05}
 PAIRS = Path(__file__).parents[1] / "data" / "preferences" / "everyday.jsonl"
+# adapters of SmolLM2 that learned from these pairs, made by data/make_colleagues.py;
+# the first HELD_OUT pairs are nobody's
+COLLEAGUES = Path(__file__).parents[1] / "data" / "colleagues"
+HELD_OUT = 100
 
 _ASKED = {
     "What is {} used for?": "a spoon, a ladder, a needle, soap, a pillow, a map, a "
@@ -142,6 +146,22 @@ def gold(answer: str, word: str) -> float:
 def words_of(answer: str) -> list[str]:
     """The words of an answer, in small letters and without marks."""
     return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", answer.lower())
+
+
+def split(folder: Path) -> tuple[Path, Path]:
+    """Write the pairs into two files, as somebody has them who trains on them.
+
+    Args:
+        folder: of the files; it is there.
+
+    Returns:
+        train.jsonl, and held_out.jsonl with the ``HELD_OUT`` first ones.
+    """
+    lines = PAIRS.read_text(encoding="utf-8").splitlines(keepends=True)
+    train, held_out = folder / "train.jsonl", folder / "held_out.jsonl"
+    train.write_text("".join(lines[HELD_OUT:]), encoding="utf-8")
+    held_out.write_text("".join(lines[:HELD_OUT]), encoding="utf-8")
+    return train, held_out
 
 
 def table(records: Sequence[Any]):

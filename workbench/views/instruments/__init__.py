@@ -9,6 +9,7 @@ controls' grids fit a page (`states.MOST`).
 """
 
 from workbench.views.instruments.annotator_desk import annotator
+from workbench.views.instruments.audit_explorer import audit_explorer
 from workbench.views.instruments.baseline_explorer import baseline_explorer
 from workbench.views.instruments.best_of_n_dial import best_of_n_dial
 from workbench.views.instruments.beta_explorer import beta_explorer
@@ -36,6 +37,7 @@ from workbench.views.instruments.walk_explorer import walk_explorer
 __all__ = [
     "Instrument",
     "annotator",
+    "audit_explorer",
     "baseline_explorer",
     "best_of_n_dial",
     "beta_explorer",
