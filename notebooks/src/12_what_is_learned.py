@@ -542,4 +542,5 @@ teach.solution("12-5", [long_words, cost])
 #   modern neural networks*: the temperature.
 #
 # Study [**12a**](12a_margins_and_rankings.ipynb) asks what margins, smoothing
-# and rankings add. Next: **13 · Cycles**, where no score explains the choices.
+# and rankings add. Next: [**13 · Cycles**](13_cycles.ipynb), where no score
+# explains the choices.
