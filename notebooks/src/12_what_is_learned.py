@@ -191,8 +191,8 @@ assert torch.allclose(J[0] - J[1], price)
 assert torch.allclose(price, beta * solutions.kl(made, star))
 
 # %% [markdown]
-# Here $\hat\pi$ is optimal for the score that has a taste for length: of the
-# same labels that it explains perfectly, it makes the wrong policy.
+# Here $\hat\pi$ is optimal for the score with a taste for length. That score
+# explains its labels perfectly, and its policy is wrong all the same.
 #
 # ## Train
 #
@@ -222,7 +222,7 @@ data += [labels(people[name], seed) for name in worst[1:] for seed in seeds]
 run = train(data, bt, bt.Config())
 models = run.last.assign(labels=np.repeat(["fair", *worst], size.seeds))
 models["seed"] %= size.seeds
-models["log_t"] = np.log(models.temperature)
+models["log_t"] = np.log(models.temperature.clip(0.01, 100))
 means = models.groupby("labels", sort=False).mean(numeric_only=True)
 shown = ["accuracy", "temperature", "gold", "word", "rest", "regret"]
 means[shown].round(2)
@@ -238,13 +238,12 @@ means[shown].round(2)
 # Which panel betrays which fault?
 
 # %%
-seen = {
-    "accuracy": "accuracy on clean labels",
-    "log_t": "log of the best temperature",
-    "word": "length in the score (units per word)",
-}
 views.bar_panels(
-    models, "labels", seen,
+    models, "labels", {
+        "accuracy": "accuracy on clean labels",
+        "log_t": "log of the best temperature",
+        "word": "length in the score (units per word)",
+    },
     caption="The accuracy is "
     + ", ".join(f"{v:.2f} ({n})" for n, v in means.accuracy.items())
     + "; the best temperature is "
@@ -267,8 +266,9 @@ say(
 
 # %% [markdown]
 # **Too few labels**: the model knows its pairs by heart, and is far too sure
-# of the rest. **Flips**: it is not sure enough. **A taste**: look at the
-# score, for the accuracy on the annotator's own labels is silent.
+# of all others. **Flips**: it is not sure enough. **A taste**: look at the
+# score, for the accuracy on the annotator's own labels is silent. (It shows in
+# the temperature, too, but only on labels of a *fair* annotator.)
 #
 # Below is the small model of lesson 10, on 128 pairs with a fifth of the
 # labels flipped, read 16 times. Read them less often, until the dots lie on
@@ -385,8 +385,8 @@ display(
     teach.reveal(
         "12-2",
         right=near[int(farther < 0.02) + int(farther <= -0.02)],
-        because=f"it is {farther:+.3f} farther: the taste is in the labels "
-        "of the test as well.",
+        because=f"the difference is {farther:+.3f}: the taste is in the "
+        "labels of the test as well.",
     ),
 )
 
@@ -394,30 +394,38 @@ display(
 # ## Claims
 
 # %%
-flipped, likes = (models[models.labels == name] for name in worst[1:])
-free, fixed = levels["price 0"], levels["price 0.01"]
-effects = [flipped.temperature, likes.word.to_numpy() - free.word.to_numpy()]
-effects += [own_gap - gap, free.level.to_numpy() - fixed.level.to_numpy()]
+by = models.pivot(index="seed", columns="labels")
+level = [levels[k].level.to_numpy() for k in ("price 0", "price 0.01")]
+effects = [1 / by.temperature[worst[1]], own_gap - gap]
+effects += [by.word[worst[2]] - by.word["fair"], level[0] - level[1]]
 
 # %%
 said = {
-    "flips": "With 40 % flips Bradley–Terry's best temperature is below 1.",
+    "flips": "With 40 % flips Bradley–Terry's 1/temperature is above 1.",
+    "unseen": "On own labels a taste costs Bradley–Terry no accuracy.",
     "taste": "A taste for length stands in the scores of Bradley–Terry.",
-    "unseen": "On its annotator's labels it costs Bradley–Terry no accuracy.",
     "level": "Levels of a centred reward model differ less than without it.",
 }
-ranges = [(0, 1), "positive", (-0.02, 0.02), "positive"]
+meanings = [
+    "Flipped labels leave scores that are too small.",
+    "Held-out labels of the same annotator do not show what it likes.",
+    "A reward model learns what its annotator likes, not why.",
+    "Its scores of different prompts stand at about one height.",
+]
+ranges = [(1, np.inf), (-0.02, 0.02), "positive", "positive"]
 papers = [
     "ours",
-    "Singhal et al. 2023 (2310.03716)",
     "ours",
+    "Singhal et al. 2023 (2310.03716)",
     "Eisenstein et al. 2023 (2312.09244)",
 ]
-where = f"{size.pairs} pairs, {size.steps} steps, one reference model"
-rows = zip(said.items(), effects, ranges, papers, strict=True)
-for (key, text), effect, wanted, paper in rows:
-    told = {"key": key, "statement": text, "expected": wanted, "paper": paper}
-    teach.claim(effect=effect, setting=where, out=OUT or None, **told)
+rows = zip(said.items(), meanings, effects, ranges, papers, strict=True)
+for (key, text), why, effect, wanted, paper in rows:
+    teach.claim(
+        key=key, statement=text, effect=effect, expected=wanted, paper=paper,
+        setting=f"{size.pairs} pairs, {size.steps} steps, one reference model",
+        meaning=why, out=OUT or None,
+    )
 
 # %% [markdown]
 # ## Exercises
@@ -542,4 +550,5 @@ teach.solution("12-5", [long_words, cost])
 #   modern neural networks*: the temperature.
 #
 # Study [**12a**](12a_margins_and_rankings.ipynb) asks what margins, smoothing
-# and rankings add. Next: **13 · Cycles**, where no score explains the choices.
+# and rankings add. Next: [**13 · Cycles**](13_cycles.ipynb), where no score
+# explains the choices.

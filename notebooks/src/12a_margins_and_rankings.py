@@ -259,8 +259,8 @@ said = {
     "margin-clear": "Large margins order clear pairs better than no margin.",
     "margin-close": "Large margins order close pairs worse than no margin.",
     "margin-sure": "Large margins (rm_margin) raise the best temperature.",
-    "smooth-few": f"From {FEW} pairs rm_smooth comes nearer than BT.",
-    "smooth-many": f"From {MANY} pairs rm_smooth comes nearer than BT.",
+    "few": f"With {FEW} pairs rm_smooth states better chances than BT.",
+    "many": f"With {MANY} pairs rm_smooth states better chances than BT.",
     "unbiased-scale": "The unbiased loss keeps the clean scale, 2400 pairs.",
     "unbiased-rate": "Unbiased, rm_smooth is best where it is told the truth.",
     "rankings": "The likelihood of 400 rankings errs less than their pairs.",
@@ -286,8 +286,8 @@ Markdown(
     f"{told['margin-clear']} and on close ones by {told['margin-close']}, and "
     f"the best temperature by {told['margin-sure']}. With a quarter of the "
     f"labels flipped, smoothing changes the distance from the clean chances "
-    f"by {told['smooth-few']} nats with {FEW} pairs and by "
-    f"{told['smooth-many']} with {MANY}; the unbiased loss has a slope of "
+    f"by {told['few']} nats with {FEW} pairs and by "
+    f"{told['many']} with {MANY}; the unbiased loss has a slope of "
     f"{told['unbiased-scale']}. From 400 rankings the pairs err by "
     f"{told['rankings']} more than the likelihood."
 )
