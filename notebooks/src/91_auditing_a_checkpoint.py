@@ -6,7 +6,7 @@
 #     path: elective
 #     needs: ["10", "20", "90"]
 #     minutes: 90
-#     budget_s: {ci: 40, lecture: 400, figure: 900}
+#     budget_s: {ci: 70, lecture: 400, figure: 900}
 # ---
 
 # %% [markdown]
