@@ -401,9 +401,9 @@ effects += [by.word[worst[2]] - by.word["fair"], level[0] - level[1]]
 
 # %%
 said = {
-    "flips": "With 40 % flips Bradley–Terry's 1/temperature is above 1.",
-    "unseen": "On own labels a taste costs Bradley–Terry no accuracy.",
-    "taste": "A taste for length stands in the scores of Bradley–Terry.",
+    "flips": "With 40 % flips the inverse temperature of BT is above 1.",
+    "unseen": "On own labels a taste for length costs BT no accuracy.",
+    "taste": "A taste for length stands in the scores of BT.",
     "level": "Levels of a centred reward model differ less than without it.",
 }
 meanings = [

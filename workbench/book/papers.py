@@ -45,6 +45,7 @@ TITLES = {
     "Bradley & Terry 1952": "Rank analysis of incomplete block designs: I. The method "
     "of paired comparisons",
     "Mitchell 2023": "A note on DPO with noisy preferences and relationship to IPO",
+    "Plackett 1975": "The analysis of permutations",
     "Schulman 2020": "Approximating KL divergence",
     "Ziebart 2010": "Modeling purposeful adaptive behavior with the principle of "
     "maximum causal entropy",
