@@ -3,7 +3,7 @@
 #   workbench:
 #     title: "13 · Cycles: when no score explains the choices"
 #     part: reward models
-#     path: core
+#     path: elective
 #     needs: ["01", "10"]
 #     minutes: 75
 #     budget_s: {ci: 30, lecture: 60, figure: 600}
