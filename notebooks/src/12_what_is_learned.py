@@ -13,9 +13,8 @@
 # # 12 · What a reward model learns: which trace does each fault leave?
 #
 # **The idea in one sentence.** Too few labels, flipped labels and a taste for
-# length spoil a reward model in three different ways, and each way shows in a
-# number of its own; the level of a prompt is a fourth thing, which no label
-# teaches at all.
+# length spoil a reward model in three ways, and each leaves another trace in
+# the scores; the level of a prompt is a fourth thing, which no label teaches.
 #
 # After this lesson you can
 #
@@ -120,9 +119,9 @@ pd.concat(rows, names=["annotator", "pair"]).round(3)
 #    $d = \log\frac{p_{ab}}{1 - p_{ab}}$.
 # 2. **A fair annotator** has $p_{ab} = \sigma(r_a - r_b)$. All best leads are
 #    met by $\hat r = r + f(x)$, for any level $f(x)$ of the prompt.
-# 3. **A taste for length.** With $\ell$ words, and $b$ reward units for each,
-#    $p_{ab} = \sigma(r_a + b\ell_a - r_b - b\ell_b)$. All best leads are met
-#    by $\hat r = r + b\,\ell + f(x)$. Nothing in the labels contradicts it:
+# 3. **A taste for length.** With $\ell$ words, and $w$ reward units for each,
+#    $p_{ab} = \sigma(r_a + w\ell_a - r_b - w\ell_b)$. All best leads are met
+#    by $\hat r = r + w\,\ell + f(x)$. Nothing in the labels contradicts it:
 #    to the loss a taste is as good as a quality.
 # 4. **Flips** with probability $\varepsilon$ turn $p_{ab}$ into
 #    $\frac12 + (1 - 2\varepsilon)(p_{ab} - \frac12)$. The order stays. But
@@ -134,10 +133,11 @@ pd.concat(rows, names=["annotator", "pair"]).round(3)
 #
 # So a learned score is taken apart as
 #
-# $$\hat r(x, y) = f(x) + a\,r(x, y) + b\,\ell(y) + \text{rest} ,$$
+# $$\hat r(x, y) = f(x) + g\,r(x, y) + w\,\ell(y) + \text{rest} ,$$
 #
-# by least squares over the responses of the reference. A fair annotator and
-# endless labels give $a = 1$, $b = 0$ and no rest.
+# by least squares, in which each response counts by its probability under the
+# reference. A fair annotator and endless labels give $g = 1$, $w = 0$ and no
+# rest.
 #
 # ## By hand: four reviews, three annotators
 #
@@ -229,13 +229,15 @@ means[shown].round(2)
 
 # %% [markdown]
 # *Accuracy* and *temperature* are measured on labels of the fair annotator;
-# *gold*, *word* and *rest* are $a$, $b$ and the deviation of the rest. Even
-# the fair labels leave $a$ well below 1: the rest is not zero, and scores that
-# err are best kept small. Read the other rows against the first.
+# *gold*, *word* and *rest* are $g$, $w$ and the deviation of the rest. Even
+# the fair labels leave $g$ well below 1 and a rest: so few labels, read so few
+# times, do not teach all of gold. Few labels read often give a larger $g$, and
+# a far larger rest. Nor is $w$ zero without a taste: it is part of the error.
+# So read the other rows against the first.
 #
 # ## Three faults, three traces
 #
-# Which panel betrays which fault?
+# Which panel betrays which fault? (The first shows that there is one.)
 
 # %%
 views.bar_panels(
@@ -266,9 +268,12 @@ say(
 
 # %% [markdown]
 # **Too few labels**: the model knows its pairs by heart, and is far too sure
-# of all others. **Flips**: it is not sure enough. **A taste**: look at the
-# score, for the accuracy on the annotator's own labels is silent. (It shows in
-# the temperature, too, but only on labels of a *fair* annotator.)
+# of all others. **Flips**: on clean labels it is not sure enough. **A taste**:
+# look at the score, for the accuracy on the annotator's own labels is silent.
+#
+# On labels that are flipped at the same rate the trace of the flips would be
+# gone as well, for the best lead fits them. Flips and a taste both need some
+# labels of a fair annotator to be seen.
 #
 # Below is the small model of lesson 10, on 128 pairs with a fifth of the
 # labels flipped, read 16 times. Read them less often, until the dots lie on
@@ -305,7 +310,9 @@ views.sweep(
 )
 
 # %% [markdown]
-# The policy finds each trace and enlarges it: the taste becomes reviews of
+# At equal KL the size of the scores does not count, only gold against the
+# rest. Compare *gold* and *rest* in the table above: flips make scores small,
+# and they also drown gold, as too few labels do. The taste becomes reviews of
 # full length. Look at both ends of its curve of gold. At first it lies below
 # that of the fair labels, for it pays with gold for mere length. Far from the
 # reference it need not: the best reviews of this world have three words, so
@@ -316,13 +323,15 @@ views.sweep(
 #
 # A common use of a reward model is a filter: score a thousand answers to
 # many prompts, and keep the best quarter for fine-tuning. That compares
-# scores *across* prompts, so it reads the level $f(x)$. No label has a say
-# in it: it comes from the first weights of the network. A **centred** reward
-# model adds a price, $c\,(\hat r_c + \hat r_r)^2$ per pair (*c* for chosen,
-# *r* for rejected), which draws the middle of each pair to zero.
+# scores *across* prompts, so it reads the level $f(x)$. No label can correct
+# it: it is left over from the first weights of the network, and training moves
+# it only as a side effect. A **centred** reward model adds a price,
+# $c\,(\hat r_{\text{chosen}} + \hat r_{\text{rejected}})^2$ per pair, which
+# draws the middle of each pair to zero.
 #
 # By hand, for one pair that is won with $p = 0.73$: the price is least where
-# $\hat r_r = -\hat r_c$, and there the best lead stays what it was. So the
+# the two scores are opposite, and there the best lead stays what it was. So
+# the
 # minimum is at $\pm\frac12\log\frac{p}{1-p}$, whatever $c > 0$ is.
 
 # %%
@@ -336,9 +345,11 @@ assert torch.allclose(top.grad, torch.tensor([0, 0.1 * 2 * 2]).double())
 top.grad.round(decimals=3)
 
 # %% [markdown]
-# One unit too high, both scores are drawn down, $2c\cdot 2$ each. Now train
-# it on all labels of the fair annotator, at two prices. And **break it**:
-# mistake (2) squares the *difference* of the two scores instead of the sum.
+# The first number is the gradient of the upper score of a centred pair. In the
+# second pair both scores are one unit too high, so their sum is 2, and the
+# price draws each of them down by $2c\cdot 2$. Now train it on all labels of
+# the fair annotator, at two prices. And **break it**: mistake (2) squares the
+# *difference* of the two scores instead of the sum.
 
 # %%
 wrong = rm_center.mistakes["2 difference squared for the sum"]
@@ -358,15 +369,17 @@ display(means_of[["level", "gold", "temperature", "accuracy"]].mean().round(3))
 pd.DataFrame(kept, [f"from {x}" for x in world.prompts]).T.round(2)
 
 # %% [markdown]
-# Upper table: means over seeds; *level* is the deviation of the mean score
-# over prompts. Lower table: from which prompts the best quarter comes, for
-# gold and for the first model of each kind.
+# Upper table: means over seeds; for *level*, take the mean score of each
+# prompt, and then the deviation of these four numbers. Lower table: from which
+# prompts the best quarter comes, for gold and for the first model of each
+# kind. It is one model per row, so read it as an example.
 #
 # **The signature of the mistake.** A price on the sum and a price on the
 # difference shrink the scores about equally (*gold* falls, and so does the
-# temperature), and accuracy says nothing. Only the *level* tells them apart.
-# That the right price shrinks scores, too, is no mistake: a review stands in
-# many pairs, so that not every pair can have its middle at zero.
+# temperature), and accuracy says nothing. The level shrinks with the scores,
+# too, so divide it by *gold*: only the right price makes that ratio smaller.
+# That the right price shrinks scores as well is no mistake: where two good
+# reviews meet, their middle is above zero, and both are drawn down.
 #
 # **What is not repaired.** Prompts do differ in gold. A centred model does
 # not know by how much: it calls all prompts equal, which is *a* level and not
@@ -394,8 +407,9 @@ display(
 # ## Claims
 #
 # After a first look at five seeds the number of seeds was raised to six, and
-# the first effect became 1/temperature, which is finite for every model. So
-# the first claim confirms what was seen, and is no new test of it.
+# the first effect became 1/temperature: the best temperature of a model that
+# is no better than chance is infinite. So the first claim confirms what was
+# seen, and is no new test of it.
 
 # %%
 by = models.pivot(index="seed", columns="labels")
@@ -535,8 +549,8 @@ teach.solution("12-5", [long_words, cost])
 # * A learned score is a level per prompt, plus a part of gold, plus a part of
 #   what else the annotator liked, plus a rest.
 # * Few labels, read often: large rest, temperature far above 1. Flips: small
-#   scores, temperature below 1. A taste: a part of the score, unseen by the
-#   annotator's own labels.
+#   scores, temperature below 1 on clean labels. A taste: a part of the score.
+#   The annotator's own labels show neither flips nor taste.
 # * The regret of the policy is $\beta\,\text{KL}(\hat\pi\Vert\pi^*)$.
 # * Labels do not teach the level. A price on the sum of the scores fixes one.
 #

@@ -14,14 +14,14 @@
 #
 # **The idea in one sentence.** One score per response can only say a ranking;
 # if a crowd prefers a to b, b to c and c to a, part of what it says is lost,
-# unless a response gets a vector and a preference is a *turn* between two.
+# unless each response gets two numbers or more instead of one.
 #
 # After this lesson you can
 #
 # * split the log-odds of a crowd into a ranking and a circle;
 # * say what a circle costs a Bradley–Terry reward model, in nats per label;
 # * compute a preference from two vectors, and show that it can run round;
-# * decide, from the number of labels, whether more turns pay.
+# * say from how many labels on such vectors predict better than scores.
 #
 # *Needs*: lessons 01 and 10 (Bradley–Terry). About 75 minutes. Words in doubt
 # stand in the [glossary](../GLOSSARY.md).
@@ -74,23 +74,27 @@ display(
     ),
     teach.predict(
         "13-2",
-        "A model with three turns instead of one score: how much of the loss "
-        "that scores leave beyond chance does it explain?",
+        "Fitted to a crowd's true chances, scores lose more per label than "
+        "the best possible loss. Six numbers per review in the place of one "
+        "score: how much of this surplus do they remove?",
         amount,
     ),
     teach.predict(
         "13-3",
-        f"With {size.labels[0]:,} labels, which predicts fresh labels better?",
-        ["scores", "three turns", "both alike"],
+        f"Fitted to {size.labels[0]:,} labels, which of the two predicts "
+        "fresh labels better?",
+        ["one score", "six numbers", "both alike"],
     ),
 )
 
 # %% [markdown]
 # ## Three data points
 #
-# Three kinds of people judge short reviews of a film. Fans want praise,
-# editors want few words, poets want many different ones. Each person is
-# Bradley–Terry; the crowd's column is the mean over people.
+# Three kinds of people judge short reviews of a film. Fans want praise.
+# Editors want few words, poets many different ones; where that is equal, both
+# like the harsher review. Each person chooses by a score, and is nearly
+# certain. Of the crowd 36 % are fans, 34 % editors and 30 % poets; its column
+# is the mean with these weights.
 
 # %%
 texts = ["good fun", "(silence)", "very bad"]
@@ -103,22 +107,29 @@ for a, b in ((0, 1), (1, 2), (2, 0)):
 pd.DataFrame(votes, index=[*people.TYPES, "crowd"]).T.round(2)
 
 # %% [markdown]
-# No person's column is above one half three times: nobody runs in a circle.
-# The crowd's column is. It has no first place.
+# No person's column is above one half three times: no person runs round. The
+# crowd's column is: it prefers each of the three to the next, and none is
+# first.
 #
 # ## A ranking and a circle
 #
 # 1. Write a preference as log-odds: $o_{ij} = \log\frac{p(i \succ j)}
 #    {p(j \succ i)}$, so that $o_{ji} = -o_{ij}$.
-# 2. Scores can say $o_{ij} = r_i - r_j$. Add up along a circle:
-#    $(r_a - r_b) + (r_b - r_c) + (r_c - r_a) = 0$, whatever the scores are.
-# 3. So $c = \frac13(o_{ab} + o_{bc} + o_{ca})$ is what scores cannot say, and
-#    taking $c$ off each of the three leaves a ranking.
-# 4. Every table of log-odds is a ranking plus a rest whose rows add up to
-#    zero. The scores are the means of the rows.
+# 2. Scores can say $o_{ij} = r_i - r_j$. Add up along three responses:
+#    $(r_1 - r_2) + (r_2 - r_3) + (r_3 - r_1) = 0$, whatever the scores are.
+# 3. So $\kappa = \frac13(o_{12} + o_{23} + o_{31})$ is what scores cannot
+#    say. We call it the **circle**. Taking $\kappa$ off each of the three
+#    leaves differences of scores.
+# 4. In a table of $n$ responses let $r_i$ be the mean of row $i$, with
+#    $o_{ii} = 0$. Then the rows of the rest, $o_{ij} - (r_i - r_j)$, add up
+#    to zero, for all $r_i$ add up to zero. These scores fit the log-odds best
+#    by squares. The scores of least *loss*, which a reward model has and
+#    which we use below, differ a little.
 #
-# Move the two parts. When does the majority run in a circle? What do the best
-# scores make of it?
+# A circle need not be seen. With scores $r_1 \ge r_2 \ge r_3$ the majority
+# itself runs round only if $\kappa > r_1 - r_3$, for then the third is
+# preferred to the first. Move the two parts, and find this place. (The slider
+# *ranking* is the step from one score to the next.)
 
 # %%
 cycle_explorer()
@@ -134,25 +145,28 @@ rest = odds - (scores[:, None] - scores)
 found, left = fit.circle(odds)
 assert torch.allclose(scores, found) and torch.allclose(rest, left)
 assert torch.allclose(around, rest[0, 1])
-display(
-    pd.DataFrame(torch.cat([odds, rest], 1).tolist(), index=texts).round(2)
-)
+names = [f"{part}: {t}" for part in ("log-odds", "rest") for t in texts]
+both = torch.cat([odds, rest], 1).tolist()
+display(pd.DataFrame(both, texts, names).round(2))
 say(f"The circle of these three is {around:+.2f} in log-odds.")
 
 # %% [markdown]
-# The right half is what no score explains: one number, forth and back.
+# The right half is what no score explains. It holds one number, with a plus or
+# a minus.
 #
 # ## A turn instead of a difference
 #
-# Give each response a pair of numbers, a vector in the plane, and let
+# Give each response two numbers $(u, v)$, an arrow in the plane, and let
 #
-# $$s(y, y') = a\,b' - b\,a', \qquad p(y \succ y') = \sigma(s(y, y')).$$
+# $$s(y, y') = u\,v' - v\,u', \qquad p(y \succ y') = \sigma(s(y, y')).$$
 #
-# Exchange the two and the sign turns, so $p(y \succ y') + p(y' \succ y) = 1$.
-# With $b = 1$ for all it is $a - a'$: a difference of scores. In general it is
-# the product of two lengths and the sine of the angle between them: who stands
-# next in one direction of turning loses, and turning leads round. The
-# **general preference model** (GPM) takes the sum of $k$ such turns.
+# Exchange the two and the sign changes, so that $p(y \succ y') + p(y' \succ
+# y) = 1$. With $v = 1$ for all it is $u - u'$: a difference of scores. In
+# general it is the product of the two lengths and the sine of the angle from
+# $y$ to $y'$. So $y$ beats what lies less than half a circle ahead of it,
+# counter-clockwise; go on in this way, and you come back to the start. We call
+# such a term a **turn**. The **general preference model** (GPM) adds up $k$
+# turns, so that a response has $2k$ numbers.
 
 # %%
 angles = torch.tensor([0, 1, 2]).double() * 2 * np.pi / 3
@@ -160,8 +174,8 @@ arrows = 2 * torch.stack([angles.cos(), angles.sin()], dim=1)
 hand = torch.zeros(3, 3).double()
 for i in range(3):
     for j in range(3):
-        (a, b), (c, d) = arrows[i], arrows[j]
-        hand[i, j] = a * d - b * c
+        (u, v), (u_other, v_other) = arrows[i], arrows[j]
+        hand[i, j] = u * v_other - v * u_other
 assert torch.allclose(hand, lead(arrows[:, None], arrows[None])[..., 0])
 pair = PairVectors(arrows[:1], arrows[1:2], torch.ones(1, 1).double())
 plain = rm_gpm.Config(k=1, tau=1.0, gated=False)
@@ -173,17 +187,18 @@ display(
 )
 
 # %% [markdown]
-# Three arrows of length 2, a third of a turn apart: each beats the next, and
-# the last beats the first. In code a temperature τ divides the sum, and a
-# weight of the prompt, the *gate*, multiplies each turn.
+# Three arrows of length 2, a third of a circle apart: each beats the next, and
+# the last beats the first. The paper's model has two things more: the sum is
+# divided by a temperature τ, and a *gate*, numbers that depend on the prompt
+# alone, says how much each turn counts. Both are left out in this lesson.
 #
 # ## How much of the crowd is a circle?
 #
-# Now all reviews of at most two words, in all pairs. A table of numbers is
-# fitted to the crowd's true chances, with no network and no noise between: a
-# score for each review (0 turns), or $k$ pairs of numbers. What is left is the
-# **excess loss**: the expected loss of a fresh label, less the entropy of the
-# label, in nats.
+# Now all reviews of at most two words, each pair asked equally often. A table
+# of numbers is fitted to the crowd's true chances, with no network and no
+# noise between: a score for each review (0 turns), or $k$ turns. What is left
+# is the **excess loss**: the expected loss of a fresh label, less the least
+# that any model can have, which is the entropy of the label, in nats.
 
 # %%
 share, floors = fit.even(len(crowd)) * crowd, []
@@ -192,8 +207,8 @@ for k in range(size.turns + 1):
     row = {"excess": fit.excess(table, crowd), "turns": k}
     floors.append(row | {"agreement": fit.agreement(table, crowd)})
 floors = pd.DataFrame(floors)
-one, *_, end = floors.itertuples()
-explained = 1 - floors.excess[3] / one.excess
+none, *_, end = floors.itertuples()  # no turn, and the most
+explained = 1 - floors.excess[3] / none.excess
 
 # %%
 views.sweep(
@@ -204,21 +219,21 @@ views.sweep(
         "agreement": "pairs on the side of the majority",
     },
     x_label="turns of the model (0: scores)",
-    caption=f"Scores leave {one.excess:.4f} nats per label and are on the "
-    f"side of the majority in {one.agreement:.0%} of the pairs; {end.turns} "
+    caption=f"Scores leave {none.excess:.4f} nats per label and are on the "
+    f"side of the majority in {none.agreement:.0%} of the pairs; {end.turns} "
     f"turns leave {end.excess:.4f} and are in {end.agreement:.0%}.",
 )
 
 # %% [markdown]
-# For one person alone 0 turns leave nothing: each of these people has a score
-# (exercise 13-5). It is the mixture that has none.
+# What would 0 turns leave of one kind of people alone? Exercise 13-5 asks.
 #
 # ## With labels instead of chances
 #
 # A score is one number for each review, three turns are six. More numbers fit
-# more of the crowd, and more of the luck of the labels. How many labels does
-# it take until turns pay? Each point is a table fitted to so many labels (with
-# a small price on large numbers), judged on the true chances.
+# more of the crowd, and more of the luck of the labels. From how many labels
+# on do turns lose less? Each point is a table fitted to so many labels, judged
+# on the true chances. A small price on large numbers, the same for all, keeps
+# them finite; a larger one would help the turns where labels are few.
 
 # %%
 kinds, curves = {"scores": 0, "1 turn": 1, "3 turns": 3}, []
@@ -230,8 +245,16 @@ for n in size.labels:
             row = {"labels": n, "seed": seed, "model": name}
             curves.append(row | {"excess": fit.excess(table, crowd)})
 curves = pd.DataFrame(curves)
+
+# %%
 by = curves.set_index(["model", "labels", "seed"]).excess.unstack("seed")
 few, many, mean = size.labels[0], size.labels[-1], by.mean(axis=1)
+wins = [n for n in size.labels if mean["3 turns", n] < mean["scores", n]]
+half = fit.excess(torch.zeros_like(crowd), crowd)
+say(
+    f"Three turns are ahead at {', '.join(f'{n:,}' for n in wins) or 'none'} "
+    f"labels. Stating one half for every pair loses {half:.3f} nats."
+)
 
 # %%
 views.sweep(
@@ -247,16 +270,16 @@ views.sweep(
 )
 
 # %% [markdown]
-# The curve of the scores goes flat: its floor is the circle, and no number of
-# labels moves it. Those of the turns go on, from much higher. A model that
-# *could* explain a cycle does not yet explain it.
+# The curve of the scores goes flat: its floor is what no score can say, and no
+# number of labels moves it. The floors of the turns are lower, and they begin
+# much higher. A model that *could* say a circle has not yet learned it.
 #
 # ## A network that reads both
 #
 # The **pairwise preference model** (PairPM) is another way out. A transformer
 # reads the prompt, one response, and then the other, and says whether the
-# first is better. Nothing in it knows that exchanging the two must turn the
-# answer round. We train a few steps and ask both ways.
+# first is better. Nothing in it knows that exchanging the two must exchange
+# the chances. We train a few steps, and ask of each pair in both orders.
 
 # %%
 every = game.population(felt, people.shares())  # of all four prompts
@@ -271,21 +294,23 @@ trained = reward.fit(stack, data, rm_pairpm, cfg, **how).policy
 fresh = fit.voted(world, every, 400, generator(SEED, "fresh"))
 apart = fit.contradiction(trained, fresh)
 say(
-    f"Asked in one order, p(a ≻ b) + p(b ≻ a) misses 1 by "
-    f"{apart.mean():.3f} on average."
+    f"With a in front it states p(a ≻ b), with b in front p(b ≻ a). Their "
+    f"sum misses 1 by {apart.mean():.3f} on average."
 )
 
 # %% [markdown]
-# Ask in both orders and take the mean of $p(a \succ b)$ and
+# So the model contradicts itself. Take the mean of $p(a \succ b)$ and
 # $1 - p(b \succ a)$: read so, the two chances add up to 1 exactly.
 #
 # ## What a policy makes of it
 #
 # Lesson 10's policy maximised the score. Without a score there is a *game*:
-# two policies write, and the crowd votes. Its equilibrium, which no rival
-# beats, is the subject of lesson 40. Its **duality gap**, 0 at the
-# equilibrium, is the distance to the exact optimum here: what a rival gains
-# against the policy in the true crowd.
+# two policies write, the crowd votes, and each pays 0.05 per nat of KL. Its
+# equilibrium, a policy that no rival beats, is the subject of lesson 40. Here
+# each table of true chances, with 0, 1 and 3 turns, gives the equilibrium that
+# it believes in. The **duality gap** of that policy in the true crowd, twice
+# what the best rival gains against it, is its distance to the exact optimum,
+# where it is 0.
 
 # %%
 ref = tiny.reference(world, DEVICE).response_logps(world)[0].detach().double()
@@ -297,11 +322,14 @@ for name, k in kinds.items():
 pd.Series(gaps, name="duality gap (probability)").to_frame().round(4)
 
 # %% [markdown]
+# One turn helps a policy little here, and three bring it close: this crowd has
+# more than one circle.
+#
 # ## Break it: a plus in the turn
 #
-# One sign in $a b' - b a'$ decides everything. With a plus the lead is the
+# One sign in $u v' - v u'$ decides everything. With a plus the lead is the
 # same both ways, so that the model says of a pair and of the pair exchanged
-# the same. Here are four labelled pairs, each in both orders.
+# the same. Here are four pairs of random arrows, each in both orders.
 
 # %%
 wrong = rm_gpm.mistakes["2 plus in the block"]
@@ -315,9 +343,11 @@ for name, loss in {"right": rm_gpm.loss, "with a plus": wrong}.items():
 pd.DataFrame(told).round(3)
 
 # %% [markdown]
-# **Its signature.** The two chances no longer add up to 1. On labels that fall
-# both ways the best such a model can do is one half, so that its loss comes to
-# rest at $\log 2 \approx 0.693$.
+# **Its signature.** The two chances no longer add up to 1. Whichever way a
+# label falls, the loss of its pair is less if this one lead is larger, so that
+# both orders push the same way. With longer and longer arrows the loss falls
+# towards 0, below the entropy of the labels, which no model can reach: a loss
+# that is too good is the sign. And nobody is preferred to anybody.
 #
 # ## Answers
 
@@ -337,15 +367,15 @@ display(
     teach.reveal(
         "13-2",
         amount[int(explained > 1 / 3) + int(explained > 2 / 3)],
-        f"three turns explain {explained:.0%} of the excess loss of scores, "
-        "when the true chances are known.",
+        f"three turns, so six numbers, remove {explained:.0%} of the excess "
+        "loss of scores, when the true chances are known.",
     ),
     teach.reveal(
         "13-3",
         "both alike" if abs(more) < 0.01 else
-        ("scores" if more > 0 else "three turns"),
-        f"three turns lose {more:+.3f} nats per label more than scores: they "
-        "have six numbers for each review, and fit the luck of the labels.",
+        ("one score" if more > 0 else "six numbers"),
+        f"three turns lose {more:+.3f} nats per label more than scores: so "
+        "many numbers fit the luck of so few labels.",
     ),
 )
 
@@ -355,7 +385,7 @@ display(
 # %%
 about = {"setting": f"{len(crowd)} reviews, three kinds of people"}
 about |= {"unit": "nats per label", "out": OUT or None}
-zhang, dong = "Zhang et al. 2024 (2410.02197)", "Dong et al. 2024 (2405.07863)"
+zhang = "Zhang et al. 2024 (2410.02197)"
 gain = by.loc["scores", many] - by.loc["3 turns", many]
 teach.claim(
     key="turns-win-with-many-labels", effect=gain.tolist(), paper=zhang,
@@ -371,21 +401,15 @@ teach.claim(
     statement="Three turns explain most of what scores leave of a crowd.",
     meaning="The circles of this crowd are few in kind.",
 )
-teach.claim(
-    key="one-order-contradicts", effect=apart.tolist(), paper=dong,
-    expected="positive", **about | {"unit": "probability"},
-    statement="Asked in one order a pairwise model contradicts itself.",
-    meaning="Ask such a model in both orders, and take the mean.",
-)
 
 # %% [markdown]
 # ## Exercises
 #
 # `teach.hint("13-1")` gives one hint after another.
 #
-# **13-1 · The circle of three** (●○○, 5 minutes). $p(a \succ b) = 0.8$,
-# $p(b \succ c) = 0.7$ and $p(c \succ a) = 0.6$. How large is $c$, the circle,
-# in log-odds?
+# **13-1 · The circle of three** (●○○, 5 minutes). $p(1 \succ 2) = 0.8$,
+# $p(2 \succ 3) = 0.7$ and $p(3 \succ 1) = 0.6$. How large is $\kappa$, the
+# circle, in log-odds?
 
 # %%
 teach.answer("13-1", None)
@@ -456,15 +480,17 @@ teach.answer("13-5", None)
 # %% tags=["solution"]
 fans = game.population(felt[:1], torch.ones(1))[0]
 scored = fit.fitted(fit.even(len(fans)) * fans, 0)
-teach.solution("13-5", fit.excess(scored, fans.clamp(1e-9, 1 - 1e-9)))
+finite = fans.clamp(1e-9, 1 - 1e-9)  # 0 and 1 have infinite log-odds
+teach.solution("13-5", fit.excess(scored, finite))
 
 # %% [markdown]
 # ## Recap
 #
 # * Log-odds are a ranking plus circles; scores can only say the ranking.
 # * People with scores of their own make a crowd that may have none.
-# * A turn of two vectors says a circle; $k$ turns say any table of rank $2k$.
-# * More turns need more labels: scores win where labels are few.
+# * A turn, $u v' - v u'$, can say a circle; $k$ turns say any table of rank
+#   $2k$.
+# * More turns need more labels: scores predict better where labels are few.
 # * A model that reads both responses must be asked in both orders.
 #
 # Three questions to end with: call `teach.quiz("13")`. Your letters behind the

@@ -89,8 +89,8 @@ display(
     teach.predict(
         "90-3",
         "By mistake chosen and rejected are exchanged in the file. What is "
-        "the training loss, compared with that of the right run?",
-        ["higher by more than 0.1", "about the same", "lower by that much"],
+        "the mean training loss, compared with that of the right run?",
+        ["higher by more than 0.03", "about the same", "lower by that much"],
     ),
 )
 
@@ -98,15 +98,16 @@ display(
 # ## Three data points
 #
 # The questions of the file are our own, 300 of them. SmolLM2 wrote two
-# answers to each, drawn at temperature 1 and cut at 32 tokens: so small a
-# model often talks nonsense. A recipe, `data/make_preferences.py`, drew and
-# labelled them.
+# answers to each, drawn from its own distribution and cut at 32 tokens. It is
+# a small model, and often talks nonsense. A recipe,
+# `data/make_preferences.py`, drew and labelled them.
 #
-# The **gold reward** is a plain function of the text: a point each for
-# naming the word that was asked about, for ending as a whole sentence and
-# for being one sentence, as the system message wants; minus one for a phrase
-# that comes twice. The annotator sees it, is noisy, is wrong in one label of
-# ten, and likes long answers: each token is worth 0.05 reward units to it.
+# The **gold reward** is a plain function of the text: a point for naming the
+# word that was asked about, one for ending as a whole sentence, one more if it
+# is a single sentence, as the system message wants; minus one for a phrase
+# that comes twice. The annotator tosses a coin as in lesson 10, with gold plus
+# 0.05 reward units per token as its reward: it likes long answers. After that
+# one label in ten is flipped. So gold contradicts more than one in ten.
 
 # %%
 pd.set_option("display.max_colwidth", None)
@@ -143,6 +144,10 @@ say(coded.summary())
 # the answer? Is the end of the turn, `<|im_end|>`, counted? A model that
 # never learns to end will not end.
 #
+# An answer that was cut at 32 tokens, in mid-sentence, has this end as well:
+# the template writes it, and it counts. So cut answers teach where to stop,
+# too, and on the rejected side where not to.
+#
 # ## The objective, step by step
 #
 # 1. A response has tokens $y_1 \dots y_T$. Its log-prob is
@@ -155,12 +160,16 @@ say(coded.summary())
 # 4. At step 0 the policy is the reference: the margin is 0, and the loss is
 #    $-\log\frac12 = \log 2 \approx 0.693$ for *every* pair. Any other number
 #    says that the two are not the same model, or do not see the same text.
+#    The number proves no more than that: a wrong mask, exchanged sides and a
+#    reference that follows the policy all start at $\log 2$ as well.
 #
-# **LoRA** trains a small change beside frozen weights: a matrix $W$ becomes
-# $W + \frac{\alpha}{r} B A$, where $A$ and $B$ have only $r$ rows and columns.
-# $B$ starts at zero, so nothing has changed yet. The reference costs no
-# memory: it is the same model with the adapter off. Here the adapter sits in
-# the last layers only, which halves the time of a step.
+# **LoRA** trains a small change beside frozen weights: a matrix $W$ becomes $W
+# + \frac{\alpha}{r} B A$. $A$ has $r$ rows and $B$ has $r$ columns, so both
+# are thin; $\alpha$ is a fixed number that scales the change (here $r = 16$
+# and $\alpha = 32$). $B$ starts at zero, so nothing has changed yet. The
+# reference costs no memory: it is the same model with the adapter off. Here
+# the adapter sits in the last layers only, so that the backward pass ends
+# early.
 
 # %%
 where = last_layers(policy, size.adapted, ("q_proj", "v_proj"))
@@ -169,7 +178,7 @@ reference, trained = adapter.reference, adapter.start(SEED)
 held, learnt = coded.pairs[: size.held], coded.pairs[60 : 60 + size.pairs]
 cfg, few = dpo.Config(beta=beta), held[:3]
 say("{:,} of {:,} numbers are trained.".format(*adapter.size))
-display(teach.show(lora.Off.forward), teach.show(dpo.loss))
+display(teach.show(lora.Off), teach.show(dpo.loss))
 
 # %% [markdown]
 # ## By hand: three pairs at step 0
@@ -185,8 +194,9 @@ def by_hand(some):
     for name, side in (("c", batch.chosen), ("r", batch.rejected)):
         found[f"log π({name})"] = (side.policy * side.mask).sum(-1).detach()
         found[f"log π_ref({name})"] = (side.ref * side.mask).sum(-1)
-    a, b, c, d = found.values()
-    found["loss"] = (1 + (-beta * (a - b - (c - d))).exp()).log()
+    chosen, ref_chosen, rejected, ref_rejected = found.values()
+    lead = chosen - ref_chosen - (rejected - ref_rejected)
+    found["loss"] = (1 + (-beta * lead).exp()).log()
     assert torch.allclose(found["loss"], dpo.loss(batch, cfg), atol=1e-5)
     return pd.DataFrame({name: v.tolist() for name, v in found.items()})
 
@@ -212,7 +222,7 @@ written = answers.AnswerTracker(reference, asked, *kept, max_new=size.longest)
 
 
 def train(name, data, loss=dpo.loss, lr=rate, **measured):
-    def logged(batch, cfg):
+    def logged(batch, cfg):  # the loss, which also notes its mean
         each = loss(batch, cfg)
         log.setdefault(name, []).append(each.mean().item())
         return each
@@ -224,11 +234,11 @@ def train(name, data, loss=dpo.loss, lr=rate, **measured):
 
 
 # %%
-log, ref = {}, learnt.reference_logps(reference)
+log, read_once = {}, Read(learnt, reference)
 known = held, held.reference_logps(reference), beta
 measures = implicit_reward.PairTracker(*known), written
 schedule = {"measures": measures, "every": size.steps // 2}
-run = train("right", Read(learnt, ref), **schedule)
+run = train("right", read_once, **schedule)
 before, after = written.texts[0], written.texts[-1]
 bias = everyday.LABELLED["length_bias"]  # reward units per token
 metrics = run.metrics.eval("liked = gold + @bias * length")
@@ -268,10 +278,12 @@ display(
 )
 
 # %% [markdown]
-# **Overoptimisation.** The proxy is what the annotator likes: gold plus 0.05
-# reward units per token. The labels can teach it, and nothing else. And as
-# numbers are not enough, read what it writes: the same questions and random
-# numbers, before and after.
+# **Is this overoptimisation?** The proxy here is what the annotator likes:
+# gold plus 0.05 reward units per token. In overoptimisation it rises while
+# gold falls. Compare the two, and the interval of gold in the picture above,
+# before you use the word; the length says where a change of the proxy comes
+# from. And as numbers are not enough, read what it writes: the same questions
+# and random numbers, before and after.
 
 # %%
 display(
@@ -291,8 +303,9 @@ display(pd.DataFrame(said | {"after": after}).head(6))
 # ## Which tokens count
 #
 # Four ways to encode the same pair. A token with a number counts, and the
-# number is its implicit reward after training. Where does a margin come from?
-# What happens to the log-prob per token if the template is forgotten?
+# number is its implicit reward after training: which tokens does a margin come
+# from? Choose *no template*: a log-prob per token that has changed much means
+# that the model does not know this form of text.
 
 # %%
 ends, of = policy.network.signs.ends, mask_faults.of_pairs
@@ -317,10 +330,13 @@ mask_viewer(frame)
 right, wide = by_hand(few), by_hand(ways["with the prompt"])
 assert np.allclose(right.loss, wide.loss, atol=1e-4)
 change = (wide - right).abs().max()
-right.assign(**{"loss, with the prompt": wide.loss}).round(3)
+both = ("log π(c)", "loss")
+added = {f"{name}, with the prompt": wide[name] for name in both}
+right.assign(**added).round(3)
 
 # %% [markdown]
-# The log-probs change, the loss does not. That is luck of the sum: with a
+# A log-prob changes by many nats, and the loss does not. That is luck of the
+# sum: with a
 # mean over tokens, or a loss that looks at one response alone (lesson 22), a
 # counted prompt does harm. And the rewards of chosen and rejected, taken
 # alone, are wrong in either case.
@@ -350,9 +366,9 @@ def follows(batch, cfg):
 
 other = replace(learnt, chosen=learnt.rejected, rejected=learnt.chosen)
 broken = {
-    "exchanged": (Read(other, ref[::-1]), dpo.loss, rate),
-    "reference follows": (Read(learnt, ref), follows, rate),
-    "step too large": (Read(learnt, ref), dpo.loss, 5 * rate),
+    "exchanged": (Read(other, reference), dpo.loss, rate),
+    "reference follows": (read_once, follows, rate),
+    "step too large": (read_once, dpo.loss, 5 * rate),
 }
 
 # %%
@@ -384,24 +400,31 @@ display(
 # %% [markdown]
 # **Their signatures.**
 #
-# * *Exchanged*: the loss is that of the right run, as the labels are learned
-#   as well the wrong way round. Held-out pairs with the right labels tell it
-#   by their margin. If those are exchanged as well, only what is written does:
-#   compare length, cut answers and gold with the right run's, for here the
-#   chosen answers are those that come to an end.
-# * *Reference follows*: the loss is $\log 2$ at every step, to the last
-#   digit, and so the log shows a margin of 0. Yet every pair still pushes
-#   with $\beta/2$, the policy drifts, and nothing would ever stop it.
+# * *Exchanged*: in so few steps the mean losses of this run and of the right
+#   one stay near $\log 2$, for each pair is read once, and is new when its
+#   loss is taken. With more passes both would fall alike: the loss does not
+#   know which side is better. Held-out pairs with the right labels tell it by
+#   their margin, if there are enough of them. If those are exchanged as well,
+#   only what is written does: compare length, cut answers and gold with the
+#   right run's, for here the chosen answers are those that come to an end.
+# * *Reference follows*: the log shows the margin against its own copy, which
+#   is 0, so that the loss is $\log 2$ at every step, to the last digit. The
+#   table shows the margin against the true reference: it does learn. Every
+#   pair still pushes with $\beta/2$, the policy drifts, and nothing would ever
+#   stop it.
 # * *Step too large*: the loss jumps above $\log 2$, where the right run's
 #   hardly moves in so few steps. The drift grows out of all proportion, and
 #   what is written falls apart.
+#
+# Mind the size of the test. With 32 pairs an accuracy has a standard error of
+# about 9 points: a share near one half shows nothing. Use hundreds of pairs.
 #
 # ## Answers
 
 # %%
 level, turned = final["reference follows"], final["exchanged"]
 still, more = abs(level - np.log(2)) < 1e-4, turned - final["right"]
-compared = "higher by more than 0.1" if more > 0 else "lower by that much"
+compared = "higher by more than 0.03" if more > 0 else "lower by that much"
 display(
     teach.reveal(
         "90-1", "nothing",
@@ -414,7 +437,7 @@ display(
         "whatever the policy has become.",
     ),
     teach.reveal(
-        "90-3", "about the same" if abs(more) < 0.1 else compared,
+        "90-3", "about the same" if abs(more) < 0.03 else compared,
         f"it is {turned:.3f} against {final['right']:.3f}: a loss knows "
         "which side stands first, not which one is better.",
     ),
@@ -495,10 +518,11 @@ def mended(batch, cfg):
 assert teach.check.dpo(mended).passed  # the masks were not read
 
 # %% [markdown]
-# **90-4 · Which mistake?** (●●○, 10 minutes). A colleague's run logs a loss
-# of 0.60 at the end and has drifted by 0.8 nats, as little as a right run
-# would. On 400 pairs of a second annotator its accuracy is 0.29. Which
-# of the three is it: "exchanged", "reference follows" or "step too large"?
+# **90-4 · Which mistake?** (●●○, 10 minutes). A colleague's run logs a loss of
+# 0.60 at the end and has drifted by 0.8 nats; a run with the same settings
+# that is known to be right has drifted by 0.9. On 400 pairs of a second
+# annotator its accuracy is 0.29. Which of the three is it: "exchanged",
+# "reference follows" or "step too large"?
 
 # %%
 teach.answer("90-4", None)
@@ -507,17 +531,17 @@ teach.answer("90-4", None)
 teach.solution("90-4", "exchanged")
 
 # %% [markdown]
-# **90-5 · When the prompt does not cancel** (●●●, 20 minutes). Somebody
-# counts the prompt and takes the mean over tokens. The prompt has 30 tokens
-# whose log-ratios add up to 6 nats. The chosen answer has 10 tokens that add
-# up to 2 nats, the rejected one 30 tokens that add up to 2 nats. Without the
-# mistakes the difference $D$ of the log-ratios is 0. What is it with them?
+# **90-5 · When the prompt does not cancel** (●●●, 20 minutes). Somebody takes
+# the mean over tokens. The chosen answer has 10 tokens whose log-ratios add up
+# to 1 nat, the rejected one 30 tokens that add up to 3 nats: the means are
+# equal, and their difference is 0. What is the difference if the prompt is
+# counted as well? It has 30 tokens that add up to 6 nats.
 
 # %%
 teach.answer("90-5", None)
 
 # %% tags=["solution"]
-teach.solution("90-5", (6 + 2) / (30 + 10) - (6 + 2) / (30 + 30))
+teach.solution("90-5", (6 + 1) / (30 + 10) - (6 + 3) / (30 + 30))
 
 # %% [markdown]
 # ## Recap

@@ -12,9 +12,9 @@
 # %% [markdown]
 # # 91 · Auditing a checkpoint: what did it learn?
 #
-# **The idea in one sentence.** A checkpoint that somebody else trained can be
-# questioned without its training: a few numbers, each with an interval, tell
-# what it learned and what went wrong.
+# **The idea in one sentence.** You can examine a checkpoint without knowing
+# how it was trained: a few numbers, each with an interval, tell what it
+# learned and what went wrong.
 #
 # After this lesson you can
 #
@@ -76,14 +76,15 @@ except WorkbenchError as error:
 display(
     teach.predict(
         "91-1",
-        "A checkpoint is audited against itself. What is its accuracy?",
+        "A checkpoint is audited against itself, and a tie counts one half. "
+        "What is its accuracy?",
         ["0", "0.5", "1"],
     ),
     teach.predict(
         "91-2",
         "Of the pairs that Ada's checkpoint was trained on, in what share has "
         "the chosen answer become less likely than before?",
-        ["less than a third", "about half", "more than two thirds"],
+        ["less than a third", "one to two thirds", "more than two thirds"],
     ),
     teach.predict(
         "91-3",
@@ -164,14 +165,18 @@ say(
     f"The accuracy is {right.mean():.2f}. The deviations of the prompts add "
     f"up to {', '.join(f'{x:+.2f}' for x in sums)}; the standard error is "
     f"{error:.3f} and the interval ±{by_prompt:.2f}. Had we counted pairs, "
-    f"it would be ±{by_pair:.2f}: too sure."
+    f"it would be ±{by_pair:.2f}: too sure. The factor of an interval grows "
+    f"as draws become few: it is {student_t(2):.2f} with three prompts and "
+    f"{student_t(5):.2f} with six pairs. An end above 1, where no accuracy "
+    "can be, says that three prompts are too few."
 )
 
 # %% [markdown]
 # ## By hand: three estimators of the drift
 #
 # A world of three answers, so small that each estimator's mean can be written
-# out. Which of them have the KL as their mean? Which can be negative?
+# out. Which of them have the KL as their mean? Which can be negative in a
+# sample?
 
 # %%
 new, old = torch.tensor([0.6, 0.3, 0.1]), torch.tensor([0.3, 0.3, 0.4])
@@ -211,8 +216,10 @@ found = {"Ada": audited("ada"), "Ben": audited("ben")}
 # The pairs are the first ones of the file that the colleagues were trained on;
 # the held-out ones are those that were kept from them. *Chosen* and *rejected*
 # are mean rewards; *fell* means a reward below 0, a response that has become
-# less likely. Read it row by row. Do the intervals of the two overlap? Which
-# of the numbers would you have shown to your boss, had you seen only that one?
+# less likely; lengths count as equal if they differ by less than a tenth. A
+# *rank correlation* above 0 means that margins grow with the length of the
+# chosen answer, compared with the rejected one. Read it row by row. Which
+# single number would have made you choose the wrong checkpoint?
 
 # %%
 beside = audit_signs.side_by_side(found)
@@ -220,8 +227,9 @@ beside
 
 # %% [markdown]
 # Three traps. An accuracy of 1.00 has a Student interval of no width, which
-# claims too much: if all of $n$ pairs are right, up to about $3/n$ of others
-# may be wrong. An implied $\beta$ is infinite there, as no finite one is the
+# claims too much: if all of $n$ pairs are right, up to about $3/n$ of *all
+# pairs that were trained on* may still be wrong. Of held-out pairs it says
+# nothing. An implied $\beta$ is infinite there, as no finite one is the
 # best. And the intervals count prompts, not trainings: another seed gives
 # another checkpoint.
 #
@@ -252,9 +260,12 @@ audit_explorer(pd.concat(rows))
 # ## Drift
 #
 # Each checkpoint answers prompts of the file; the log-ratios of its own
-# answers estimate how far it has moved. All four estimators should agree
-# within their intervals. If $k_2$ is far from the others, the log-ratios are
-# large; if $k_1$ has a wide interval, trust the last one.
+# answers estimate how far it has moved. $k_1$ and $k_3$ have the KL as their
+# mean, and so has the exact KL of the next token, added up along an answer
+# (*rao-blackwell*): these three should agree within their intervals. $k_2$ has
+# another mean; if it is far from them, the log-ratios are large. Then $e^{-l}$
+# is near 0 in every sample, and $k_3$ is $k_1 - 1$. If $k_1$ has a wide
+# interval, trust *rao-blackwell*, which has the least noise.
 #
 # Answers that were cut at the limit would have gone on, and drifted more: the
 # numbers are **at least** so large.
@@ -290,7 +301,7 @@ said.head(5)
 #
 # There is none to measure it to, as in lesson 90. An audit sees no gold
 # reward either: it is the labels that everything is held against, with their
-# noise. That no number of it says *better* is no lack; it is how things are.
+# noise. So an audit can say *follows the labels*; it cannot say *is better*.
 #
 # ## Which of the two?
 #
@@ -299,7 +310,8 @@ said.head(5)
 # %%
 teach.predict(
     "91-4",
-    "Which checkpoint went wrong, and how?",
+    "Which checkpoint went wrong, and which one mistake explains all that you "
+    "saw, the gap too?",
     [
         "Ada: it learned length",
         "Ada: it knows its pairs by heart",
@@ -340,27 +352,35 @@ copies.round(3)
 # ## Answers
 #
 # What was done? Ada's run read each of the 200 pairs once. Ben had tried his
-# script on the first 64 pairs, and forgot to take that limit out: his 75 steps
-# read each of these pairs nine times, and no other.
+# script on the first 64 pairs, and forgot to take that limit out: his 75
+# steps, half as large as Ada's 25, read each of these pairs about nine times,
+# and no other.
 #
 # On the training file alone Ben looks better: the same accuracy, larger
 # margins, a smaller calibration error. Nor is a gap of *accuracy* a verdict,
 # as both have one: a single reading is enough to set the sign of a pair's
-# margin. It is the *size* that tells. Ben's margins are large where he has
-# read and have no sure sign where he has not, and his implied $\beta$ is near
-# 0 there; Ada's are small and above 0 on held-out pairs, too. The drift, the
-# cut answers and the text say what Ben's memory cost.
+# margin. And margins grow with every step, so do not compare the sizes of the
+# two. Compare what each keeps on pairs that it has not read: of Ada's margin a
+# part is left, and its interval is above 0; of Ben's next to nothing, and its
+# interval holds 0. His implied $\beta$ is near 0 there. The drift, the cut
+# answers and the text say what his memory cost: the end of an answer is among
+# the tokens that lost most, but that is an effect. A mask without ends would
+# treat read and unread pairs alike.
 #
-# Ada is not beyond doubt. Compare her held-out pairs by length: an answer that
-# comes to an end is often the shorter one, and which of the two she likes, an
-# audit cannot say. And as we know the gold reward here, which no audit sees:
-# what does it say?
+# The pairs of this audit are the first of the file, so all are among Ben's 64.
+# From the end of the file we would have seen no gap. In an audit of your own,
+# draw pairs from the whole file.
+#
+# Ada is not beyond doubt. She may like short answers, or answers that come to
+# an end: in this file these are mostly the same answers, so that the audit
+# cannot separate the two. Below are the answers to the predictions, and then
+# the gold reward, which no audit sees.
 
 # %%
 ada, ben = found.values()
 fell, new = ((one.chosen < 0).mean() for one in (ada.pairs, ada.held_out))
-share = {"less than a third": fell < 1 / 3}
-share |= {"more than two thirds": fell > 2 / 3}
+low, high = "less than a third", "more than two thirds"
+share = low if fell < 1 / 3 else high if fell > 2 / 3 else "one to two thirds"
 gap = {n: one.gap.set_index("measure") for n, one in found.items()}
 worst = max(gap, key=lambda name: gap[name].gap.margin)
 seen = gap[worst].loc["margin"]
@@ -369,11 +389,9 @@ display(
         "91-1", "0.5",
         "every margin is 0, and a tie counts one half.",
     ),
-    teach.reveal(
-        "91-2", next((word for word, so in share.items() if so), "about half"),
-        f"it is {fell:.0%}, and {new:.0%} of the held-out ones: few small "
-        "steps lift the answers that they are made for, and hardly others.",
-    ),
+    teach.reveal("91-2", share,
+        f"it is {fell:.0%}, and {new:.0%} of the held-out ones: a few "
+        "steps lift the answers that they are made for, and hardly others."),
     teach.reveal(
         "91-3", "half as wide",
         f"it is {narrow['over pairs']:.2f} times as wide: there are four "
@@ -425,6 +443,7 @@ teach.claim(
 # %%
 more = {"expected": "positive", "unit": "reward units", **how}
 more["setting"] = "one checkpoint of each; the values are pairs, not seeds"
+# row i of both files are other questions: only the mean has a meaning
 by_ada = ada.pairs.margin - ada.held_out.margin
 by_ben = ben.pairs.margin - ben.held_out.margin
 teach.claim(
@@ -456,8 +475,8 @@ teach.answer("91-1", None)
 teach.solution("91-1", "length")
 
 # %% [markdown]
-# **91-2 · The implied β** (●●○, 10 minutes). The log-ratios of four pairs
-# differ by 2, 2, 2 and −2 nats. Under which $\beta$ are the labels most
+# **91-2 · The implied β** (●●○, 10 minutes). The log-ratios of five pairs
+# differ by 3, 3, 3, 3 and −3 nats. Under which $\beta$ are the labels most
 # likely? Where the differences have one size, $\sigma(\beta d)$ should be the
 # share of pairs that are ordered as labelled.
 
@@ -465,9 +484,9 @@ teach.solution("91-1", "length")
 teach.answer("91-2", None)
 
 # %% tags=["solution"]
-four_gaps = torch.tensor([2.0, 2, 2, -2])
-assert np.isclose(pair_audit.implied_beta(four_gaps), np.log(3) / 2)
-teach.solution("91-2", np.log(3) / 2)
+five_gaps = torch.tensor([3.0, 3, 3, 3, -3])
+assert np.isclose(pair_audit.implied_beta(five_gaps), np.log(4) / 3)
+teach.solution("91-2", np.log(4) / 3)
 
 # %% [markdown]
 # **91-3 · Bug hunt** (●●○, 10 minutes). Four answers were drawn from a policy.
@@ -485,7 +504,8 @@ def suspect(policy, reference):
     return ((-ratio).exp() - 1 + ratio).mean().item()
 
 
-teach.answer("91-3", suspect(own, known))
+print(f"{suspect(own, known):.4f}")
+teach.answer("91-3", None)
 
 
 # %% tags=["solution"]

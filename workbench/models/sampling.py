@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from workbench.models import picked
+
 
 @torch.no_grad()
 def sample(
@@ -45,12 +47,17 @@ def sample(
 
     def draw(ids: Tensor, logits: Tensor) -> Float[Tensor, "batch vocab"]:
         """All mass on the drawn token, which a greedy ``generate`` then takes."""
-        logits = logits + policy.ban
-        if adjust is not None:
-            logits = adjust(logits, ids)
-        chance = (logits.double() / temperature).softmax(-1).cpu()
-        drawn = torch.multinomial(chance, 1, generator=generator).to(logits.device)
-        return torch.full_like(logits, -torch.inf).scatter(1, drawn, 0.0)
+        if adjust is None:
+            wanted, ban = logits, policy.ban
+        else:
+            wanted, ban = adjust(logits + policy.ban, ids), torch.zeros(())
+        drawn = [
+            torch.multinomial(_chances(row, ban, temperature), 1, generator=generator)
+            for row in _pieces(wanted)
+        ]
+        taken = torch.cat(drawn).to(logits.device)
+        # in place, as ``generate`` hands over a copy of its own
+        return logits.fill_(-torch.inf).scatter_(1, taken, 0.0)
 
     with _neutral(model):
         ids = model.generate(
@@ -65,6 +72,22 @@ def sample(
             ),
         )
     return ids.cpu(), _written(ids.cpu(), prompts.shape[1], signs.ends)
+
+
+def _pieces(logits: Float[Tensor, "batch vocab"]) -> tuple[Tensor, ...]:
+    """Rows one by one where the vocabulary is large: the draws are the same.
+
+    ``multinomial`` takes its random numbers row by row, and float64 copies of a whole
+    batch of large rows would be the largest thing in memory besides the model.
+    """
+    return logits.split(1 if logits.shape[-1] >= picked.WORDS else len(logits))
+
+
+def _chances(
+    logits: Float[Tensor, "batch vocab"], ban: Tensor, temperature: float
+) -> Float[Tensor, "batch vocab"]:
+    """Probabilities of the next token, float64 on the CPU."""
+    return ((logits + ban.to(logits)).double() / temperature).softmax(-1).cpu()
 
 
 def _written(

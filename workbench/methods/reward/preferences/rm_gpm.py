@@ -18,8 +18,9 @@ Minimiser:
 
 Known mistakes:
     (1) chosen and rejected swapped, as with the sign of a block turned.
-    (2) a plus in the block: s is symmetric, and nobody is preferred.
-    (3) the inner product for the turn: symmetric as well.
+    (2) a plus in the block: s is symmetric. Both labels of a pair push it up, so that
+        the loss falls below the entropy of the labels and nobody is preferred.
+    (3) the inner product for the turn: symmetric as well, and the same happens.
     (4) the temperature multiplied.
     (5) the gate left out where the prompt has one.
 """
