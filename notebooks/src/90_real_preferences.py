@@ -163,8 +163,8 @@ say(coded.summary())
 #    The number proves no more than that: a wrong mask, exchanged sides and a
 #    reference that follows the policy all start at $\log 2$ as well.
 #
-# **LoRA** trains a small change beside frozen weights: a matrix $W$ becomes $W
-# + \frac{\alpha}{r} B A$. $A$ has $r$ rows and $B$ has $r$ columns, so both
+# **LoRA** trains a small change beside frozen weights: a matrix $W$ becomes
+# $W + \frac{\alpha}{r} B A$. $A$ has $r$ rows and $B$ has $r$ columns, so both
 # are thin; $\alpha$ is a fixed number that scales the change (here $r = 16$
 # and $\alpha = 32$). $B$ starts at zero, so nothing has changed yet. The
 # reference costs no memory: it is the same model with the adapter off. Here
