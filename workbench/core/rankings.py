@@ -26,17 +26,24 @@ def pick_nlls(
 
 
 def rank_nll(
-    values: Float[Tensor, "*lead group"], scores: Float[Tensor, "*lead group"]
+    values: Float[Tensor, "*lead group"],
+    scores: Float[Tensor, "*lead group"],
+    top: int | None = None,
 ) -> Float[Tensor, "*lead"]:
     """−log of the Plackett–Luce chance of the order of the scores, in nats.
 
     Args:
         values: logit of each response, the same at every pick.
         scores: in no order; see ``pick_nlls``.
+        top: picks that count, from the best; None is all of them.
 
     Returns:
         one sum over the ranks per list.
     """
     size = values.shape[-1]
     logits = values[..., None, :].expand(*values.shape[:-1], size, size)
-    return pick_nlls(logits, scores).sum(-1)
+    each = pick_nlls(logits, scores)
+    if top is not None:
+        better = (differences(scores) < 0).sum(-1)
+        each = torch.where(better < top, each, torch.zeros_like(each))
+    return each.sum(-1)

@@ -35,8 +35,7 @@ def votes(matrix: Matrix, n: int, generator: torch.Generator) -> Matrix:
         generator: source of randomness.
     """
     many = len(matrix)
-    i = torch.randint(many, (n,), generator=generator)
-    j = (i + torch.randint(1, many, (n,), generator=generator)) % many
+    i, j = _two(many, n, generator)
     won = torch.rand(n, generator=generator, dtype=torch.float64) < matrix[i, j]
     better, worse = torch.where(won, i, j), torch.where(won, j, i)
     counts = torch.zeros(many, many, dtype=torch.float64)
@@ -58,13 +57,18 @@ def voted(
         n: pairs, prompts in equal shares.
         generator: source of randomness.
     """
-    many, prompt = matrix.shape[-1], torch.arange(n) % len(matrix)
-    i = torch.randint(many, (n,), generator=generator)
-    j = (i + torch.randint(1, many, (n,), generator=generator)) % many
+    prompt = torch.arange(n) % len(matrix)
+    i, j = _two(matrix.shape[-1], n, generator)
     chance = torch.rand(n, generator=generator, dtype=torch.float64)
     sides = world.tokens(prompt, i), world.tokens(prompt, j)
     weight = torch.ones(n, dtype=torch.float64)
     return Pairs(*in_order(*sides, chance < matrix[prompt, i, j]), weight)
+
+
+def _two(many: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Numbers of two different responses of ``many``, drawn evenly, n times."""
+    i = torch.randint(many, (n,), generator=generator)
+    return i, (i + torch.randint(1, many, (n,), generator=generator)) % many
 
 
 @torch.no_grad()

@@ -47,16 +47,14 @@ def sample(
 
     def draw(ids: Tensor, logits: Tensor) -> Float[Tensor, "batch vocab"]:
         """All mass on the drawn token, which a greedy ``generate`` then takes."""
-        if adjust is None:
-            wanted, ban = logits, policy.ban
-        else:
-            wanted, ban = adjust(logits + policy.ban, ids), torch.zeros(())
+        # in place, here and below: ``generate`` hands over a copy of its own
+        logits += policy.ban
+        wanted = logits if adjust is None else adjust(logits, ids)
         drawn = [
-            torch.multinomial(_chances(row, ban, temperature), 1, generator=generator)
+            torch.multinomial(_chances(row, temperature), 1, generator=generator)
             for row in _pieces(wanted)
         ]
         taken = torch.cat(drawn).to(logits.device)
-        # in place, as ``generate`` hands over a copy of its own
         return logits.fill_(-torch.inf).scatter_(1, taken, 0.0)
 
     with _neutral(model):
@@ -84,10 +82,10 @@ def _pieces(logits: Float[Tensor, "batch vocab"]) -> tuple[Tensor, ...]:
 
 
 def _chances(
-    logits: Float[Tensor, "batch vocab"], ban: Tensor, temperature: float
+    logits: Float[Tensor, "batch vocab"], temperature: float
 ) -> Float[Tensor, "batch vocab"]:
     """Probabilities of the next token, float64 on the CPU."""
-    return ((logits + ban.to(logits)).double() / temperature).softmax(-1).cpu()
+    return (logits.double() / temperature).softmax(-1).cpu()
 
 
 def _written(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core.fields import learned
 from workbench.feedback.kind import Kind
-from workbench.feedback.kinds.pairs import AroundPairs, Pairs, exchanged
+from workbench.feedback.kinds.pairs import PairsWithoutReference, exchanged
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EnsembleScores:
 
 
 @dataclass(frozen=True)
-class EnsemblePairs(AroundPairs):
+class EnsemblePairs(PairsWithoutReference):
     """Pairs whose responses a ``models.reward_ensemble.RewardEnsemble`` scores.
 
     All models of an ensemble read the same pairs in the same order.
@@ -42,14 +42,6 @@ class EnsemblePairs(AroundPairs):
     Attributes:
         pairs: the comparisons.
     """
-
-    @staticmethod
-    def cat(parts: "list[EnsemblePairs]") -> "EnsemblePairs":
-        """Data sets below each other; for a stack of seeds, member-major."""
-        return EnsemblePairs(Pairs.cat([part.pairs for part in parts]))
-
-    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
-        """Nothing: reward models have no reference."""
 
     def batch(self, model, rows: Tensor, ref=None) -> EnsembleScores:
         """What a loss of several models reads, for some of the rows."""

@@ -41,11 +41,11 @@ class GradedPairs(ScoredPairs):
 
     grade: Float[Tensor, " batch"]
 
-    @staticmethod
-    def cat(parts: "list[GradedPairs]") -> "GradedPairs":
+    @classmethod
+    def cat(cls, parts: "list[GradedPairs]") -> "GradedPairs":
         """Data sets below each other; for a stack of seeds, member-major."""
         pairs = Pairs.cat([part.pairs for part in parts])
-        return GradedPairs(pairs, torch.cat([part.grade for part in parts]))
+        return cls(pairs, torch.cat([part.grade for part in parts]))
 
     def batch(self, model, rows: Tensor, ref=None) -> GradedScores:
         """What a loss of graded scores reads, for some of the rows."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core.fields import learned
 from workbench.feedback.kind import Kind
-from workbench.feedback.kinds.pairs import AroundPairs, Pairs, exchanged
+from workbench.feedback.kinds.pairs import Pairs, PairsWithoutReference, exchanged
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,8 @@ class OrderedOdds:
 
 
 @dataclass(frozen=True)
-class OrderedPairs(AroundPairs):
+class OrderedPairs(PairsWithoutReference):
     """Pairs that a ``models.pair_reader.PairReader`` reads in both orders."""
-
-    @staticmethod
-    def cat(parts: "list[OrderedPairs]") -> "OrderedPairs":
-        """Data sets below each other; for a stack of seeds, member-major."""
-        return OrderedPairs(Pairs.cat([part.pairs for part in parts]))
-
-    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
-        """Nothing: a preference model has no reference."""
 
     def batch(self, model, rows: Tensor, ref=None) -> OrderedOdds:
         """What a loss of ordered pairs reads, for some of the rows."""

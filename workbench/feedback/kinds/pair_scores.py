@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core.fields import learned
 from workbench.feedback.kind import Kind
-from workbench.feedback.kinds.pairs import AroundPairs, Pairs, exchanged
+from workbench.feedback.kinds.pairs import PairsWithoutReference, exchanged
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,8 @@ class PairScores:
 
 
 @dataclass(frozen=True)
-class ScoredPairs(AroundPairs):
+class ScoredPairs(PairsWithoutReference):
     """Pairs whose responses a reward model scores; there is no reference."""
-
-    @staticmethod
-    def cat(parts: "list[ScoredPairs]") -> "ScoredPairs":
-        """Data sets below each other; for a stack of seeds, member-major."""
-        return ScoredPairs(Pairs.cat([part.pairs for part in parts]))
-
-    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
-        """Nothing: a reward model has no reference."""
 
     def batch(self, model, rows: Tensor, ref=None) -> PairScores:
         """What a loss of scores reads, for some of the rows."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core.fields import learned
 from workbench.feedback.kind import Kind
-from workbench.feedback.kinds.pairs import AroundPairs, Pairs, exchanged
+from workbench.feedback.kinds.pairs import PairsWithoutReference, exchanged
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,8 @@ class PairVectors:
 
 
 @dataclass(frozen=True)
-class VectorPairs(AroundPairs):
+class VectorPairs(PairsWithoutReference):
     """Pairs whose responses a ``models.preference_vectors.PreferenceVectors`` reads."""
-
-    @staticmethod
-    def cat(parts: "list[VectorPairs]") -> "VectorPairs":
-        """Data sets below each other; for a stack of seeds, member-major."""
-        return VectorPairs(Pairs.cat([part.pairs for part in parts]))
-
-    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
-        """Nothing: a preference model has no reference."""
 
     def batch(self, model, rows: Tensor, ref=None) -> PairVectors:
         """What a loss of vectors reads, for some of the rows."""

@@ -227,6 +227,19 @@ class AroundPairs:
         return self.pairs.reference_logps(reference, rows)
 
 
+@dataclass(frozen=True)
+class PairsWithoutReference(AroundPairs):
+    """Pairs and nothing beside them, for a model that learns without a reference."""
+
+    @classmethod
+    def cat(cls, parts: "list[Any]") -> Any:
+        """Data sets below each other; for a stack of seeds, member-major."""
+        return cls(Pairs.cat([part.pairs for part in parts]))
+
+    def reference_logps(self, reference, rows: Tensor | None = None) -> None:
+        """Nothing is read of a reference."""
+
+
 TRIES = 1000  # draws of two responses that differ
 
 

@@ -36,7 +36,7 @@ from torch.nn.functional import logsigmoid
 from workbench.core import edits
 from workbench.core.card import Card
 from workbench.core.pairwise_sums import differences, ordered_sum
-from workbench.core.rankings import pick_nlls
+from workbench.core.rankings import rank_nll
 from workbench.feedback.kinds.list_scores import ListScores
 from workbench.loops import reward
 
@@ -76,15 +76,7 @@ def loss(batch: ListScores, cfg: Config) -> Float[Tensor, " batch"]:
         each = -logsigmoid(differences(batch.values))
         compared = (differences(batch.scores) > 0).sum((-2, -1)).clamp(min=1)
         return ordered_sum(each, batch.scores) / compared
-    return _picks(batch.values, batch.scores, cfg.top).sum(-1)
-
-
-def _picks(values: Tensor, scores: Tensor, top: int | None) -> Tensor:
-    """−log of the chance of each of the first picks; 0 for the others."""
-    size = values.shape[-1]
-    each = pick_nlls(values[:, None, :].expand(-1, size, -1), scores)
-    before = (differences(scores) < 0).sum(-1)
-    return torch.where(before < (top or size), each, torch.zeros_like(each))
+    return rank_nll(batch.values, batch.scores, cfg.top)
 
 
 def _nothing_put_aside(batch: ListScores, cfg: Config) -> Tensor:
